@@ -1,0 +1,119 @@
+/* format: every key and record that the file system writes.
+ *
+ * Keys: inode number (be64), kind (u8), then by kind. Everything that belongs to an inode is one
+ * interval of keys.
+ *
+ *   inode 0, kind 0            superblock record
+ *   inode 0, kind 1            counters: merged operands, each two signed 64-bit deltas (inodes,
+ * chunks); the value is the sums inode 0, kind 2            next inode number that was never
+ * reserved, u64 inode 0, kind 3, ino be64  an orphan: an inode without a name that was still in
+ * use; empty value ino, kind 0                attributes ino, kind 1, name          extended
+ * attribute: its value folder, kind 2, slot be64  directory entry: u64 inode, u8 type (S_IFMT >>
+ * 12), name ino, kind 3, chunk be64    data: the chunk's bytes, up to chunk_bytes; shorter ends in
+ * zeros or the end of the file. Merged operands: patches (below). A symbolic link's target is its
+ * chunk 0
+ *
+ * Slot: where an entry stands in its folder, and the readdir cookie: SLOT_MIN + XXH3(name, seed of
+ * the volume) scaled to [SLOT_MIN, SLOT_MAX]. When another name has the slot, the next free of the
+ * SLOT_PROBES following ones is taken (wrapping at SLOT_MAX), and the folder's record says so for
+ * ever (INODE_DISPLACED): a look-up that misses then probes them all.
+ *
+ * Integers in records are little-endian; records may grow at the end: a reader takes the fields it
+ * knows.
+ *
+ * Patch: one or more of: u8 kind, varint offset, and for PATCH_WRITE varint length and bytes;
+ * applied in turn. PATCH_WRITE  bytes go to offset, extending with zeros PATCH_CUT    the chunk
+ * ends at offset, if it is longer */
+#ifndef VARVE_FS_FORMAT_H
+#define VARVE_FS_FORMAT_H
+
+#include "fs/types.h"
+
+enum fs_kind { KIND_ATTR = 0, KIND_XATTR = 1, KIND_DIRENT = 2, KIND_DATA = 3, KIND_END = 4 };
+enum fs_super_kind { SUPER_RECORD = 0, SUPER_COUNTERS = 1, SUPER_NEXT_INO = 2, SUPER_ORPHAN = 3 };
+enum patch_kind { PATCH_WRITE = 1, PATCH_CUT = 2 };
+
+#define SLOT_MIN UINT64_C(4096)
+#define SLOT_MAX (UINT64_C(0x7fffffffffffffff) - 4096)
+enum { SLOT_PROBES = 8 };
+
+/* ---- keys ---- */
+enum { KEY_MAX = 8 + 1 + 255 };
+/* A key in its own memory; pass key_slice(&k). */
+struct key {
+    uint8_t bytes[KEY_MAX];
+    uint16_t len;
+};
+static inline struct slice key_slice(const struct key *k)
+{
+    return slice_of(k->bytes, k->len);
+}
+struct key key_super(enum fs_super_kind kind);
+struct key key_orphan(uint64_t ino);
+struct key key_attr(uint64_t ino);
+struct key key_xattr(uint64_t ino, const char *name);
+struct key key_dirent(uint64_t dir, uint64_t slot);
+struct key key_chunk(uint64_t ino, uint64_t chunk);
+/* The first key of a kind, and the first after everything of the inode (kind KIND_END). */
+struct key key_kind(uint64_t ino, enum fs_kind kind);
+/* Splits a key; `rest` is what follows the kind. False: shorter than 9 bytes. */
+bool key_split(struct slice key, uint64_t *ino, uint8_t *kind, struct slice *rest);
+
+/* ---- superblock ---- */
+struct super_record {
+    uint32_t version;  /* 1 */
+    uint64_t features; /* incompatible ones; unknown bits: refused */
+    uint32_t chunk_bytes;
+    int32_t zstd_level;
+    uint64_t hash_seed;
+    int64_t made_ns;
+    uint8_t uuid[16];
+};
+void super_encode(const struct super_record *s, struct buf *out);
+/* 0, -EIO, or -EPROTONOSUPPORT for a later version or unknown features. */
+int super_decode(struct slice in, struct super_record *s);
+
+struct counters {
+    int64_t inodes, chunks;
+};
+void counters_encode(const struct counters *c, struct buf *out);
+int counters_decode(struct slice in, struct counters *c);
+
+/* ---- inode attributes ---- */
+enum inode_flags {
+    INODE_DISPLACED = 1, /* a folder some entry of which does not stand at its own slot */
+};
+struct inode {
+    uint64_t ino; /* not in the record: from the key */
+    uint32_t mode, nlink, uid, gid, flags;
+    uint64_t rdev;
+    uint64_t size;   /* folders: the number of entries */
+    uint64_t chunks; /* data keys that exist */
+    uint64_t parent; /* folders: the folder above (root: itself); others: the folder of creation or
+                        last rename, a hint */
+    struct fs_time atime, mtime, ctime, btime;
+};
+void inode_encode(const struct inode *n, struct buf *out);
+int inode_decode(struct slice in, uint64_t ino, struct inode *n);
+
+/* ---- directory entries ---- */
+struct dirent_record {
+    uint64_t ino;
+    uint8_t type; /* S_IFMT >> 12, the DT_ constants */
+    struct slice name;
+};
+void dirent_encode(const struct dirent_record *d, struct buf *out);
+int dirent_decode(struct slice in, struct dirent_record *d);
+/* The slot that `name` should have. */
+uint64_t dirent_slot(uint64_t hash_seed, struct slice name);
+
+/* ---- patches ---- */
+void patch_put_write(struct buf *out, uint32_t offset, struct slice bytes);
+void patch_put_cut(struct buf *out, uint32_t offset);
+/* Takes the next patch off `*in`. 0, 1 at the end, -EIO. */
+int patch_take(struct slice *in, enum patch_kind *kind, uint32_t *offset, struct slice *bytes);
+
+/* The operator that the store is opened with: counters for inode 0, patches for data. */
+extern const struct store_merge fs_merge;
+
+#endif

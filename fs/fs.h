@@ -1,0 +1,211 @@
+/* fs: the door of the file system: POSIX semantics over the store's ordered key space. It knows
+ * nothing of FUSE, nor of files on disk, so it runs in a unit test, in the verifier and in a
+ * simulator without a kernel.
+ *
+ * Inodes are named by number. Numbers of the present are below 2^48; the inode `i` of snapshot
+ * number s is s << 48 | i, and is read-only (-EROFS). Names are any bytes but '/' and NUL, 1 to
+ * FS_NAME_MAX.
+ *
+ * Permissions are the caller's business (the kernel checks them); everything else that POSIX asks
+ * of an operation is done here. Every operation is atomic, also across a power cut, and has
+ * happened when it returns; it is durable after fs_sync() or fs_fsync(). Functions are thread-safe
+ * and return 0 or a negative errno: what ext4 would return, and -EIO for damage (the log names file
+ * and offset), -ENOSPC, and -EROFS on a volume that is open read-only or has failed. */
+#ifndef VARVE_FS_FS_H
+#define VARVE_FS_FS_H
+
+#include <sys/types.h>
+
+#include "store/store.h"
+
+enum { FS_NAME_MAX = 255, FS_SYMLINK_MAX = 4095, FS_XATTR_VALUE_MAX = 65536, FS_LINK_MAX = 65000 };
+#define FS_FILE_SIZE_MAX INT64_MAX
+
+/* Inode numbers that are fixed. */
+enum {
+    FS_INO_ROOT = 1,
+    FS_INO_CONTROL = 2,   /* /.varve: found by lookup, not shown by readdir */
+    FS_INO_SNAPSHOTS = 3, /* /.varve/snapshots: mkdir, rmdir and rename are the commands */
+    FS_INO_FIRST = 16,    /* the first that is given out */
+};
+#define FS_INO_BITS       48
+#define FS_CONTROL_NAME   ".varve"
+#define FS_SNAPSHOTS_NAME "snapshots"
+enum { FS_SNAPSHOTS_MAX = 65535 };
+
+struct fs;
+
+struct fs_time {
+    int64_t sec;
+    uint32_t nsec;
+};
+
+struct fs_attr {
+    uint64_t ino;
+    uint64_t size;
+    uint64_t blocks; /* of 512 bytes, allocated */
+    uint64_t rdev;   /* dev_t of device nodes */
+    uint32_t mode;   /* type and permission bits, as st_mode */
+    uint32_t nlink, uid, gid;
+    uint32_t block_bytes; /* st_blksize */
+    struct fs_time atime, mtime, ctime, btime;
+};
+
+/* Who makes a new inode. A folder's set-group-id bit is honoured here. */
+struct fs_cred {
+    uint32_t uid, gid;
+};
+
+/* ---- volumes ---- */
+
+struct fs_options {
+    struct env *env;         /* NULL: the real system */
+    bool read_only;          /* changes nothing on disk; replays the log in memory */
+    uint64_t cache_bytes;    /* 0: the store's default */
+    uint64_t memtable_bytes; /* 0: the store's default */
+    int zstd_level;          /* -1: what the volume was made with */
+    uint32_t workers;        /* background threads; 0: fs_work() is pulled */
+    bool no_sweep; /* leave orphans alone (for tests and the verifier; implied by read_only) */
+};
+void fs_options_init(struct fs_options *o);
+
+struct fs_make_options {
+    struct env *env;
+    uint32_t chunk_bytes;    /* 0: default; a power of two, 16 KiB to 1 MiB */
+    int zstd_level;          /* -1: default; 0 to 19; kept in the volume */
+    uint32_t uid, gid, mode; /* of the root folder; mode: permission bits */
+};
+void fs_make_options_init(struct fs_make_options *o);
+
+/* Makes an empty volume in folder `path`, which is made if it does not exist. -ENOTEMPTY if
+ * anything is in it. */
+int fs_make(const char *path, const struct fs_make_options *o);
+/* Opens, recovers, and sweeps orphans. -ENOENT: not a volume (or no such folder); -EAGAIN: in use
+ * by another process; -EPROTONOSUPPORT: made by a newer varvefs. */
+int fs_open(const char *path, const struct fs_options *o, struct fs **out);
+/* Releases orphans, syncs, frees (also when it fails). */
+int fs_close(struct fs *fs);
+/* NULL, or why the volume has become read-only. */
+const char *fs_failure(struct fs *fs);
+/* One bounded step of background work: 0 did something, 1 nothing to do. With workers == 0. */
+int fs_work(struct fs *fs);
+/* Everything to the bottom of the tree; for tools and tests. */
+int fs_compact(struct fs *fs);
+
+/* ---- names ---- */
+int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *attr);
+/* Regular files, device nodes, FIFOs and sockets; type from `mode`. */
+int fs_mknod(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, uint64_t rdev,
+             const struct fs_cred *cred, struct fs_attr *attr);
+int fs_mkdir(struct fs *fs, uint64_t dir, const char *name, uint32_t mode,
+             const struct fs_cred *cred, struct fs_attr *attr);
+int fs_symlink(struct fs *fs, uint64_t dir, const char *name, const char *target,
+               const struct fs_cred *cred, struct fs_attr *attr);
+int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct fs_attr *attr);
+/* The last link gone, the inode stays readable and writable as an orphan until fs_forget(). */
+int fs_unlink(struct fs *fs, uint64_t dir, const char *name);
+int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
+/* As renameat2(2); the values are Linux's. Others are -EINVAL. */
+enum { FS_RENAME_NOREPLACE = 1, FS_RENAME_EXCHANGE = 2 };
+int fs_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir, const char *new_name,
+              unsigned flags);
+/* Nobody outside refers to the inode any more: if it is an orphan it is deleted. */
+void fs_forget(struct fs *fs, uint64_t ino);
+
+/* ---- inodes ---- */
+int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *attr);
+
+enum fs_set {
+    FS_SET_MODE = 1,
+    FS_SET_UID = 2,
+    FS_SET_GID = 4,
+    FS_SET_SIZE = 8,
+    FS_SET_ATIME = 16,
+    FS_SET_MTIME = 32,
+    FS_SET_CTIME = 64, /* otherwise every change sets it to now */
+    FS_SET_ATIME_NOW = 128,
+    FS_SET_MTIME_NOW = 256,
+};
+/* `set`: bits of enum fs_set, values from `want`. One atomic change. `*attr` is what results. A
+ * change of size sets mtime too unless given. */
+int fs_setattr(struct fs *fs, uint64_t ino, unsigned set, const struct fs_attr *want,
+               struct fs_attr *attr);
+/* Into `target` (FS_SYMLINK_MAX + 1 bytes), NUL-terminated. */
+int fs_readlink(struct fs *fs, uint64_t ino, char *target);
+
+/* ---- data ---- */
+/* `*got` < len only at the end of the file. Does not touch atime. */
+int fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len, size_t *got);
+/* All or nothing. Extends the file; sets mtime and ctime. -EFBIG past FS_FILE_SIZE_MAX. */
+int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len);
+/* As lseek(2) with SEEK_DATA / SEEK_HOLE, at the granularity of chunks. -ENXIO. */
+int fs_seek_data(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found);
+int fs_seek_hole(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found);
+int fs_fsync(struct fs *fs, uint64_t ino, bool data_only);
+int fs_sync(struct fs *fs);
+
+/* ---- directories ---- */
+/* `next` is where to go on after this entry. Returning nonzero ends the listing: the entry does not
+ * count as taken. `attr` is complete if attributes were asked for, otherwise only ino and the type
+ * bits of mode. Valid during the call. */
+typedef int fs_dirent_fn(void *ctx, const char *name, const struct fs_attr *attr, uint64_t next);
+/* From `cookie` (0: the beginning) in a stable order, "." and ".." first. Entries that exist
+ * throughout a listing are met exactly once, however it is divided, and whatever else is made,
+ * renamed and removed meanwhile. Cookies stay good across remounts and in snapshots; they fit 63
+ * bits. Returns 0 at the end or when `fn` ended it. */
+int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool with_attr, fs_dirent_fn *fn,
+               void *ctx);
+
+/* ---- extended attributes ---- */
+enum { FS_XATTR_CREATE = 1, FS_XATTR_REPLACE = 2 }; /* as in setxattr(2) */
+int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t len,
+                int flags);
+/* `*len` is the value's length. size 0: only that. -ERANGE when `size` is too small. -ENODATA. */
+int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *value, size_t size,
+                size_t *len);
+/* Names, each with its NUL. Same rules for size. */
+int fs_listxattr(struct fs *fs, uint64_t ino, char *names, size_t size, size_t *len);
+int fs_removexattr(struct fs *fs, uint64_t ino, const char *name);
+
+/* ---- snapshots (the folder /.varve/snapshots offers the same by mkdir, rmdir and rename) ---- */
+struct fs_snapshot {
+    const char *name; /* valid during the call */
+    uint64_t number;
+    int64_t created_ns; /* realtime */
+};
+/* -EEXIST, -EINVAL (a name with '/', "." or ".."), -ENAMETOOLONG, -EMLINK when there are
+ * FS_SNAPSHOTS_MAX. */
+int fs_snapshot_create(struct fs *fs, const char *name);
+int fs_snapshot_delete(struct fs *fs, const char *name); /* -ENOENT */
+int fs_snapshot_rename(struct fs *fs, const char *from, const char *to);
+typedef int fs_snapshot_fn(void *ctx, const struct fs_snapshot *snapshot);
+int fs_snapshot_list(struct fs *fs, fs_snapshot_fn *fn, void *ctx); /* by age */
+
+/* ---- figures ---- */
+struct fs_stats {
+    uint64_t total_bytes, free_bytes; /* of the disk below, the reserve taken off */
+    uint64_t inodes;                  /* in use */
+    uint64_t used_bytes;              /* allocated by files, before compression */
+    uint64_t volume_bytes;            /* on disk: tables, blobs, logs */
+    uint32_t chunk_bytes;
+    int zstd_level;
+    int64_t made_ns;
+    uint8_t uuid[16];
+    struct store_stats store;
+};
+int fs_get_stats(struct fs *fs, struct fs_stats *out);
+
+/* ---- verifying ---- */
+struct fs_check_report {
+    uint64_t inodes, folders, files, symlinks, others, entries, chunks, bytes;
+    uint64_t notes, warnings, damages; /* findings by severity, the store's included */
+};
+/* A finding of either level; file system findings have codes 2xx, `file` is the path as far as it
+ * can be told. */
+/* Verifies a volume that nobody has open, changing nothing: the store, then the tree of files in
+ * the present and (if `snapshots`) in every snapshot. Returns 0 when it ran to its end, whatever it
+ * found; -ENOENT, -EAGAIN, -EPROTONOSUPPORT as fs_open(). */
+int fs_check(const char *path, const struct fs_options *o, bool snapshots, store_finding_fn *fn,
+             store_progress_fn *progress, void *ctx, struct fs_check_report *report);
+
+#endif

@@ -1,0 +1,199 @@
+/* names: see names.h. Each operation: lock the inodes that change, look again, change records and
+ * entries in one batch.
+ *
+ * Which inodes change is known only after a look-up, and locks are taken all at once: so look first
+ * without, lock, and look again; if something else is there by then, start over. */
+#include "fs/names.h"
+
+#include "fs/extent.h"
+
+/* An inode that new entries may be made in. */
+static int get_folder(const struct store_read *read, uint64_t ino, struct inode *dir)
+{
+    int err = inode_get(read, ino, dir);
+    if (err < 0)
+        return err;
+    if (!inode_is_dir(dir))
+        return -ENOTDIR;
+    return 0;
+}
+
+int names_lookup(struct reader *r, uint64_t dir, const char *name, struct inode *n)
+{
+    struct inode folder;
+    struct dirent entry;
+    int err = get_folder(&r->read, dir, &folder);
+    if (err == 0)
+        err = dir_find(r->fs, &r->read, &folder, name, &entry);
+    if (err == 0) {
+        err = inode_get(&r->read, entry.ino, n);
+        if (err == -ENOENT)
+            err = corrupt(name, UINT64_MAX, "an entry for an inode that is not there");
+    }
+    return err;
+}
+
+/* ---- making ---- */
+
+static int put_target(struct txn *t, struct inode *n, const char *target)
+{
+    return target ? extent_write(t, n, 0, target, strlen(target)) : 0;
+}
+
+static int make_locked(struct txn *t, uint64_t dir, const char *name, uint32_t mode, uint64_t rdev,
+                       const char *target, const struct fs_cred *cred, struct inode *made)
+{
+    struct inode folder;
+    struct dirent there;
+    uint64_t ino;
+    int err = get_folder(&t->read, dir, &folder);
+    if (err < 0)
+        return err;
+    if (folder.nlink == 0)
+        return -ENOENT; /* a removed folder that is still somebody's current one */
+    err = dir_find(t->fs, &t->read, &folder, name, &there);
+    if (err != -ENOENT)
+        return err == 0 ? -EEXIST : err;
+    err = ino_take(t->fs, dir, &ino);
+    if (err < 0)
+        return err;
+    inode_new(t, ino, mode, rdev, cred, &folder, made);
+    err = put_target(t, made, target);
+    if (err == 0)
+        err = dir_insert(t, &folder, name, ino, mode);
+    if (err < 0)
+        return err;
+    folder.nlink += S_ISDIR(mode);
+    inode_put(t, &folder);
+    inode_put(t, made);
+    return txn_commit(t);
+}
+
+int names_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, uint64_t rdev,
+               const char *target, const struct fs_cred *cred, struct inode *made)
+{
+    struct txn t;
+    int err = txn_init(&t, fs);
+    if (err < 0)
+        return err;
+    txn_lock(&t, &dir, 1);
+    err = make_locked(&t, dir, name, mode, rdev, target, cred, made);
+    txn_end(&t);
+    return err;
+}
+
+/* ---- linking ---- */
+
+static int link_locked(struct txn *t, uint64_t ino, uint64_t dir, const char *name, struct inode *n)
+{
+    struct inode folder;
+    struct dirent there;
+    int err = get_folder(&t->read, dir, &folder);
+    if (err == 0)
+        err = inode_get(&t->read, ino, n);
+    if (err < 0)
+        return err;
+    if (inode_is_dir(n))
+        return -EPERM;
+    if (folder.nlink == 0 || n->nlink == 0)
+        return -ENOENT;
+    if (n->nlink >= FS_LINK_MAX)
+        return -EMLINK;
+    err = dir_find(t->fs, &t->read, &folder, name, &there);
+    if (err != -ENOENT)
+        return err == 0 ? -EEXIST : err;
+    err = dir_insert(t, &folder, name, ino, n->mode);
+    if (err < 0)
+        return err;
+    n->nlink++;
+    n->ctime = t->now;
+    inode_put(t, &folder);
+    inode_put(t, n);
+    return txn_commit(t);
+}
+
+int names_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct inode *n)
+{
+    struct txn t;
+    int err = txn_init(&t, fs);
+    if (err < 0)
+        return err;
+    uint64_t inos[] = {ino, dir};
+    txn_lock(&t, inos, 2);
+    err = link_locked(&t, ino, dir, name, n);
+    txn_end(&t);
+    return err;
+}
+
+/* ---- removing ---- */
+
+void names_drop_link(struct txn *t, struct inode *n)
+{
+    n->nlink = inode_is_dir(n) || n->nlink == 0 ? 0 : n->nlink - 1;
+    n->ctime = t->now;
+    t->frees = true;
+    inode_put(t, n);
+    if (n->nlink == 0) {
+        struct key k = key_orphan(n->ino);
+        store_batch_put(t->batch, key_slice(&k), (struct slice){0});
+    }
+}
+
+/* Locks folder and entry together: both as they were when the locks had been taken. */
+static int lock_entry(struct txn *t, uint64_t dir, const char *name, struct inode *folder,
+                      struct dirent *entry, struct inode *n)
+{
+    uint64_t inos[2] = {dir, 0};
+    for (;;) {
+        txn_lock(t, inos, 2);
+        int err = get_folder(&t->read, dir, folder);
+        if (err == 0)
+            err = dir_find(t->fs, &t->read, folder, name, entry);
+        if (err < 0)
+            return err;
+        if (entry->ino == inos[1]) {
+            err = inode_get(&t->read, entry->ino, n);
+            return err == -ENOENT
+                       ? corrupt(name, UINT64_MAX, "an entry for an inode that is not there")
+                       : err;
+        }
+        txn_unlock(t);
+        inos[1] = entry->ino;
+    }
+}
+
+static int remove_entry(struct fs *fs, uint64_t dir, const char *name, bool folders)
+{
+    struct txn t;
+    struct inode folder, n;
+    struct dirent entry;
+    int err = txn_init(&t, fs);
+    if (err < 0)
+        return err;
+    err = lock_entry(&t, dir, name, &folder, &entry, &n);
+    if (err == 0 && inode_is_dir(&n) != folders)
+        err = folders ? -ENOTDIR : -EISDIR;
+    if (err == 0 && folders && n.size > 0)
+        err = -ENOTEMPTY;
+    if (err == 0) {
+        dir_remove(&t, &folder, &entry);
+        folder.nlink -= folders && folder.nlink > 2;
+        inode_put(&t, &folder);
+        names_drop_link(&t, &n);
+        err = txn_commit(&t);
+    }
+    if (err == 0 && n.nlink == 0)
+        orphan_add(fs, n.ino);
+    txn_end(&t);
+    return err;
+}
+
+int names_unlink(struct fs *fs, uint64_t dir, const char *name)
+{
+    return remove_entry(fs, dir, name, false);
+}
+
+int names_rmdir(struct fs *fs, uint64_t dir, const char *name)
+{
+    return remove_entry(fs, dir, name, true);
+}

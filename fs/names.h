@@ -1,0 +1,23 @@
+/* names: operations on names in real folders of the present. Arguments have been checked: numbers
+ * are local inodes, not virtual ones; names pass dir_check_name(). */
+#ifndef VARVE_FS_NAMES_H
+#define VARVE_FS_NAMES_H
+
+#include "fs/dir.h"
+
+int names_lookup(struct reader *r, uint64_t dir, const char *name, struct inode *n);
+/* `target`: of a symbolic link, otherwise NULL. */
+int names_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, uint64_t rdev,
+               const char *target, const struct fs_cred *cred, struct inode *made);
+int names_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct inode *n);
+int names_unlink(struct fs *fs, uint64_t dir, const char *name);
+int names_rmdir(struct fs *fs, uint64_t dir, const char *name);
+
+/* ---- rename.c ---- */
+int names_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
+                 const char *new_name, unsigned flags);
+/* Takes one link off `n` and puts it; the last makes it an orphan (the caller adds it to the set
+ * once that is committed). */
+void names_drop_link(struct txn *t, struct inode *n);
+
+#endif

@@ -1,0 +1,204 @@
+/* open: making, opening and closing a volume, and its figures; the part of the door that is about
+ * the volume as a whole. */
+#include <inttypes.h>
+
+#include "fs/fs.h"
+#include "fs/orphan.h"
+#include "fs/volume.h"
+
+void fs_options_init(struct fs_options *o)
+{
+    *o = (struct fs_options){.zstd_level = -1, .workers = 2};
+}
+
+void fs_make_options_init(struct fs_make_options *o)
+{
+    *o = (struct fs_make_options){
+        .chunk_bytes = FS_CHUNK_BYTES_DEFAULT, .zstd_level = FS_ZSTD_LEVEL_DEFAULT, .mode = 0755};
+}
+
+/* ---- making ---- */
+
+static void put_root(struct store_batch *b, const struct store *s, const struct fs_make_options *o)
+{
+    int64_t now = store_realtime(s);
+    struct fs_time t = {.sec = now / 1000000000, .nsec = (uint32_t)(now % 1000000000)};
+    struct inode root = {.mode = S_IFDIR | (o->mode & 07777),
+                         .nlink = 2,
+                         .uid = o->uid,
+                         .gid = o->gid,
+                         .parent = FS_INO_ROOT,
+                         .atime = t,
+                         .mtime = t,
+                         .ctime = t,
+                         .btime = t};
+    struct buf value = {0};
+    struct key k = key_attr(FS_INO_ROOT);
+    inode_encode(&root, &value);
+    store_batch_put(b, key_slice(&k), buf_slice(&value));
+    buf_release(&value);
+}
+
+static void put_super(struct store_batch *b, const struct store *s, const struct fs_make_options *o)
+{
+    struct super_record super = {
+        .chunk_bytes = o->chunk_bytes, .zstd_level = o->zstd_level, .made_ns = store_realtime(s)};
+    struct counters c = {.inodes = 1};
+    struct buf value = {0};
+    struct key k = key_super(SUPER_RECORD);
+    store_uuid(s, super.uuid);
+    /* Names are spread by the volume's own number, so that nobody can prepare names that collide.
+     */
+    super.hash_seed = get_u64(super.uuid) ^ get_u64(super.uuid + 8);
+    super_encode(&super, &value);
+    store_batch_put(b, key_slice(&k), buf_slice(&value));
+    buf_clear(&value);
+    k = key_super(SUPER_COUNTERS);
+    counters_encode(&c, &value);
+    store_batch_put(b, key_slice(&k), buf_slice(&value));
+    buf_clear(&value);
+    k = key_super(SUPER_NEXT_INO);
+    buf_put_u64(&value, FS_INO_FIRST);
+    store_batch_put(b, key_slice(&k), buf_slice(&value));
+    buf_release(&value);
+}
+
+static void store_settings(struct store_options *so, const struct fs_options *o)
+{
+    store_options_init(so);
+    so->env = o->env;
+    so->read_only = o->read_only;
+    so->workers = o->workers;
+    so->merge = &fs_merge;
+    if (o->cache_bytes)
+        so->cache_bytes = o->cache_bytes;
+    if (o->memtable_bytes)
+        so->memtable_bytes = o->memtable_bytes;
+    if (o->zstd_level >= 0)
+        so->zstd_level = o->zstd_level;
+}
+
+static int fill(struct store *s, const struct fs_make_options *o)
+{
+    struct store_batch *b = store_batch_new(s);
+    put_root(b, s, o);
+    put_super(b, s, o);
+    int err = store_write(s, b, STORE_SYNC);
+    store_batch_free(b);
+    return err;
+}
+
+static int check_make_options(const struct fs_make_options *o)
+{
+    bool power = (o->chunk_bytes & (o->chunk_bytes - 1)) == 0;
+    if (!power || o->chunk_bytes < FS_CHUNK_BYTES_MIN || o->chunk_bytes > FS_CHUNK_BYTES_MAX)
+        return -EINVAL;
+    return o->zstd_level >= 0 && o->zstd_level <= 19 ? 0 : -EINVAL;
+}
+
+int fs_make(const char *path, const struct fs_make_options *given)
+{
+    struct fs_make_options o = *given;
+    struct fs_options open = {.env = o.env, .zstd_level = 1};
+    struct store_options so;
+    struct store *s;
+    if (o.chunk_bytes == 0)
+        o.chunk_bytes = FS_CHUNK_BYTES_DEFAULT;
+    if (o.zstd_level < 0)
+        o.zstd_level = FS_ZSTD_LEVEL_DEFAULT;
+    int err = check_make_options(&o);
+    if (err < 0)
+        return err;
+    store_settings(&so, &open);
+    err = store_create(path, &so);
+    if (err < 0)
+        return err;
+    err = store_open(path, &so, &s);
+    if (err < 0)
+        return err;
+    err = fill(s, &o);
+    int closed = store_close(s);
+    return err < 0 ? err : closed;
+}
+
+/* ---- opening ---- */
+
+int fs_open(const char *path, const struct fs_options *o, struct fs **out)
+{
+    struct store_options so;
+    struct fs *fs = mem_zalloc(sizeof *fs);
+    *out = NULL;
+    fs->read_only = o->read_only;
+    store_settings(&so, o);
+    int err = store_open(path, &so, &fs->store);
+    if (err < 0) {
+        free(fs);
+        return err;
+    }
+    err = volume_load(fs);
+    if (err == 0 && o->zstd_level < 0 && !o->read_only)
+        err = store_set_zstd_level(fs->store, fs->super.zstd_level);
+    if (err == 0 && !o->read_only && !o->no_sweep)
+        err = orphan_sweep(fs);
+    if (err < 0) {
+        volume_release(fs);
+        store_close(fs->store);
+        free(fs);
+        return err;
+    }
+    *out = fs;
+    return 0;
+}
+
+int fs_close(struct fs *fs)
+{
+    /* Nobody is left who could use an orphan. If this fails the next mount does it. */
+    if (!fs->read_only && !store_failure(fs->store))
+        orphan_sweep(fs);
+    volume_release(fs);
+    int err = store_close(fs->store);
+    free(fs);
+    return err;
+}
+
+const char *fs_failure(struct fs *fs)
+{
+    return store_failure(fs->store);
+}
+
+int fs_work(struct fs *fs)
+{
+    return store_work(fs->store);
+}
+
+int fs_compact(struct fs *fs)
+{
+    return store_compact(fs->store, (struct slice){0}, (struct slice){0});
+}
+
+/* ---- figures ---- */
+
+static uint64_t at_least_zero(const int64_t *counter)
+{
+    int64_t v = __atomic_load_n(counter, __ATOMIC_RELAXED);
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+int fs_get_stats(struct fs *fs, struct fs_stats *out)
+{
+    *out = (struct fs_stats){.chunk_bytes = fs->super.chunk_bytes,
+                             .zstd_level = fs->super.zstd_level,
+                             .made_ns = fs->super.made_ns};
+    int err = store_get_stats(fs->store, &out->store);
+    if (err < 0)
+        return err;
+    memcpy(out->uuid, fs->super.uuid, sizeof out->uuid);
+    out->total_bytes = out->store.disk_total_bytes;
+    out->free_bytes = out->store.disk_usable_bytes;
+    out->inodes = at_least_zero(&fs->inodes);
+    out->used_bytes = at_least_zero(&fs->chunks) * fs->super.chunk_bytes;
+    out->volume_bytes = out->store.log_bytes + out->store.blob_bytes;
+    for (size_t i = 0; i < sizeof out->store.level_bytes / sizeof *out->store.level_bytes; i++)
+        out->volume_bytes += out->store.level_bytes[i];
+    return 0;
+}

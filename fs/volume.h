@@ -1,0 +1,105 @@
+/* volume: the open file system: the store below, what the superblock says, and the few things kept
+ * in memory, each of which can be told anew from the store: counters, inode numbers reserved but
+ * not given out, the list of orphans, the table of snapshots. */
+#ifndef VARVE_FS_VOLUME_H
+#define VARVE_FS_VOLUME_H
+
+#include "fs/format.h"
+#include "fs/lock.h"
+
+/* Inode numbers are given out so that those of one folder lie together: each folder that something
+ * is made in holds a run of numbers, first small, then larger runs. Runs come from a global cursor,
+ * whose high-water mark is reserved on disk ahead of use: after a crash the rest of a reservation
+ * is skipped, so no number is ever given out twice. */
+enum {
+    INO_RUN_MIN = 16,
+    INO_RUN_MAX = 1024,
+    INO_RESERVE = 1 << 16, /* numbers that one write of SUPER_NEXT_INO reserves */
+    INO_FOLDERS = 4096, /* folders whose runs are remembered; a forgotten run's rest is not used */
+};
+struct ino_run {
+    uint64_t folder; /* 0: free */
+    uint64_t next, end;
+    uint32_t size; /* of the last run */
+};
+struct ino_alloc {
+    pthread_mutex_t lock;
+    uint64_t next;                    /* [lock] the first number that no run has */
+    uint64_t reserved;                /* [lock] durably reserved up to here (exclusive) */
+    struct ino_run runs[INO_FOLDERS]; /* [lock] by hash of the folder */
+};
+
+struct snapshot_entry {
+    uint64_t number; /* 1 to FS_SNAPSHOTS_MAX: the pin's tag */
+    uint64_t seq;
+    int64_t created_ns;
+    char *name;
+};
+struct snapshot_table {
+    pthread_rwlock_t
+        lock; /* held for reading while a snapshot is read: it cannot be dropped meanwhile */
+    struct snapshot_entry *entries; /* [lock] ascending number */
+    size_t count;
+    uint64_t last_number; /* [lock] numbers go round, so that a new snapshot does not get one that
+                             was freed just now */
+};
+
+/* Inodes without a name that the outside may still use. */
+struct orphan_set {
+    pthread_mutex_t lock;
+    uint64_t *inos; /* [lock] open addressing, 0: free */
+    size_t count, cap;
+    size_t count_hint; /* atomic copy of count: fs_forget() of anything while there are none costs
+                          one load */
+};
+
+/* Batches are kept for reuse, so that an operation allocates nothing. */
+enum { BATCH_POOL = 16 };
+struct batch_pool {
+    pthread_mutex_t lock;
+    struct store_batch *list[BATCH_POOL]; /* [lock] */
+    size_t count;
+};
+
+struct fs {
+    struct store *store;
+    bool read_only;
+    struct super_record super;
+    struct locks locks;
+    pthread_mutex_t rename; /* moves of folders between folders, one at a time: no two may close a
+                               circle together */
+    struct ino_alloc inos;
+    struct snapshot_table snapshots;
+    struct orphan_set orphans;
+    struct batch_pool batches;
+    int64_t inodes, chunks; /* atomic: the counters as of the last acknowledged operation */
+};
+
+/* Reads superblock, counters, reservation, orphans and snapshots of an open store. 0, -EIO,
+ * -EPROTONOSUPPORT. */
+int volume_load(struct fs *fs);
+void volume_release(struct fs *fs); /* everything but the store */
+
+/* A fresh inode number for something made in `folder`. 0 or an error (a reservation could not be
+ * written). */
+int ino_take(struct fs *fs, uint64_t folder, uint64_t *ino);
+
+struct store_batch *batch_take(struct fs *fs);
+void batch_give(struct fs *fs, struct store_batch *b);
+
+/* ---- reading the present or a snapshot ---- */
+struct reader {
+    struct fs *fs;
+    uint64_t snapshot; /* 0: the present */
+    struct store_read read;
+};
+/* A consistent view of what `ino` belongs to. 0, or -ESTALE when its snapshot is gone. */
+int reader_begin(struct fs *fs, uint64_t ino, struct reader *r);
+void reader_end(struct reader *r);
+
+/* ---- orphans in memory ---- */
+void orphan_add(struct fs *fs, uint64_t ino);
+/* Removes it; false when it was not there. */
+bool orphan_take(struct fs *fs, uint64_t ino);
+
+#endif

@@ -1,0 +1,116 @@
+/* append: see append.h.
+ *
+ * Invariants:
+ * 1. `size` is at least FILE_HEADER_SIZE and the file has nothing behind it, but for the time of
+ * one write.
+ * 2. A frame that was sealed for offset x and then dropped is never found at x: either it was never
+ *    written, or the cut behind a failed write is durable before x is used again. Without this, a
+ * power cut could bring back a dropped frame where another of the same length was acknowledged.
+ * 3. Once spent, always spent. */
+#include "store/append.h"
+
+#include "store/err.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+
+static void append_assert_valid(const struct append *a)
+{
+    assert(a->file.io);
+    assert(a->size >= FILE_HEADER_SIZE);
+    assert(a->size <= INT64_MAX - a->pending.len);
+}
+
+int append_create(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                  const uint8_t uuid[UUID_SIZE], struct append *out)
+{
+    *out = (struct append){0};
+    int err = file_create(env, dir, kind, number, uuid, &out->file);
+    if (err)
+        return err;
+    out->size = FILE_HEADER_SIZE;
+    out->unsynced = true;
+    append_assert_valid(out);
+    return 0;
+}
+
+void append_close(struct append *a)
+{
+    file_close(&a->file);
+    buf_release(&a->pending);
+    *a = (struct append){0};
+}
+
+void append_seal(struct append *a, size_t at)
+{
+    append_assert_valid(a);
+    assert(at + FRAME_HEADER_SIZE <= a->pending.len);
+    frame_seal(&a->file.codec, a->size + at, a->pending.data + at, a->pending.len - at);
+}
+
+static int failed(struct append *a, const char *what, int err)
+{
+    assert(err < 0);
+    log_message(LOG_ERROR, "%s: cannot %s at offset %" PRIu64 ": %s", a->file.path, what, a->size,
+                strerror(-err));
+    return err;
+}
+
+/* After a failed write: the next one is at the same offset. */
+static void cut_back(struct append *a)
+{
+    struct env_file *io = a->file.io;
+    int err = io->ops->truncate(io, a->size);
+    if (!err)
+        err = io->ops->sync(io);
+    if (err)
+        failed(a, "cut off what a failed write left", err);
+    a->spent = err != 0;
+    a->unsynced = err != 0;
+}
+
+int append_write(struct append *a)
+{
+    append_assert_valid(a);
+    int err = a->spent ? -EIO : 0;
+    if (!err && a->pending.len) {
+        struct env_file *io = a->file.io;
+        err = io->ops->write(io, a->size, a->pending.data, a->pending.len);
+        if (err) {
+            failed(a, "write", err);
+            cut_back(a);
+        } else {
+            a->size += a->pending.len;
+            a->unsynced = true;
+        }
+    }
+    append_discard(a);
+    return err;
+}
+
+/* Memory beyond this is not kept for the next group. */
+enum { PENDING_KEPT_BYTES = 4 << 20 };
+
+void append_discard(struct append *a)
+{
+    if (a->pending.cap > PENDING_KEPT_BYTES)
+        buf_release(&a->pending);
+    buf_clear(&a->pending);
+}
+
+int append_sync(struct append *a)
+{
+    append_assert_valid(a);
+    if (a->spent)
+        return -EIO;
+    if (!a->unsynced)
+        return 0;
+    int err = a->file.io->ops->sync(a->file.io);
+    if (err) {
+        a->spent = true;
+        return failed(a, "sync", err);
+    }
+    a->unsynced = false;
+    return 0;
+}

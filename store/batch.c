@@ -1,0 +1,180 @@
+/* batch: see batch.h.
+ *
+ * Invariants:
+ *   1. Keys and values are copied into `bytes` as they are added; an operation names them by
+ * offset, so `bytes` may grow.
+ *   2. A value of `direct_min` bytes and more is packed at once (compressed by the caller's thread,
+ * before any lock is taken); its type is a blob type from then on, and it has a place only after
+ * batch_place_blobs().
+ *   3. Placing again after a failed write is allowed: the packed frame is unchanged but for its
+ * checksum. */
+#include "store/batch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/store.h"
+
+/* A cleared batch keeps memory up to this. */
+enum { KEEP_BYTES = 4 << 20 };
+
+void batch_init(struct store_batch *b, uint32_t direct_min, int zstd_level)
+{
+    *b = (struct store_batch){.direct_min = direct_min, .zstd_level = zstd_level};
+}
+
+void batch_release(struct store_batch *b)
+{
+    free(b->ops);
+    buf_release(&b->bytes);
+    *b = (struct store_batch){0};
+}
+
+void store_batch_clear(struct store_batch *b)
+{
+    b->count = b->blob_count = b->rangedel_count = 0;
+    b->bytes.len = 0;
+    if (b->bytes.cap > KEEP_BYTES)
+        buf_release(&b->bytes);
+}
+
+static struct batch_op *add_op(struct store_batch *b, enum entry_type type, struct slice key)
+{
+    assert(key.len >= 1 && key.len <= STORE_KEY_MAX);
+    if (b->count == b->cap) {
+        b->cap = b->cap ? b->cap * 2 : 8;
+        b->ops = mem_realloc(b->ops, b->cap * sizeof *b->ops);
+    }
+    struct batch_op *op = &b->ops[b->count++];
+    *op = (struct batch_op){.type = type, .key = b->bytes.len, .key_len = (uint32_t)key.len};
+    buf_append(&b->bytes, key);
+    return op;
+}
+
+static void add_value(struct store_batch *b, struct batch_op *op, enum entry_type blob_type,
+                      struct slice value)
+{
+    assert(value.len <= STORE_VALUE_MAX);
+    op->value = b->bytes.len;
+    if (value.len < b->direct_min) {
+        op->value_len = (uint32_t)value.len;
+        buf_append(&b->bytes, value);
+        return;
+    }
+    op->type = blob_type;
+    op->raw_len = (uint32_t)value.len;
+    op->value_len = frame_pack(value, b->zstd_level, &b->bytes);
+    b->blob_count++;
+}
+
+void store_batch_put(struct store_batch *b, struct slice key, struct slice value)
+{
+    add_value(b, add_op(b, ENTRY_PUT, key), ENTRY_PUT_BLOB, value);
+}
+
+void store_batch_merge(struct store_batch *b, struct slice key, struct slice operand)
+{
+    add_value(b, add_op(b, ENTRY_MERGE, key), ENTRY_MERGE_BLOB, operand);
+}
+
+void store_batch_delete(struct store_batch *b, struct slice key)
+{
+    add_op(b, ENTRY_DELETE, key);
+}
+
+void store_batch_delete_range(struct store_batch *b, struct slice start, struct slice end)
+{
+    assert(end.len >= 1 && end.len <= STORE_KEY_MAX);
+    if (slice_cmp(start, end) >= 0)
+        return;
+    struct batch_op *op = add_op(b, ENTRY_RANGE_DELETE, start);
+    op->value = b->bytes.len;
+    op->value_len = (uint32_t)end.len;
+    buf_append(&b->bytes, end);
+    b->rangedel_count++;
+}
+
+uint32_t store_batch_count(const struct store_batch *b)
+{
+    return b->count;
+}
+
+uint64_t store_batch_bytes(const struct store_batch *b)
+{
+    return b->bytes.len;
+}
+
+void batch_place_blobs(struct store_batch *b, struct blob_writer *w)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct batch_op *op = &b->ops[i];
+        if (entry_type_is_blob(op->type))
+            blob_add(w, slice_of(b->bytes.data + op->value, op->value_len), op->raw_len, &op->ref);
+    }
+}
+
+struct entry batch_entry(const struct store_batch *b, uint32_t i, uint64_t first_seq,
+                         struct buf *scratch)
+{
+    assert(i < b->count);
+    const struct batch_op *op = &b->ops[i];
+    struct entry e = {.key = slice_of(b->bytes.data + op->key, op->key_len),
+                      .seq = first_seq + i,
+                      .type = op->type};
+    if (entry_type_is_blob(op->type)) {
+        scratch->len = 0;
+        blob_ref_encode(&op->ref, scratch);
+        e.value = buf_slice(scratch);
+    } else if (op->type != ENTRY_DELETE) {
+        e.value = slice_of(b->bytes.data + op->value, op->value_len);
+    }
+    return e;
+}
+
+void batch_encode(const struct store_batch *b, uint64_t first_seq, struct buf *out)
+{
+    struct buf scratch = {0};
+    buf_put_varint(out, first_seq);
+    buf_put_varint(out, b->count);
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct entry e = batch_entry(b, i, first_seq, &scratch);
+        buf_put_u8(out, (uint8_t)e.type);
+        buf_put_lenbytes(out, e.key);
+        if (e.type != ENTRY_DELETE)
+            buf_put_lenbytes(out, e.value);
+    }
+    buf_release(&scratch);
+}
+
+int batch_reader_init(struct batch_reader *r, struct slice record)
+{
+    *r = (struct batch_reader){.rest = record};
+    if (!take_varint(&r->rest, &r->first_seq) || !take_varint32(&r->rest, &r->count))
+        return -EIO;
+    if (r->first_seq == 0 || r->first_seq > SEQ_MAX || r->count > SEQ_MAX - r->first_seq)
+        return -EIO;
+    r->seq = r->first_seq;
+    r->left = r->count;
+    return 0;
+}
+
+int batch_reader_next(struct batch_reader *r, struct entry *e)
+{
+    *e = (struct entry){0};
+    if (r->left == 0)
+        return r->rest.len == 0 ? 1 : -EIO;
+    uint8_t type;
+    if (!take_u8(&r->rest, &type) || type >= ENTRY_TYPE_COUNT || !take_lenbytes(&r->rest, &e->key))
+        return -EIO;
+    e->type = (enum entry_type)type;
+    if (e->type != ENTRY_DELETE && !take_lenbytes(&r->rest, &e->value))
+        return -EIO;
+    if (e->key.len == 0 || e->key.len > STORE_KEY_MAX)
+        return -EIO;
+    if (e->type == ENTRY_RANGE_DELETE && slice_cmp(e->key, e->value) >= 0)
+        return -EIO;
+    e->seq = r->seq++;
+    r->left--;
+    return 0;
+}

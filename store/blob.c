@@ -1,0 +1,189 @@
+/* blob: see blob.h.
+ *
+ * Guarantees: a value comes back exactly as it was added, or not at all; a reference that is wrong
+ * in any field, whoever damaged it, is found out.
+ *
+ * Invariants:
+ * 1. A reference that blob_add() hands out names this file, a frame behind everything that was
+ * written, and the length that the frame's header has.
+ * 2. A reader has no state that changes, so any number of threads may use it, and what a writer
+ * appends meanwhile does not concern it. */
+#include "store/blob.h"
+
+#include "store/append.h"
+#include "store/err.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* ---- writing ---- */
+
+struct blob_writer {
+    struct append tail;
+};
+
+int blob_create(struct env *env, const char *dir, uint64_t number, const uint8_t uuid[UUID_SIZE],
+                struct blob_writer **out)
+{
+    *out = NULL;
+    struct blob_writer *w = mem_zalloc(sizeof *w);
+    int err = append_create(env, dir, FILE_BLOB, number, uuid, &w->tail);
+    if (err)
+        blob_writer_free(w);
+    else
+        *out = w;
+    return err;
+}
+
+void blob_writer_free(struct blob_writer *w)
+{
+    if (!w)
+        return;
+    append_close(&w->tail);
+    free(w);
+}
+
+void blob_add(struct blob_writer *w, struct slice packed, uint32_t raw_len, struct blob_ref *ref)
+{
+    struct frame_header h;
+    assert(packed.len >= FRAME_HEADER_SIZE);
+    frame_header_decode(packed.data, &h);
+    assert(h.raw_len == raw_len);
+    assert(packed.len == (size_t)FRAME_HEADER_SIZE + h.stored_len);
+    size_t at = w->tail.pending.len;
+    ref->file = blob_number(w);
+    ref->where = (struct frame_ref){append_offset(&w->tail), (uint32_t)packed.len};
+    ref->raw_len = raw_len;
+    buf_append(&w->tail.pending, packed);
+    append_seal(&w->tail, at);
+}
+
+int blob_write(struct blob_writer *w)
+{
+    return append_write(&w->tail);
+}
+
+size_t blob_pending(const struct blob_writer *w)
+{
+    return w->tail.pending.len;
+}
+
+void blob_discard(struct blob_writer *w)
+{
+    append_discard(&w->tail);
+}
+
+int blob_sync(struct blob_writer *w)
+{
+    return append_sync(&w->tail);
+}
+
+uint64_t blob_number(const struct blob_writer *w)
+{
+    return w->tail.file.header.number;
+}
+
+uint64_t blob_size(const struct blob_writer *w)
+{
+    return w->tail.size;
+}
+
+/* ---- reading ---- */
+
+struct blob_reader {
+    struct file file;
+};
+
+int blob_open(struct env *env, const char *dir, uint64_t number, const uint8_t uuid[UUID_SIZE],
+              struct blob_reader **out)
+{
+    *out = NULL;
+    struct blob_reader *r = mem_zalloc(sizeof *r);
+    int err = file_open(env, dir, FILE_BLOB, number, uuid, &r->file);
+    if (err)
+        blob_reader_free(r);
+    else
+        *out = r;
+    return err;
+}
+
+void blob_reader_free(struct blob_reader *r)
+{
+    if (!r)
+        return;
+    file_close(&r->file);
+    free(r);
+}
+
+/* blob_read_frame() that tells the header too. */
+static int frame_read(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame,
+                      struct frame_header *h)
+{
+    assert(ref->file == r->file.header.number);
+    int err = file_read_frame(&r->file, &ref->where, frame, h);
+    if (err)
+        return err;
+    assert(frame->len == ref->where.len);
+    if (h->raw_len == ref->raw_len)
+        return 0;
+    buf_clear(frame);
+    return corrupt(r->file.path, ref->where.offset,
+                   "the value has %" PRIu32 " bytes and not %" PRIu32 ", as its reference says",
+                   h->raw_len, ref->raw_len);
+}
+
+int blob_read_frame(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame)
+{
+    struct frame_header h;
+    return frame_read(r, ref, frame, &h);
+}
+
+/* The value of a frame, which is used up: its memory becomes the value's if it was stored raw. */
+static int value_take(const struct frame_header *h, struct buf *frame, uint8_t **value)
+{
+    if (frame_is_plain(h)) {
+        memmove(frame->data, frame->data + FRAME_HEADER_SIZE, h->raw_len);
+        *value = frame->data;
+        *frame = (struct buf){0};
+        return 0;
+    }
+    *value = mem_alloc(h->raw_len);
+    int err = frame_unpack_to(h, frame_stored(buf_slice(frame)), *value);
+    if (err) {
+        free(*value);
+        *value = NULL;
+    }
+    return err;
+}
+
+int blob_read(struct blob_reader *r, const struct blob_ref *ref, uint8_t **value)
+{
+    struct buf frame = {0};
+    struct frame_header h;
+    *value = NULL;
+    int err = frame_read(r, ref, &frame, &h);
+    if (!err && value_take(&h, &frame, value))
+        err = corrupt(r->file.path, ref->where.offset, "the value does not decode (codec %u)",
+                      h.codec);
+    buf_release(&frame);
+    return err;
+}
+
+int blob_probe(struct blob_reader *r, const struct blob_ref *ref)
+{
+    struct buf frame = {0};
+    struct frame_header h;
+    assert(ref->file == r->file.header.number);
+    int rc = file_probe_frame(&r->file, &ref->where, &frame, &h);
+    if (!rc && h.raw_len != ref->raw_len)
+        rc = 1;
+    buf_release(&frame);
+    return rc;
+}
+
+int blob_reader_size(struct blob_reader *r, uint64_t *size)
+{
+    return r->file.io->ops->size(r->file.io, size);
+}

@@ -1,0 +1,51 @@
+/* blob: files of large values. Appended to by one writer, read by reference from many threads, also
+ * while it is still being written (only what was appended before the reference was handed out). */
+#ifndef VARVE_STORE_BLOB_H
+#define VARVE_STORE_BLOB_H
+
+#include "store/codec.h"
+#include "store/env.h"
+
+/* ---- writing: one thread at a time ---- */
+struct blob_writer;
+
+/* Creates file `number` (-EEXIST) with its header. Does not sync. */
+int blob_create(struct env *env, const char *dir, uint64_t number, const uint8_t uuid[UUID_SIZE],
+                struct blob_writer **out);
+void blob_writer_free(struct blob_writer *w);
+/* Places a packed frame (frame_pack()) of a value of `raw_len` bytes at the end of what is pending,
+ * sealing the copy, and tells where it will be. */
+void blob_add(struct blob_writer *w, struct slice packed, uint32_t raw_len, struct blob_ref *ref);
+/* Writes all that is pending with one write. On failure nothing of it counts: the file is cut back
+ * and synced, the references are void and their places are given out again. If the file cannot be
+ * cut back, or a sync ever failed, every later write and sync fails with -EIO (append.h). */
+int blob_write(struct blob_writer *w);
+/* Pending bytes, so that long runs can be written in pieces. */
+size_t blob_pending(const struct blob_writer *w);
+void blob_discard(struct blob_writer *w);
+/* Syncs if anything was written since the last sync. */
+int blob_sync(struct blob_writer *w);
+uint64_t blob_number(const struct blob_writer *w);
+/* Bytes written so far, header included. */
+uint64_t blob_size(const struct blob_writer *w);
+
+/* ---- reading ---- */
+struct blob_reader; /* thread-safe */
+
+/* Opens file `number` and checks its header (`uuid` NULL: not the volume). -EIO raised by
+ * corrupt(), also when the file is missing; -EPROTONOSUPPORT (logged) for a later format. */
+int blob_open(struct env *env, const char *dir, uint64_t number, const uint8_t uuid[UUID_SIZE],
+              struct blob_reader **out);
+void blob_reader_free(struct blob_reader *r);
+/* `ref->file` is this file (asserted); all else in a reference may be damaged.
+ * Reads, verifies and decodes the value: ref->raw_len bytes, malloc'd, the caller's. -EIO raised by
+ * corrupt(). */
+int blob_read(struct blob_reader *r, const struct blob_ref *ref, uint8_t **value);
+/* Reads and verifies the frame without decoding it: what a relocation copies. Replaces `*frame`. */
+int blob_read_frame(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame);
+/* Verifies without raising: 0, 1 when the frame is not whole and sound, or a negative errno. For
+ * recovery. */
+int blob_probe(struct blob_reader *r, const struct blob_ref *ref);
+int blob_reader_size(struct blob_reader *r, uint64_t *size);
+
+#endif

@@ -1,0 +1,240 @@
+/* build: see build.h.
+ *
+ * Invariants:
+ *   1. A table begins and ends between user keys; the tombstones of a table lie between its
+ * beginning and that of the next one. So spans do not overlap, and all that is known of a key on
+ * the output level is in one table.
+ *   2. Every file made is in `made` from before its creation until build_free(): build_abandon()
+ * can remove all of them.
+ *   3. build_finish() returns 0 only when all files, and their names, are on disk. */
+#include "store/build.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/err.h"
+
+enum {
+    BLOB_WRITE_BYTES = 1 << 20, /* pending blob frames are written in pieces of about this size */
+    CANCEL_ENTRIES = 1024,      /* entries between two questions whether to go on */
+};
+
+struct made {
+    enum file_kind kind;
+    uint64_t number;
+};
+
+struct build {
+    struct build_options opt;
+    struct table_writer *table;
+    struct blob_writer *blob;
+    uint64_t blob_frames, blob_bytes; /* of the open blob file */
+    struct edit_blob *blobs;          /* finished ones */
+    uint32_t blob_count;
+    struct table_meta **metas;
+    uint32_t meta_count;
+    struct made *made;
+    uint32_t made_count;
+    struct buf last_key, packed, ref;
+    uint64_t entries;
+    uint64_t held_pin, held_bytes; /* of the entry that is added next */
+    uint64_t written_table, written_blob;
+};
+
+struct build *build_new(const struct build_options *opt)
+{
+    struct build *b = mem_zalloc(sizeof *b);
+    b->opt = *opt;
+    return b;
+}
+
+static uint64_t make(struct build *b, enum file_kind kind)
+{
+    b->made = mem_realloc(b->made, (b->made_count + 1) * sizeof *b->made);
+    uint64_t number = b->opt.next_file(b->opt.ctx);
+    b->made[b->made_count++] = (struct made){kind, number};
+    return number;
+}
+
+/* ---- blob files ---- */
+
+static int end_blob(struct build *b)
+{
+    if (!b->blob)
+        return 0;
+    int err = blob_write(b->blob);
+    if (err == 0)
+        err = blob_sync(b->blob);
+    if (err == 0) {
+        b->blobs = mem_realloc(b->blobs, (b->blob_count + 1) * sizeof *b->blobs);
+        b->blobs[b->blob_count++] = (struct edit_blob){.number = blob_number(b->blob),
+                                                       .count = b->blob_frames,
+                                                       .bytes = b->blob_bytes,
+                                                       .file_bytes = blob_size(b->blob)};
+        b->written_blob += blob_size(b->blob);
+    }
+    blob_writer_free(b->blob);
+    b->blob = NULL;
+    b->blob_frames = b->blob_bytes = 0;
+    return err;
+}
+
+static int separate(struct build *b, const struct entry *in, struct entry *out)
+{
+    int err = 0;
+    if (!b->blob)
+        err = blob_create(b->opt.env, b->opt.dir, make(b, FILE_BLOB), b->opt.uuid, &b->blob);
+    if (err < 0)
+        return err;
+    struct blob_ref ref;
+    b->packed.len = b->ref.len = 0;
+    frame_pack(in->value, b->opt.blob_zstd_level, &b->packed);
+    blob_add(b->blob, buf_slice(&b->packed), (uint32_t)in->value.len, &ref);
+    blob_ref_encode(&ref, &b->ref);
+    b->blob_frames++;
+    b->blob_bytes += ref.where.len;
+    *out = *in;
+    out->type = in->type == ENTRY_PUT ? ENTRY_PUT_BLOB : ENTRY_MERGE_BLOB;
+    out->value = buf_slice(&b->ref);
+    if (blob_pending(b->blob) >= BLOB_WRITE_BYTES)
+        err = blob_write(b->blob);
+    if (err == 0 && blob_size(b->blob) >= b->opt.blob_bytes)
+        err = end_blob(b);
+    return err;
+}
+
+/* ---- tables ---- */
+
+static int begin_table(struct build *b)
+{
+    return table_create(b->opt.env, b->opt.dir, make(b, FILE_TABLE), b->opt.uuid, &b->opt.table,
+                        &b->table);
+}
+
+static int end_table(struct build *b, struct rangedel *dels)
+{
+    table_set_rangedel(b->table, dels);
+    struct table_meta *meta;
+    struct table_writer *w = b->table;
+    b->table = NULL;
+    int err = table_finish(w, &meta);
+    if (err < 0)
+        return err;
+    b->written_table += meta->size_bytes;
+    b->metas = mem_realloc(b->metas, (b->meta_count + 1) * sizeof *b->metas);
+    b->metas[b->meta_count++] = meta;
+    return 0;
+}
+
+/* Ends the open table before `key` if it has grown enough. */
+static int maybe_split(struct build *b, struct slice key)
+{
+    if (!b->table || b->opt.table_bytes == 0 ||
+        table_estimate_bytes(b->table) < b->opt.table_bytes ||
+        slice_eq(key, buf_slice(&b->last_key)))
+        return 0;
+    struct rangedel *dels = b->opt.rangedels(b->opt.ctx, key);
+    int err = end_table(b, dels);
+    rangedel_unref(dels);
+    return err;
+}
+
+int build_add(struct build *b, const struct entry *e)
+{
+    struct entry separated;
+    if (++b->entries % CANCEL_ENTRIES == 0 && b->opt.cancelled && b->opt.cancelled(b->opt.ctx))
+        return -ECANCELED;
+    int err = maybe_split(b, e->key);
+    if (err == 0 && !b->table)
+        err = begin_table(b);
+    if (err < 0)
+        return err;
+    if (b->opt.separate_min && e->value.len >= b->opt.separate_min &&
+        (e->type == ENTRY_PUT || e->type == ENTRY_MERGE)) {
+        err = separate(b, e, &separated);
+        if (err < 0)
+            return err;
+        e = &separated;
+    }
+    if (b->held_bytes)
+        table_add_held(b->table, b->held_pin, b->held_bytes);
+    b->held_bytes = 0;
+    buf_set(&b->last_key, e->key);
+    return table_add(b->table, e);
+}
+
+void build_held(struct build *b, uint64_t pin, uint64_t bytes)
+{
+    /* Reported before the entry is added: which table it will be in is known only then. */
+    b->held_pin = pin;
+    b->held_bytes = bytes;
+}
+
+static int end_last_table(struct build *b)
+{
+    struct rangedel *dels = b->opt.rangedels(b->opt.ctx, (struct slice){0});
+    int err = 0;
+    if (!b->table && rangedel_count(dels) > 0)
+        err = begin_table(b);
+    if (err == 0 && b->table)
+        err = end_table(b, dels);
+    rangedel_unref(dels);
+    return err;
+}
+
+int build_finish(struct build *b, struct edit *edit, int level)
+{
+    int err = end_blob(b);
+    if (err == 0)
+        err = end_last_table(b);
+    if (err == 0 && b->made_count > 0)
+        err = b->opt.env->sync_dir(b->opt.env, b->opt.dir);
+    if (err < 0)
+        return err;
+    for (uint32_t i = 0; i < b->blob_count; i++)
+        edit_add_blob(edit, b->blobs[i].number, b->blobs[i].count, b->blobs[i].bytes,
+                      b->blobs[i].file_bytes);
+    for (uint32_t i = 0; i < b->meta_count; i++)
+        edit_add_table(edit, level, b->metas[i]);
+    return 0;
+}
+
+void build_abandon(struct build *b)
+{
+    table_abandon(b->table);
+    b->table = NULL;
+    blob_writer_free(b->blob);
+    b->blob = NULL;
+    for (uint32_t i = 0; i < b->made_count; i++) {
+        char *path = name_file(b->opt.dir, b->made[i].kind, b->made[i].number);
+        int err = b->opt.env->remove(b->opt.env, path);
+        if (err < 0 && err != -ENOENT) /* the next open removes what nothing names */
+            log_message(LOG_INFO, "%s could not be removed", path);
+        free(path);
+    }
+    b->made_count = 0;
+}
+
+void build_free(struct build *b)
+{
+    if (!b)
+        return;
+    table_abandon(b->table);
+    blob_writer_free(b->blob);
+    for (uint32_t i = 0; i < b->meta_count; i++)
+        table_meta_unref(b->metas[i]);
+    free(b->metas);
+    free(b->blobs);
+    free(b->made);
+    buf_release(&b->last_key);
+    buf_release(&b->packed);
+    buf_release(&b->ref);
+    free(b);
+}
+
+void build_written(const struct build *b, uint64_t *table_bytes, uint64_t *blob_bytes)
+{
+    *table_bytes = b->written_table;
+    *blob_bytes = b->written_blob;
+}

@@ -1,0 +1,43 @@
+/* build: writes a reduced stream as a row of tables, and separates large values into blob files on
+ * the way. Nothing is installed: the results are an addition to an edit, or are removed again. */
+#ifndef VARVE_STORE_BUILD_H
+#define VARVE_STORE_BUILD_H
+
+#include "store/blob.h"
+#include "store/edit.h"
+
+struct build_options {
+    struct env *env;
+    const char *dir;
+    const uint8_t *uuid;
+    struct table_options table;
+    uint64_t table_bytes;  /* a table is ended at this size, between user keys; 0: one table */
+    uint64_t blob_bytes;   /* the same for blob files */
+    uint32_t separate_min; /* inline values (PUT, MERGE) from this size on become blobs; 0: none */
+    int blob_zstd_level;
+    void *ctx;
+    uint64_t (*next_file)(void *ctx); /* a fresh file number */
+    /* The tombstones of [where the last call ended, upto) (empty: to the end): of the table that
+     * ends there. One reference. */
+    struct rangedel *(*rangedels)(void *ctx, struct slice upto);
+    /* Asked now and then; true ends the job with -ECANCELED. May be NULL. */
+    bool (*cancelled)(void *ctx);
+};
+
+struct build;
+
+struct build *build_new(const struct build_options *opt);
+int build_add(struct build *b, const struct entry *e);
+/* Attributes held bytes (reduce.h) to the table being written. */
+void build_held(struct build *b, uint64_t pin, uint64_t bytes);
+/* Ends the last table; every file is synced, then the folder. Tables (whose spans do not overlap)
+ * and blob files are added to `edit` at `level`. Without entries and tombstones nothing is made.
+ * After a failure, or instead, build_abandon(). */
+int build_finish(struct build *b, struct edit *edit, int level);
+/* Removes what was written. */
+void build_abandon(struct build *b);
+void build_free(struct build *b);
+/* Bytes written: tables, blob files. */
+void build_written(const struct build *b, uint64_t *table_bytes, uint64_t *blob_bytes);
+
+#endif

@@ -1,0 +1,42 @@
+/* cache: decoded blocks and values, bounded in bytes, sharded to keep threads apart.
+ *
+ * Keyed by (file number, offset): file numbers are never used twice, so nothing ever has to be
+ * invalidated; what belongs to removed files ages out, or goes at once with cache_drop_file().
+ * Each shard is CLOCK with a use count of up to 3, so that one scan does not flush what is in use.
+ */
+#ifndef VARVE_STORE_CACHE_H
+#define VARVE_STORE_CACHE_H
+
+#include "store/bytes.h"
+
+struct cache;
+
+/* A resident value. `data` is immutable and lives until cache_release(). */
+struct cache_item {
+    struct slice data;
+};
+
+/* `capacity_bytes` counts data and bookkeeping; 0 keeps nothing but what is pinned. */
+struct cache *cache_new(uint64_t capacity_bytes);
+/* No item may still be pinned; asserted. */
+void cache_free(struct cache *c);
+/* Takes effect at once, evicting if it shrank. */
+void cache_set_capacity(struct cache *c, uint64_t capacity_bytes);
+
+/* Pins and returns the item, or NULL. */
+struct cache_item *cache_get(struct cache *c, uint64_t file, uint64_t offset);
+/* Inserts `data` (malloc'd; the cache owns and frees it from now on) and returns it pinned. When
+ * the key is already there the resident item is returned and `data` is freed: both hold the same
+ * bytes. Never fails: an item that does not fit is handed out pinned and freed at its release. */
+struct cache_item *cache_put(struct cache *c, uint64_t file, uint64_t offset, void *data,
+                             size_t len);
+/* One more pin on an item that is pinned. */
+struct cache_item *cache_pin(struct cache_item *item);
+void cache_release(struct cache *c, struct cache_item *item);
+
+struct cache_stats {
+    uint64_t used_bytes, capacity_bytes, items, hits, misses, evictions;
+};
+void cache_stats(struct cache *c, struct cache_stats *out);
+
+#endif

@@ -1,0 +1,62 @@
+/* compact_pick: which tables to compact next. A pure function of a version, its `busy` flags and
+ * the settings; only what range tombstones would free is estimated with the help of opened tables.
+ *
+ * Levels follow Dong et al., "Optimizing Space Amplification in RocksDB" (CIDR 2017): the targets
+ * are derived from the size of the bottom level upwards, so that the bottom holds about 90 % of the
+ * data, and the levels above it that are not needed yet stay empty; level 0 goes straight to the
+ * highest level in use (the base level).
+ *
+ * Order of urgency: of level 0 too long and the levels over their target, what is furthest over;
+ * then, when none presses, reclaiming: tables that keep much only for pins that are gone are
+ * rewritten; tables with tombstones over data that nobody can see any more sink towards that data;
+ * and at last tables that keep a little for pins that are gone. Every job brings the tree nearer to
+ * a state in which there is nothing to do, so picking and running ends, if nobody writes. */
+#ifndef VARVE_STORE_COMPACT_PICK_H
+#define VARVE_STORE_COMPACT_PICK_H
+
+#include "store/version.h"
+
+struct pick_options {
+    uint32_t level0_trigger; /* tables; default 4; at least 1 */
+    uint64_t base_bytes;     /* least target of the highest level in use; default 256 MiB */
+    uint32_t fanout;         /* target ratio of neighbouring levels; default 10; at least 2 */
+    uint64_t table_bytes;    /* aim of an output table; default 64 MiB */
+    uint64_t
+        inputs_bytes_max; /* a job takes no more than this if it can avoid it; default 25 tables */
+};
+
+enum pick_reason { PICK_LEVEL0, PICK_SIZE, PICK_TOMBSTONES, PICK_HELD, PICK_MANUAL };
+
+/* A job. Tables are borrowed from the version. */
+struct pick {
+    enum pick_reason reason;
+    int input_level, output_level;         /* equal for a rewrite in place */
+    struct version_table **upper, **lower; /* of input_level and output_level, in the level's order;
+                                              the arrays are the pick's own */
+    uint32_t upper_count, lower_count;
+    struct buf start, limit; /* the span of all inputs, half-open */
+    bool trivial_move; /* the upper tables may just change level: nothing below overlaps, and no
+                          garbage */
+    uint64_t input_bytes;
+};
+
+/* One that is all zero is fine. */
+void pick_release(struct pick *p);
+
+/* Opens the tables whose range tombstones compact_pick() will look at, so that it reads nothing
+ * from disk: call it before, without locks. Without it compact_pick() opens them itself. Those that
+ * cannot be opened (logged) are left alone. */
+void compact_pick_prepare(const struct version *v);
+/* Returns 0 with a job whose tables are not busy, or 1 when there is nothing to do, or nothing
+ * beside the jobs that run. Reads `busy` flags: call under the tree's lock. */
+int compact_pick(const struct version *v, const struct pick_options *opt, struct pick *out);
+/* A job towards having all of [start, limit) on the bottom level (empty slices: everything); 1 when
+ * that is so, or when running jobs are in the way. For `compact` on demand. */
+int compact_pick_range(const struct version *v, const struct pick_options *opt, struct slice start,
+                       struct slice limit, struct pick *out);
+/* The level that level 0 is compacted into. */
+int compact_base_level(const struct version *v, const struct pick_options *opt);
+/* Bytes over target, all levels: what compaction is behind by. */
+uint64_t compact_debt(const struct version *v, const struct pick_options *opt);
+
+#endif

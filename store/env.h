@@ -1,0 +1,93 @@
+/* env: the only door of the store to the outside: files, folders, sync, clocks, randomness,
+ * threads.
+ *
+ * A table of functions, so that the same store runs on the real system (env_posix) and on a
+ * simulated disk (tests/sim) that loses, tears, reorders and corrupts. Nothing else under store/
+ * calls the operating system for these. (Mutexes and condition variables are plain pthreads
+ * everywhere: they do not reach outside the process.)
+ *
+ * Paths are NUL-terminated and used as given. All functions may be called from any thread; one file
+ * may be read and written by several threads at once, at different offsets. Errors are negative
+ * errno. */
+#ifndef VARVE_STORE_ENV_H
+#define VARVE_STORE_ENV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct env;
+struct env_file;
+struct env_lock;
+struct env_thread;
+
+enum env_open_mode {
+    ENV_OPEN_READ,   /* must exist */
+    ENV_OPEN_WRITE,  /* must exist; read and write */
+    ENV_OPEN_CREATE, /* must not exist (-EEXIST); read and write; empty */
+};
+
+struct env_space {
+    uint64_t total_bytes;
+    uint64_t
+        free_bytes; /* for this process: without what is reserved for root, unless it is root */
+};
+
+struct env_file_ops {
+    /* Reads up to `len` bytes at `offset`; `*got` < `len` only at the end of the file. */
+    int (*read)(struct env_file *f, uint64_t offset, void *data, size_t len, size_t *got);
+    /* Writes all `len` bytes at `offset`, extending the file if needed, or fails: then any part of
+     * the interval may have been written, and nothing outside it. */
+    int (*write)(struct env_file *f, uint64_t offset, const void *data, size_t len);
+    /* Returns once contents and size would survive a power cut. After a failure nothing is known
+     * about what was written since the last success. */
+    int (*sync)(struct env_file *f);
+    int (*truncate)(struct env_file *f, uint64_t size);
+    /* Reserves space so that writes inside need no more of it; does not change the size that read()
+     * sees. -EOPNOTSUPP where it cannot be done: the caller goes on without. */
+    int (*allocate)(struct env_file *f, uint64_t offset, uint64_t len);
+    int (*size)(struct env_file *f, uint64_t *size);
+    /* Does not sync. Always frees `f`. */
+    void (*close)(struct env_file *f);
+};
+
+/* Implementations embed this as their first member. */
+struct env_file {
+    const struct env_file_ops *ops;
+};
+
+/* `name` is without the folder, valid during the call. Nonzero ends the listing and is returned. */
+typedef int env_list_fn(void *ctx, const char *name);
+
+struct env {
+    void *ctx; /* the implementation's own */
+
+    int (*open)(struct env *env, const char *path, enum env_open_mode mode, struct env_file **out);
+    int (*remove)(struct env *env, const char *path); /* of a file */
+    /* Atomic; replaces `to` if it exists. */
+    int (*rename)(struct env *env, const char *from, const char *to);
+    int (*mkdir)(struct env *env, const char *path); /* mode 0700; -EEXIST if it is there */
+    /* Entries of folder `path` in no order, without "." and "..". */
+    int (*list)(struct env *env, const char *path, env_list_fn *fn, void *fn_ctx);
+    /* Returns once the entries made, renamed and removed in folder `path` would survive a power
+     * cut. */
+    int (*sync_dir)(struct env *env, const char *path);
+    int (*file_size)(struct env *env, const char *path, uint64_t *size);
+    /* Takes an exclusive lock on file `path`, made if needed, which ends with the process at the
+     * latest. -EAGAIN when another holder has it, also within this process. */
+    int (*lock)(struct env *env, const char *path, struct env_lock **out);
+    void (*unlock)(struct env *env, struct env_lock *lock);
+    int (*space)(struct env *env, const char *path, struct env_space *out);
+
+    int64_t (*realtime_ns)(struct env *env);               /* since 1970, UTC */
+    uint64_t (*monotonic_ns)(struct env *env);             /* never goes back */
+    int (*random)(struct env *env, void *out, size_t len); /* fit for keys */
+
+    int (*thread_start)(struct env *env, void (*fn)(void *arg), void *arg, struct env_thread **out);
+    void (*thread_join)(struct env *env, struct env_thread *thread); /* and frees it */
+};
+
+/* The real system. Never freed; the same object each time. */
+struct env *env_posix(void);
+
+#endif

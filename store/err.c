@@ -1,0 +1,47 @@
+/* err: see err.h. The sink is written once, before threads start, and only read afterwards. */
+#include "store/err.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static void to_stderr(void *ctx, enum log_level level, const char *text)
+{
+    (void)ctx;
+    if (level <= LOG_WARNING)
+        fprintf(stderr, "varvefs: %s\n", text);
+}
+
+static log_fn *sink_fn = to_stderr;
+static void *sink_ctx;
+
+void log_set_sink(log_fn *sink, void *ctx)
+{
+    sink_fn = sink ? sink : to_stderr;
+    sink_ctx = ctx;
+}
+
+void log_message(enum log_level level, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sink_fn(sink_ctx, level, text);
+}
+
+int corrupt(const char *file, uint64_t offset, const char *format, ...)
+{
+    char why[768];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    if (offset == UINT64_MAX)
+        log_message(LOG_ERROR, "%s is damaged: %s", file, why);
+    else
+        log_message(LOG_ERROR, "%s is damaged at offset %" PRIu64 ": %s", file, offset, why);
+    return -EIO;
+}

@@ -1,0 +1,260 @@
+/* file: see file.h. Every numbered file of the volume passes through here when it begins and when
+ * it is opened, so there is one place that decides what counts as the right file.
+ *
+ * Guarantees: a file that opens is the one that was asked for: its header is whole, and names this
+ * kind, this number and, if asked, this volume. A reference never makes the reader take more memory
+ * than the file has bytes, but for a small constant.
+ *
+ * Invariants:
+ * 1. Every file has a salt of its own, so that two files never share a frame's checksum seed.
+ * 2. On failure nothing is open and `*out` is as file_close() leaves it. */
+#include "store/file.h"
+
+#include "store/err.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* Memory up to this is taken for a frame before it is known that the file is that long. */
+enum { FRAME_TRUSTED_BYTES = 1 << 20 };
+
+static bool file_is_open(const struct file *f)
+{
+    return f->io != NULL;
+}
+
+void file_close(struct file *f)
+{
+    assert(!file_is_open(f) || f->path);
+    if (file_is_open(f))
+        f->io->ops->close(f->io);
+    free(f->path);
+    *f = (struct file){0};
+}
+
+/* Logs what the system refused; faults of the disk are told apart from corruption, which is ours.
+ */
+static int io_failed(const struct file *f, const char *what, int err)
+{
+    assert(err < 0);
+    log_message(LOG_ERROR, "%s: cannot %s: %s", f->path, what, strerror(-err));
+    return err;
+}
+
+/* ---- beginning a file ---- */
+
+static int header_write(struct env *env, struct file *f)
+{
+    uint8_t bytes[FILE_HEADER_SIZE];
+    int err = env->random(env, f->header.salt, SALT_SIZE);
+    if (err)
+        return io_failed(f, "get random bytes for the header", err);
+    file_header_encode(&f->header, bytes);
+    codec_file_init(&f->codec, &f->header);
+    err = f->io->ops->write(f->io, 0, bytes, sizeof bytes);
+    return err ? io_failed(f, "write the header", err) : 0;
+}
+
+int file_create(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                const uint8_t uuid[UUID_SIZE], struct file *out)
+{
+    assert(kind >= FILE_MANIFEST && kind <= FILE_BLOB);
+    *out = (struct file){.path = name_file(dir, kind, number)};
+    out->header = (struct file_header){.kind = kind, .version = FORMAT_VERSION, .number = number};
+    memcpy(out->header.uuid, uuid, UUID_SIZE);
+    int err = env->open(env, out->path, ENV_OPEN_CREATE, &out->io);
+    if (err) {
+        io_failed(out, "create the file", err);
+        goto fail;
+    }
+    err = header_write(env, out);
+    if (err) {
+        /* A file without a header helps nobody; if it stays, the next recovery removes it. */
+        env->remove(env, out->path);
+        goto fail;
+    }
+    return 0;
+fail:
+    file_close(out);
+    return err;
+}
+
+/* ---- opening a file ---- */
+
+static int refuse(const struct file *f, const char *why, uint64_t value)
+{
+    log_message(LOG_ERROR, "%s: %s (%" PRIu64 "): a newer varvefs is needed to read it", f->path,
+                why, value);
+    return -EPROTONOSUPPORT;
+}
+
+/* The header is whole and of a known format; is it the one of this file? */
+static int identity_check(const struct file *f, enum file_kind kind, uint64_t number,
+                          const uint8_t *uuid)
+{
+    const struct file_header *h = &f->header;
+    if (h->kind != kind)
+        return corrupt(f->path, 0, "the header is that of a %s and not of a %s",
+                       file_kind_name(h->kind), file_kind_name(kind));
+    if (uuid && memcmp(h->uuid, uuid, UUID_SIZE) != 0)
+        return corrupt(f->path, 0, "the file belongs to another volume");
+    if (h->number != number)
+        return corrupt(f->path, 0,
+                       "the file was swapped or renamed: it was written as number %" PRIu64,
+                       h->number);
+    if (h->cipher != CIPHER_NONE)
+        return refuse(f, "the file has an unknown cipher", h->cipher);
+    return 0;
+}
+
+/* Returns 0, 1 when the file was cut off while it was created, or a raised error. */
+static int header_read(struct file *f)
+{
+    static const uint8_t zeros[FILE_HEADER_SIZE];
+    uint8_t bytes[FILE_HEADER_SIZE];
+    size_t got;
+    int err = f->io->ops->read(f->io, 0, bytes, sizeof bytes, &got);
+    if (err)
+        return io_failed(f, "read the header", err);
+    assert(got <= sizeof bytes);
+    if (got < sizeof bytes || memcmp(bytes, zeros, sizeof bytes) == 0)
+        return 1;
+    switch (file_header_decode(slice_of(bytes, got), &f->header)) {
+    case HEADER_OK:
+        codec_file_init(&f->codec, &f->header);
+        return 0;
+    case HEADER_NOT_OURS:
+        return corrupt(f->path, 0, "this is not a file of varvefs");
+    case HEADER_DAMAGED:
+        return corrupt(f->path, 0, "the checksum of the file header does not hold");
+    case HEADER_NEWER:
+        break;
+    }
+    if (f->header.version > FORMAT_VERSION)
+        return refuse(f, "the file has a later format version", f->header.version);
+    return refuse(f, "the file needs unknown features", f->header.features & ~FEATURES_KNOWN);
+}
+
+int file_open_maybe(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                    const uint8_t uuid[UUID_SIZE], struct file *out)
+{
+    assert(kind >= FILE_MANIFEST && kind <= FILE_BLOB);
+    *out = (struct file){.path = name_file(dir, kind, number)};
+    int rc = env->open(env, out->path, ENV_OPEN_READ, &out->io);
+    if (rc && rc != -ENOENT)
+        io_failed(out, "open the file", rc);
+    if (!rc)
+        rc = header_read(out);
+    if (!rc)
+        rc = identity_check(out, kind, number, uuid);
+    if (rc)
+        file_close(out);
+    return rc;
+}
+
+int file_open(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+              const uint8_t uuid[UUID_SIZE], struct file *out)
+{
+    int rc = file_open_maybe(env, dir, kind, number, uuid, out);
+    if (rc != 1 && rc != -ENOENT)
+        return rc;
+    char *path = name_file(dir, kind, number);
+    if (rc == 1)
+        rc = corrupt(path, 0, "the file has no header: it is cut off or zeroed");
+    else
+        rc = corrupt(path, UINT64_MAX, "the file is missing");
+    free(path);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+int file_read(const struct file *f, uint64_t offset, void *data, size_t len)
+{
+    assert(file_is_open(f));
+    size_t got;
+    int err = f->io->ops->read(f->io, offset, data, len, &got);
+    if (err)
+        return io_failed(f, "read", err);
+    assert(got <= len);
+    if (got < len)
+        return corrupt(f->path, offset, "the file ends %zu bytes too early", len - got);
+    return 0;
+}
+
+/* A reference may be damaged: it is checked before it is used as an offset or as a size of memory.
+ */
+static bool place_is_sane(const struct frame_ref *where)
+{
+    return where->offset >= FILE_HEADER_SIZE && where->offset <= INT64_MAX - UINT32_MAX &&
+           where->len >= FRAME_HEADER_SIZE && where->len - FRAME_HEADER_SIZE <= FRAME_RAW_MAX;
+}
+
+/* Takes memory for the frame, if it is small or the file is long enough to have it. 0, 1, or an I/O
+ * error. */
+static int frame_room(const struct file *f, const struct frame_ref *where, struct buf *frame)
+{
+    uint64_t size = UINT64_MAX;
+    int err = 0;
+    if (where->len > FRAME_TRUSTED_BYTES)
+        err = f->io->ops->size(f->io, &size);
+    if (err)
+        return io_failed(f, "get the size", err);
+    if (where->offset + where->len > size)
+        return 1;
+    buf_reserve(frame, where->len);
+    return 0;
+}
+
+/* Returns 0, 1 with the reason in `*why`, or an I/O error. */
+static int frame_fetch(const struct file *f, const struct frame_ref *where, struct buf *frame,
+                       struct frame_header *h, const char **why)
+{
+    size_t got = 0;
+    assert(file_is_open(f));
+    buf_clear(frame);
+    *h = (struct frame_header){0};
+    *why = "no frame can have this place and size";
+    if (!place_is_sane(where))
+        return 1;
+    *why = "the file ends before the frame does";
+    int rc = frame_room(f, where, frame);
+    if (rc)
+        return rc;
+    rc = f->io->ops->read(f->io, where->offset, frame->data, where->len, &got);
+    if (rc)
+        return io_failed(f, "read", rc);
+    assert(got <= where->len);
+    if (got < where->len)
+        return 1;
+    struct slice in = slice_of(frame->data, got);
+    enum frame_verdict verdict = frame_verify(&f->codec, where->offset, in, h);
+    *why = frame_verdict_text(verdict);
+    if (verdict != FRAME_OK)
+        return 1;
+    *why = "the frame has another length than its reference says";
+    if (in.len != (size_t)FRAME_HEADER_SIZE + h->stored_len)
+        return 1;
+    frame->len = in.len;
+    return 0;
+}
+
+int file_read_frame(const struct file *f, const struct frame_ref *where, struct buf *frame,
+                    struct frame_header *h)
+{
+    const char *why;
+    int rc = frame_fetch(f, where, frame, h, &why);
+    if (rc == 1)
+        return corrupt(f->path, where->offset, "%s (a frame of %" PRIu32 " bytes)", why,
+                       where->len);
+    return rc;
+}
+
+int file_probe_frame(const struct file *f, const struct frame_ref *where, struct buf *frame,
+                     struct frame_header *h)
+{
+    const char *why;
+    return frame_fetch(f, where, frame, h, &why);
+}

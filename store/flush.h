@@ -1,0 +1,12 @@
+/* flush: sealed memtables become one table of level 0. */
+#ifndef VARVE_STORE_FLUSH_H
+#define VARVE_STORE_FLUSH_H
+
+#include "store/tree.h"
+
+/* Flushes all sealed memtables of the current view (the caller has set t->flushing). Blob files
+ * they refer to are synced first. 0 when something was flushed, 1 when there was nothing, or an
+ * error, after which nothing has changed. */
+int flush_run(struct tree *t);
+
+#endif

@@ -1,0 +1,153 @@
+/* job: see job.h.
+ *
+ * Invariant: the set of readers is taken before the view that the inputs are read from, so no
+ * reader can appear that needs what the job drops: one that starts later reads at a sequence number
+ * above everything in the inputs. */
+#include "store/job.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+void job_init(struct job *j, struct tree *t, int output_level)
+{
+    *j = (struct job){.tree = t, .output_level = output_level};
+    edit_init(&j->edit);
+    tree_readers_get(t, &j->readers);
+    j->view = viewbox_get(t->box);
+    j->version = version_ref(j->view->version);
+}
+
+void job_release(struct job *j)
+{
+    build_free(j->build);
+    edit_release(&j->edit);
+    tree_readers_release(&j->readers);
+    version_unref(j->version);
+    view_unref(j->view);
+}
+
+/* Deeper levels only: what is on the output level and above, and older, is among the inputs. */
+static bool older_exists(void *ctx, struct slice start, struct slice limit)
+{
+    struct job *j = ctx;
+    for (int level = j->output_level + 1; level < LEVEL_COUNT; level++)
+        if (version_overlaps(j->version, level, start, limit))
+            return true;
+    return false;
+}
+
+/* A flush writes above everything: level 0 itself is older too. */
+static bool older_exists_flush(void *ctx, struct slice start, struct slice limit)
+{
+    struct job *j = ctx;
+    return version_overlaps(j->version, 0, start, limit) || older_exists(ctx, start, limit);
+}
+
+static int fetch(void *ctx, struct slice encoded_ref, struct buf *out)
+{
+    struct job *j = ctx;
+    uint8_t *value;
+    uint32_t len;
+    int err = view_read_blob(j->view, &j->tree->read_ctx, encoded_ref, &value, &len);
+    if (err < 0)
+        return err;
+    buf_append_bytes(out, value, len);
+    free(value);
+    return 0;
+}
+
+static void drop_blob(void *ctx, struct slice encoded_ref)
+{
+    struct job *j = ctx;
+    struct blob_ref ref;
+    /* A reference that does not decode was reported where it was read; there is nothing to count.
+     */
+    if (blob_ref_decode(encoded_ref, &ref))
+        edit_add_garbage(&j->edit, ref.file, 1, ref.where.len);
+}
+
+static void held(void *ctx, uint64_t pin, uint64_t bytes)
+{
+    struct job *j = ctx;
+    build_held(j->build, pin, bytes);
+}
+
+static struct rangedel *rangedels(void *ctx, struct slice upto)
+{
+    struct job *j = ctx;
+    return reduce_rangedels(j->reduce, upto);
+}
+
+static uint64_t next_file(void *ctx)
+{
+    struct job *j = ctx;
+    return tree_new_file(j->tree);
+}
+
+static bool cancelled(void *ctx)
+{
+    struct job *j = ctx;
+    return (j->stop_on_close && tree_closing(j->tree)) || tree_failure(j->tree) != NULL;
+}
+
+static void options(struct job *j, struct reduce_options *r, struct build_options *b)
+{
+    const struct tree *t = j->tree;
+    *r = (struct reduce_options){.pins = j->readers.pins,
+                                 .pin_count = j->readers.pin_count,
+                                 .merge = t->opt.merge,
+                                 .ctx = j,
+                                 .older_exists =
+                                     j->output_level == 0 ? older_exists_flush : older_exists,
+                                 .fetch = fetch,
+                                 .drop_blob = drop_blob,
+                                 .held = held};
+    *b = (struct build_options){.env = t->env,
+                                .dir = t->dir,
+                                .uuid = t->uuid,
+                                .table = {.block_bytes = t->opt.block_bytes,
+                                          .zstd_level = tree_zstd_level(t),
+                                          .filter_one_in = t->opt.filter_one_in},
+                                .table_bytes = j->table_bytes,
+                                .blob_bytes = t->opt.blob_bytes,
+                                .separate_min = t->opt.separate_min,
+                                .blob_zstd_level = tree_zstd_level(t),
+                                .ctx = j,
+                                .next_file = next_file,
+                                .rangedels = rangedels,
+                                .cancelled = cancelled};
+}
+
+static int pump(struct job *j)
+{
+    struct entry e;
+    int err;
+    while ((err = reduce_next(j->reduce, &e)) == 0) {
+        err = build_add(j->build, &e);
+        if (err < 0)
+            return err;
+    }
+    return err < 0 ? err : build_finish(j->build, &j->edit, j->output_level);
+}
+
+int job_run(struct job *j, struct iter *input, struct rangedel *dels)
+{
+    struct reduce_options reduce_opt;
+    struct build_options build_opt;
+    options(j, &reduce_opt, &build_opt);
+    j->reduce = reduce_new(input, dels, &reduce_opt);
+    j->build = build_new(&build_opt);
+    int err = pump(j);
+    reduce_free(j->reduce);
+    j->reduce = NULL;
+    if (err < 0)
+        build_abandon(j->build);
+    build_written(j->build, &j->written_table, &j->written_blob);
+    return err;
+}
+
+void job_rollback(struct job *j)
+{
+    build_abandon(j->build);
+}

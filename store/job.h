@@ -1,0 +1,33 @@
+/* job: what a flush and a compaction have in common: a reduced stream, written out as tables and
+ * blob files, with the garbage it leaves behind counted into the edit. */
+#ifndef VARVE_STORE_JOB_H
+#define VARVE_STORE_JOB_H
+
+#include "store/build.h"
+#include "store/reduce.h"
+#include "store/tree.h"
+
+struct job {
+    struct tree *tree;
+    struct edit edit; /* the caller adds what is removed, and installs it */
+    int output_level;
+    uint64_t table_bytes; /* of an output table; 0: one table */
+    bool stop_on_close;
+    struct version *version; /* whose deeper levels may hold older data (a reference) */
+    struct view *view;       /* where blob files are found (a reference) */
+    struct tree_readers readers;
+    struct reduce *reduce;
+    struct build *build;
+    uint64_t written_table, written_blob;
+};
+
+/* Takes the readers and the view: before anything is read. */
+void job_init(struct job *j, struct tree *t, int output_level);
+void job_release(struct job *j);
+/* Reduces `input` (taken over) and `dels` (borrowed) into files named in j->edit. On failure no
+ * file is left. */
+int job_run(struct job *j, struct iter *input, struct rangedel *dels);
+/* Removes the files that job_run() made: when installing failed. */
+void job_rollback(struct job *j);
+
+#endif

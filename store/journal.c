@@ -1,0 +1,282 @@
+/* journal: see journal.h.
+ *
+ * Guarantees: whatever happened to the file, a reader returns a prefix of the records that were
+ * written, whole and in order, and says how it ended. A reader's memory is bounded by its window
+ * and the largest record that is really there.
+ *
+ * Invariants of a reader:
+ * 1. The window holds the bytes of the file from `window_at` on; `next` is inside it or at its end.
+ * 2. Everything before window_at + next was returned or is the header.
+ * 3. `end` leaves JOURNAL_MORE once and for all, and so does `err` 0. */
+#include "store/journal.h"
+
+#include "store/append.h"
+#include "store/err.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- writing ---- */
+
+struct journal_writer {
+    struct append tail;
+};
+
+int journal_create(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                   const uint8_t uuid[UUID_SIZE], struct journal_writer **out)
+{
+    assert(kind == FILE_LOG || kind == FILE_MANIFEST);
+    *out = NULL;
+    struct journal_writer *w = mem_zalloc(sizeof *w);
+    int err = append_create(env, dir, kind, number, uuid, &w->tail);
+    if (err)
+        journal_writer_free(w);
+    else
+        *out = w;
+    return err;
+}
+
+void journal_writer_free(struct journal_writer *w)
+{
+    if (!w)
+        return;
+    append_close(&w->tail);
+    free(w);
+}
+
+/* Stored raw: a log is read at most once, and its writers wait for it. */
+void journal_add(struct journal_writer *w, struct slice payload)
+{
+    size_t at = w->tail.pending.len;
+    frame_pack(payload, 0, &w->tail.pending);
+    append_seal(&w->tail, at);
+}
+
+int journal_write(struct journal_writer *w)
+{
+    return append_write(&w->tail);
+}
+
+void journal_discard(struct journal_writer *w)
+{
+    append_discard(&w->tail);
+}
+
+int journal_sync(struct journal_writer *w)
+{
+    return append_sync(&w->tail);
+}
+
+uint64_t journal_size(const struct journal_writer *w)
+{
+    return w->tail.size;
+}
+
+/* ---- reading ---- */
+
+enum { WINDOW_BYTES = 512 * 1024 };
+
+struct journal_reader {
+    struct file file;
+    uint64_t size; /* of the file when it was opened; what is appended later is not read */
+    struct buf window;
+    uint64_t window_at;
+    size_t next;
+    uint64_t record_at;
+    struct buf value; /* a record that had to be decoded */
+    enum journal_end end;
+    int err; /* the first that occurred; returned from then on */
+};
+
+static void reader_assert_valid(const struct journal_reader *r)
+{
+    assert(r->next <= r->window.len);
+    assert(r->window_at >= FILE_HEADER_SIZE);
+    assert(r->window_at + r->window.len <= r->size);
+    assert(r->record_at <= r->window_at + r->next);
+}
+
+static int size_get(struct journal_reader *r)
+{
+    int err = r->file.io->ops->size(r->file.io, &r->size);
+    if (err)
+        log_message(LOG_ERROR, "%s: cannot get the size: %s", r->file.path, strerror(-err));
+    else if (r->size < FILE_HEADER_SIZE)
+        return corrupt(r->file.path, 0, "the file became shorter while it was opened");
+    return err;
+}
+
+int journal_open(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                 const uint8_t uuid[UUID_SIZE], struct journal_reader **out)
+{
+    assert(kind == FILE_LOG || kind == FILE_MANIFEST);
+    *out = NULL;
+    struct journal_reader *r = mem_zalloc(sizeof *r);
+    int rc = file_open_maybe(env, dir, kind, number, uuid, &r->file);
+    if (!rc)
+        rc = size_get(r);
+    if (rc) {
+        journal_reader_free(r);
+        return rc;
+    }
+    r->window_at = r->record_at = FILE_HEADER_SIZE;
+    reader_assert_valid(r);
+    *out = r;
+    return 0;
+}
+
+void journal_reader_free(struct journal_reader *r)
+{
+    if (!r)
+        return;
+    file_close(&r->file);
+    buf_release(&r->window);
+    buf_release(&r->value);
+    free(r);
+}
+
+static uint64_t bytes_left(const struct journal_reader *r)
+{
+    return r->size - (r->window_at + r->next);
+}
+
+/* Moves the window so that it begins at `next` and is filled as far as it is wide: at least `need`
+ * bytes, which the file has. Returns 0 or an I/O error. */
+static int window_fill(struct journal_reader *r, size_t need)
+{
+    assert(need <= bytes_left(r));
+    size_t kept = r->window.len - r->next;
+    size_t width = need > WINDOW_BYTES ? need : WINDOW_BYTES;
+    if (width > bytes_left(r))
+        width = (size_t)bytes_left(r);
+    assert(kept < width);
+    if (kept)
+        memmove(r->window.data, r->window.data + r->next, kept);
+    r->window_at += r->next;
+    r->window.len = kept;
+    r->next = 0;
+    int err = file_read(&r->file, r->window_at + kept, buf_reserve(&r->window, width - kept),
+                        width - kept);
+    if (err)
+        return err;
+    r->window.len = width;
+    reader_assert_valid(r);
+    return 0;
+}
+
+/* The next `need` bytes in `*bytes`. */
+static int window_get(struct journal_reader *r, size_t need, struct slice *bytes)
+{
+    int err = 0;
+    if (r->window.len - r->next < need)
+        err = window_fill(r, need);
+    if (!err)
+        *bytes = slice_of(r->window.data + r->next, need);
+    return err;
+}
+
+/* Nothing more is returned. */
+static int finish(struct journal_reader *r, enum journal_end end)
+{
+    assert(r->end == JOURNAL_MORE && end != JOURNAL_MORE);
+    r->end = end;
+    return 1;
+}
+
+static bool all_zero(struct slice s)
+{
+    return s.len == 0 || (s.data[0] == 0 && memcmp(s.data, s.data + 1, s.len - 1) == 0);
+}
+
+/* At the end if only zeros follow: space that was reserved, or a file that had grown before its
+ * contents reached the disk. */
+static int finish_at_zeros(struct journal_reader *r)
+{
+    while (bytes_left(r)) {
+        struct slice bytes;
+        uint64_t left = bytes_left(r);
+        int err = window_get(r, left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES, &bytes);
+        if (err)
+            return err;
+        if (!all_zero(bytes))
+            return finish(r, JOURNAL_TORN);
+        r->next += bytes.len;
+    }
+    return finish(r, JOURNAL_CLEAN);
+}
+
+/* The next whole frame in `*frame`; 1 at the end. The length in the header is believed only as far
+ * as the file reaches. */
+static int frame_next(struct journal_reader *r, struct slice *frame, struct frame_header *h)
+{
+    if (bytes_left(r) < FRAME_HEADER_SIZE)
+        return finish_at_zeros(r);
+    int err = window_get(r, FRAME_HEADER_SIZE, frame);
+    if (err)
+        return err;
+    /* Most records are in the window already, and need no second look. */
+    uint64_t here = r->window_at + r->next;
+    struct slice in = slice_of(frame->data, r->window.len - r->next);
+    enum frame_verdict verdict = frame_verify(&r->file.codec, here, in, h);
+    size_t len = (size_t)FRAME_HEADER_SIZE + h->stored_len;
+    if (verdict == FRAME_SHORT && len <= bytes_left(r)) {
+        err = window_get(r, len, frame);
+        if (err)
+            return err;
+        verdict = frame_verify(&r->file.codec, here, *frame, h);
+    }
+    if (verdict == FRAME_ZERO)
+        return finish_at_zeros(r);
+    if (verdict != FRAME_OK)
+        return finish(r, JOURNAL_TORN);
+    frame->len = len;
+    return 0;
+}
+
+static int record_value(struct journal_reader *r, const struct frame_header *h, struct slice stored,
+                        struct slice *payload)
+{
+    *payload = stored;
+    if (frame_is_plain(h))
+        return 0;
+    buf_clear(&r->value);
+    if (frame_unpack(h, stored, &r->value))
+        return corrupt(r->file.path, r->record_at, "the record does not decode (codec %u)",
+                       h->codec);
+    *payload = buf_slice(&r->value);
+    return 0;
+}
+
+int journal_next(struct journal_reader *r, struct slice *payload)
+{
+    *payload = slice_of(NULL, 0);
+    reader_assert_valid(r);
+    if (r->end != JOURNAL_MORE || r->err)
+        return r->err ? r->err : 1;
+    struct slice frame;
+    struct frame_header h;
+    r->record_at = r->window_at + r->next;
+    int rc = frame_next(r, &frame, &h);
+    if (!rc) {
+        r->next += frame.len;
+        rc = record_value(r, &h, frame_stored(frame), payload);
+    }
+    if (rc < 0)
+        r->err = rc;
+    return rc;
+}
+uint64_t journal_offset(const struct journal_reader *r)
+{
+    return r->record_at;
+}
+
+enum journal_end journal_end(const struct journal_reader *r)
+{
+    return r->end;
+}
+
+const struct file_header *journal_header(const struct journal_reader *r)
+{
+    return &r->file.header;
+}

@@ -1,0 +1,62 @@
+/* journal: an append-only file of frames; the write-ahead log and the manifest share it.
+ *
+ * Writing: records are framed into one buffer and written with one write. The writer keeps its own
+ * offset, so a write that failed is overwritten by the next and never leaves a hole in the middle.
+ * Records are stored raw. Reading: in order, up to the first frame that does not verify; how it
+ * ended is told apart. */
+#ifndef VARVE_STORE_JOURNAL_H
+#define VARVE_STORE_JOURNAL_H
+
+#include "store/codec.h"
+#include "store/env.h"
+
+/* ---- writing: one thread at a time ---- */
+struct journal_writer;
+
+/* Creates the file `number` in `dir` (-EEXIST if it is there) and writes its header. Does not sync.
+ */
+int journal_create(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                   const uint8_t uuid[UUID_SIZE], struct journal_writer **out);
+/* Closes without syncing; frees. NULL is fine. */
+void journal_writer_free(struct journal_writer *w);
+/* Frames `payload` for the end of what is pending. Nothing is written yet. */
+void journal_add(struct journal_writer *w, struct slice payload);
+/* Writes all that is pending with one write. On failure nothing of it counts as written, the
+ * pending records are dropped, and the journal is as before the first journal_add() since the last
+ * success: the file is cut back and synced. If that fails too, or a sync ever failed, every later
+ * write and sync fails with -EIO (append.h). */
+int journal_write(struct journal_writer *w);
+/* Forgets what is pending. */
+void journal_discard(struct journal_writer *w);
+/* Syncs if anything was written since the last sync. */
+int journal_sync(struct journal_writer *w);
+/* Bytes written so far, header included. */
+uint64_t journal_size(const struct journal_writer *w);
+
+/* ---- reading ---- */
+struct journal_reader;
+
+enum journal_end {
+    JOURNAL_MORE,  /* not at the end */
+    JOURNAL_CLEAN, /* at the end of the file, or at zeros that go on to the end of the file */
+    JOURNAL_TORN,  /* bytes that do not verify, and no later frame boundary is known */
+};
+
+/* Opens and checks the header. -ENOENT if there is no such file; -EIO (raised by corrupt()) for a
+ * header that is of another file, kind or volume (uuid; NULL: not checked), or damaged; 1 when the
+ * file is shorter than a header or its header is all zeros: a journal whose creation was cut off,
+ * holding nothing; -EPROTONOSUPPORT (logged) for a later format. What is appended to the file after
+ * this call is not read. */
+int journal_open(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                 const uint8_t uuid[UUID_SIZE], struct journal_reader **out);
+void journal_reader_free(struct journal_reader *r);
+/* The next record's payload, living until the next call. Returns 0, 1 at the end (see
+ * journal_end()), or a negative errno when the file cannot be read, or -EIO raised by corrupt() for
+ * a record that verifies and yet does not decode; an error comes again at every later call. */
+int journal_next(struct journal_reader *r, struct slice *payload);
+/* Where the record that was returned last begins; at the end: where the good part ends. */
+uint64_t journal_offset(const struct journal_reader *r);
+enum journal_end journal_end(const struct journal_reader *r);
+const struct file_header *journal_header(const struct journal_reader *r);
+
+#endif

@@ -1,0 +1,135 @@
+/* level_iter: the cursor over one level: its tables in key order, one open cursor at a time.
+ *
+ * Invariant: while valid, `at` is the table that `table` is a cursor over, and no other table of
+ * the level has entries between the one that it stands on and its neighbours in that table. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/scan.h"
+
+#define NO_TABLE UINT32_MAX
+
+struct level_iter {
+    struct iter it;
+    struct version *version; /* a reference */
+    const struct version_level *level;
+    int flags;
+    uint32_t at;
+    struct iter *table;
+};
+
+static int settle(struct level_iter *li, int status)
+{
+    li->it.valid = status == 0;
+    if (li->it.valid)
+        li->it.e = li->table->e;
+    return status;
+}
+
+static int enter(struct level_iter *li, uint32_t i)
+{
+    struct table *t;
+    if (i == li->at)
+        return 0;
+    iter_free(li->table);
+    li->table = NULL;
+    li->at = NO_TABLE;
+    int err = version_table_open(li->level->tables[i], &t);
+    if (err < 0)
+        return err;
+    li->table = table_iter_new(t, li->flags);
+    li->at = i;
+    return 0;
+}
+
+/* Goes on into the following tables while there is nothing (more) in this one: some hold only
+ * tombstones. */
+static int onward(struct level_iter *li, int status)
+{
+    while (status == 1 && li->at + 1 < li->level->count) {
+        status = enter(li, li->at + 1);
+        if (status == 0)
+            status = iter_first(li->table);
+    }
+    return settle(li, status);
+}
+
+static int backward(struct level_iter *li, int status)
+{
+    while (status == 1 && li->at > 0) {
+        status = enter(li, li->at - 1);
+        if (status == 0)
+            status = iter_last(li->table);
+    }
+    return settle(li, status);
+}
+
+static int level_first(struct iter *it)
+{
+    struct level_iter *li = (struct level_iter *)it;
+    if (li->level->count == 0)
+        return settle(li, 1);
+    int status = enter(li, 0);
+    return status < 0 ? settle(li, status) : onward(li, iter_first(li->table));
+}
+
+static int level_last(struct iter *it)
+{
+    struct level_iter *li = (struct level_iter *)it;
+    if (li->level->count == 0)
+        return settle(li, 1);
+    int status = enter(li, li->level->count - 1);
+    return status < 0 ? settle(li, status) : backward(li, iter_last(li->table));
+}
+
+static int level_seek(struct iter *it, struct slice key, uint64_t seq)
+{
+    struct level_iter *li = (struct level_iter *)it;
+    uint32_t i = li->level->count ? version_find(li->level, key) : 0;
+    if (i >= li->level->count)
+        return settle(li, 1);
+    int status = enter(li, i);
+    return status < 0 ? settle(li, status) : onward(li, iter_seek(li->table, key, seq));
+}
+
+static int level_next(struct iter *it)
+{
+    struct level_iter *li = (struct level_iter *)it;
+    assert(it->valid);
+    return onward(li, iter_next(li->table));
+}
+
+static int level_prev(struct iter *it)
+{
+    struct level_iter *li = (struct level_iter *)it;
+    assert(it->valid);
+    return backward(li, iter_prev(li->table));
+}
+
+static void level_free(struct iter *it)
+{
+    struct level_iter *li = (struct level_iter *)it;
+    iter_free(li->table);
+    version_unref(li->version);
+    free(li);
+}
+
+static const struct iter_ops level_ops = {.first = level_first,
+                                          .last = level_last,
+                                          .seek = level_seek,
+                                          .next = level_next,
+                                          .prev = level_prev,
+                                          .free = level_free};
+
+struct iter *level_iter_new(struct version *v, int level, int table_iter_flags)
+{
+    assert(level >= 1 && level < LEVEL_COUNT);
+    struct level_iter *li = mem_zalloc(sizeof *li);
+    li->it.ops = &level_ops;
+    li->version = version_ref(v);
+    li->level = &v->levels[level];
+    li->flags = table_iter_flags;
+    li->at = NO_TABLE;
+    return &li->it;
+}

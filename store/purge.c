@@ -1,0 +1,61 @@
+/* purge: see purge.h. A number is never used twice, so a queued file can be removed at any later
+ * time without harm, or not at all: the next open finds that nothing names it. */
+#include "store/purge.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/err.h"
+
+void purge_init(struct purge *p, struct env *env, const char *dir)
+{
+    *p = (struct purge){.env = env, .dir = dir};
+    pthread_mutex_init(&p->lock, NULL);
+}
+
+void purge_release(struct purge *p)
+{
+    pthread_mutex_destroy(&p->lock);
+    free(p->files);
+    *p = (struct purge){0};
+}
+
+void purge_add(struct purge *p, enum file_kind kind, uint64_t number)
+{
+    assert(number > 0);
+    pthread_mutex_lock(&p->lock);
+    if (p->count == p->cap) {
+        p->cap = p->cap ? p->cap * 2 : 16;
+        p->files = mem_realloc(p->files, p->cap * sizeof *p->files);
+    }
+    p->files[p->count++] = (struct purge_file){kind, number};
+    pthread_mutex_unlock(&p->lock);
+}
+
+static bool take(struct purge *p, struct purge_file *file)
+{
+    pthread_mutex_lock(&p->lock);
+    bool any = p->count > 0;
+    if (any)
+        *file = p->files[--p->count];
+    pthread_mutex_unlock(&p->lock);
+    return any;
+}
+
+int purge_run(struct purge *p)
+{
+    struct purge_file file;
+    int result = 1;
+    while (take(p, &file)) {
+        char *path = name_file(p->dir, file.kind, file.number);
+        int err = p->env->remove(p->env, path);
+        if (err < 0 && err != -ENOENT)
+            log_message(LOG_WARNING, "cannot remove %s, which is not needed any more: %s", path,
+                        strerror(-err));
+        free(path);
+        result = 0;
+    }
+    return result;
+}

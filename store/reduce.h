@@ -1,0 +1,57 @@
+/* reduce: what flush and compaction do to a stream of entries: keep what somebody can see, drop and
+ * count the rest, fold merge operands.
+ *
+ * Somebody: the pins, and every read from `latest` on. Pins cut the line of sequence numbers into
+ * stripes; an entry belongs to the stripe of the oldest reader that sees it. Rules, per user key,
+ * newest entry first:
+ *   1. Within a stripe only the newest PUT or DELETE and the MERGEs above it matter; what is older
+ * in the stripe is dropped.
+ *   2. An entry with a newer tombstone over it in its own stripe is dropped, and so is everything
+ * older in that stripe.
+ *   3. MERGEs whose base is in their own stripe are folded into a PUT with the newest sequence
+ * number of the group. MERGEs of one stripe without their base are folded into one MERGE if the
+ * operator can; onto nothing, into a PUT, if no older data of the key exists anywhere.
+ *   4. A DELETE is dropped if no older data of the key exists anywhere.
+ *   5. A tombstone fragment keeps one number per stripe (the newest), and only those that hide
+ * something: a kept entry, or older data outside the job. Entries keep their sequence numbers. The
+ * output is in internal order. */
+#ifndef VARVE_STORE_REDUCE_H
+#define VARVE_STORE_REDUCE_H
+
+#include "store/iter.h"
+#include "store/rangedel.h"
+#include "store/store.h"
+
+struct reduce_options {
+    const uint64_t *pins; /* ascending; a pin p sees seq < p */
+    size_t pin_count;
+    const struct store_merge *merge;
+    void *ctx; /* of the functions below */
+    /* Can a source outside the job hold older entries for keys in [start, limit)? (limit of a
+     * single key: the key and a zero byte.) */
+    bool (*older_exists)(void *ctx, struct slice start, struct slice limit);
+    /* Fetches a separated value for folding; appends to `*out`. */
+    int (*fetch)(void *ctx, struct slice encoded_ref, struct buf *out);
+    /* An entry with a blob reference is not passed on. */
+    void (*drop_blob)(void *ctx, struct slice encoded_ref);
+    /* An entry was kept although a newer one hides it, only for `pin` (the newest pin that sees
+     * it): `bytes` of key, value and blob. */
+    void (*held)(void *ctx, uint64_t pin, uint64_t bytes);
+};
+
+struct reduce;
+
+/* Takes over `input` (point entries of all inputs, merged); refs `dels` (tombstones of all inputs).
+ * Keeps `opt`'s pointers. */
+struct reduce *reduce_new(struct iter *input, struct rangedel *dels,
+                          const struct reduce_options *opt);
+void reduce_free(struct reduce *r);
+/* The next entry to write, living until the next call. 0, 1 at the end, or an error. */
+int reduce_next(struct reduce *r, struct entry *e);
+
+/* Rule 5: the tombstones in [where the last call ended, upto) (empty: to the end), clipped to it;
+ * `upto` is the key of the entry that reduce_next() gave last, or beyond the end of the stream. One
+ * reference; never NULL. */
+struct rangedel *reduce_rangedels(struct reduce *r, struct slice upto);
+
+#endif

@@ -1,0 +1,160 @@
+/* replay: see replay.h.
+ *
+ * Invariants:
+ *   1. A record is taken whole or not at all.
+ *   2. A record is taken only if every blob frame that it refers to verifies: what a reader can
+ * reach after recovery can be read.
+ *   3. The same files give the same result each time: what was not taken once is never taken later.
+ * (Blob files and logs of the past are never written to again, and numbers never used again.) */
+#include "store/replay.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "store/batch.h"
+
+struct replay {
+    struct tree *tree;
+    struct journal_reader *log;
+    char *name; /* of the log, for messages */
+    struct memgen *gen;
+    struct blob_reader *blob; /* borrowed from gen->blob */
+    uint64_t seq;
+};
+
+/* Makes sure that the file of `ref` is open. 0, 1 when there is no such (whole) file, or an error.
+ */
+static int open_blob(struct replay *r, const struct blob_ref *ref)
+{
+    struct tree *t = r->tree;
+    if (r->gen->blob)
+        return r->gen->blob->number == ref->file
+                   ? 0
+                   : corrupt(r->name, journal_offset(r->log), "it refers to two blob files");
+    char *path = name_file(t->dir, FILE_BLOB, ref->file);
+    uint64_t size;
+    int err = t->env->file_size(t->env, path, &size);
+    free(path);
+    if (err == -ENOENT || (err == 0 && size < ref->where.offset + ref->where.len))
+        return 1;
+    if (err < 0)
+        return err;
+    struct version_blob *blob = version_blob_new(&t->source, ref->file);
+    if (version_blob_open(blob, &r->blob) < 0) {
+        version_blob_unref(blob);
+        return 1;
+    }
+    memgen_set_blob(r->gen, blob);
+    return 0;
+}
+
+/* First pass over a record: is it well formed, and does every frame behind it verify? 0, 1 (history
+ * ends here), or an error. */
+static int verify(struct replay *r, struct slice record)
+{
+    struct batch_reader b;
+    struct entry e;
+    int err = batch_reader_init(&b, record);
+    if (err < 0 || b.first_seq != r->seq)
+        return corrupt(r->name, journal_offset(r->log), "a record that is out of sequence");
+    while ((err = batch_reader_next(&b, &e)) == 0) {
+        struct blob_ref ref;
+        if (!entry_type_is_blob(e.type))
+            continue;
+        if (!blob_ref_decode(e.value, &ref))
+            return corrupt(r->name, journal_offset(r->log), "a malformed reference");
+        err = open_blob(r, &ref);
+        if (err == 0)
+            err = blob_probe(r->blob, &ref);
+        if (err != 0)
+            return err;
+    }
+    return err < 0 ? corrupt(r->name, journal_offset(r->log), "a malformed record") : 0;
+}
+
+static void take_entry(struct replay *r, const struct entry *e)
+{
+    struct memgen *g = r->gen;
+    if (e->type == ENTRY_RANGE_DELETE) {
+        memtable_add_rangedel(g->mem, e->key, e->value, e->seq);
+        g->rangedel_since_ns = r->tree->env->monotonic_ns(r->tree->env);
+        return;
+    }
+    memtable_add(g->mem, e);
+    struct blob_ref ref;
+    if (entry_type_is_blob(e->type) && blob_ref_decode(e->value, &ref)) {
+        g->blob_frames++;
+        g->blob_bytes += ref.where.len;
+    }
+}
+
+static void take_record(struct replay *r, struct slice record)
+{
+    struct batch_reader b;
+    struct entry e;
+    int err = batch_reader_init(&b, record);
+    assert(err == 0);
+    while ((err = batch_reader_next(&b, &e)) == 0)
+        take_entry(r, &e);
+    assert(err == 1);
+    r->seq += b.count;
+}
+
+/* The first record only says where the log begins. 0, or 1 when it is not there. */
+static int beginning(struct replay *r, uint64_t *first_seq)
+{
+    struct slice record;
+    struct batch_reader b;
+    int err = journal_next(r->log, &record);
+    if (err != 0)
+        return err;
+    if (batch_reader_init(&b, record) < 0 || b.count != 0)
+        return corrupt(r->name, journal_offset(r->log), "a log without its beginning");
+    *first_seq = b.first_seq;
+    return 0;
+}
+
+static int replay_records(struct replay *r, enum replay_end *end)
+{
+    struct slice record;
+    int err;
+    while ((err = journal_next(r->log, &record)) == 0) {
+        err = verify(r, record);
+        if (err != 0)
+            break;
+        take_record(r, record);
+    }
+    if (err < 0)
+        return err;
+    *end = journal_end(r->log) == JOURNAL_CLEAN ? REPLAY_CLEAN : REPLAY_TORN;
+    if (*end == REPLAY_TORN)
+        log_message(LOG_INFO, "%s: ends at offset %" PRIu64 ", as after a power cut", r->name,
+                    journal_offset(r->log));
+    return 0;
+}
+
+int replay_log(struct tree *t, uint64_t number, uint64_t *seq, struct memgen **out,
+               enum replay_end *end, uint64_t *first_seq)
+{
+    struct replay r = {.tree = t, .seq = *seq, .name = name_file(t->dir, FILE_LOG, number)};
+    *out = NULL;
+    *end = REPLAY_STALE;
+    *first_seq = 0;
+    int err = journal_open(t->env, t->dir, FILE_LOG, number, t->uuid, &r.log);
+    if (err == 0)
+        err = beginning(&r, first_seq);
+    if (err == 0 && *first_seq == *seq) {
+        r.gen = memgen_new(number, *seq);
+        err = replay_records(&r, end);
+        if (err == 0 && !memtable_empty(r.gen->mem))
+            *out = memgen_ref(r.gen);
+        if (err == 0)
+            *seq = r.seq;
+    }
+    memgen_unref(r.gen);
+    journal_reader_free(r.log);
+    free(r.name);
+    return err < 0 ? err : 0;
+}

@@ -1,0 +1,35 @@
+/* scan: the cursor over what a read at one sequence number sees of a view: user keys with their
+ * newest visible value, forwards and backwards, between two bounds.
+ *
+ * Each source (memtable, level-0 table, deeper level) is a cursor of entries with the range
+ * tombstones of the same source. When the cursor meets an entry under a tombstone of a newer
+ * source, it seeks that source and all older ones past the tombstone's end, instead of stepping
+ * through the dead. */
+#ifndef VARVE_STORE_SCAN_H
+#define VARVE_STORE_SCAN_H
+
+#include "store/view.h"
+
+struct scan;
+
+enum scan_flags { SCAN_FILL_CACHE = 1 };
+
+/* References the view; copies the bounds (empty: none). `ctx` outlives the scan. */
+struct scan *scan_new(struct view *view, struct view_context *ctx, uint64_t read_seq,
+                      struct slice lower, struct slice upper, int flags);
+void scan_free(struct scan *s);
+/* As the store_iter functions of store.h. */
+int scan_first(struct scan *s);
+int scan_last(struct scan *s);
+int scan_seek(struct scan *s, struct slice key);
+int scan_seek_for_prev(struct scan *s, struct slice key);
+int scan_next(struct scan *s);
+int scan_prev(struct scan *s);
+struct slice scan_key(const struct scan *s);
+int scan_value(struct scan *s, struct slice *value);
+
+/* The cursor over one level >= 1 of a version: its tables one after the other, opened as they are
+ * reached. */
+struct iter *level_iter_new(struct version *v, int level, int table_iter_flags);
+
+#endif

@@ -1,0 +1,343 @@
+/* store: opening, closing, writing, reading; the rest of the door is in store_work.c, store_pin.c
+ * and store_stats.c. Only glue: each function names the module that does it. */
+#include "store/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/env.h"
+#include "store/recover.h"
+#include "store/store_priv.h"
+
+void store_options_init(struct store_options *o)
+{
+    *o = (struct store_options){.memtable_bytes = 32 << 20,
+                                .memtables_max = 4,
+                                .cache_bytes = 64 << 20,
+                                .block_bytes = 16 << 10,
+                                .table_bytes = 64 << 20,
+                                .blob_bytes = 256 << 20,
+                                .separate_min = 2 << 10,
+                                .direct_min = 16 << 10,
+                                .zstd_level = 1,
+                                .filter_one_in = 100,
+                                .workers = 2,
+                                .reserve_bytes = 64 << 20,
+                                .idle_flush_ns = UINT64_C(10) * 1000 * 1000 * 1000};
+}
+
+/* ---- making ---- */
+
+static int is_entry(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+    return -ENOTEMPTY;
+}
+
+int store_create(const char *dir, const struct store_options *o)
+{
+    struct env *env = o->env ? o->env : env_posix();
+    uint8_t uuid[UUID_SIZE];
+    struct env_lock *lock = NULL;
+    struct version_source src = {.env = env, .dir = dir, .uuid = uuid};
+    int err = env->mkdir(env, dir);
+    if (err == -EEXIST)
+        err = env->list(env, dir, is_entry, NULL);
+    if (err < 0)
+        return err;
+    char *lock_path = name_lock(dir);
+    err = env->lock(env, lock_path, &lock);
+    free(lock_path);
+    if (err == 0)
+        err = env->random(env, uuid, sizeof uuid);
+    if (err == 0) {
+        struct manifest *m = NULL;
+        struct version *v = version_new(&src);
+        memcpy(v->uuid, uuid, sizeof uuid);
+        v->flushed_seq = 1;
+        v->next_file = 2;
+        err = manifest_start(env, dir, 1, v, &m);
+        manifest_free(m);
+        version_unref(v);
+    }
+    if (lock)
+        env->unlock(env, lock);
+    return err;
+}
+
+/* ---- opening ---- */
+
+static int take_lock(struct tree *t)
+{
+    char *path = name_lock(t->dir);
+    uint64_t size;
+    int err = 0;
+    /* Locking makes the file: not in a folder that may not be changed. */
+    if (!t->opt.read_only || t->env->file_size(t->env, path, &size) == 0)
+        err = t->env->lock(t->env, path, &t->dir_lock);
+    free(path);
+    return err;
+}
+
+/* A folder without CURRENT is no store; say so before a lock file is made in it. */
+static int require_store(struct tree *t)
+{
+    char *path = name_current(t->dir);
+    uint64_t size;
+    int err = t->env->file_size(t->env, path, &size);
+    free(path);
+    return err;
+}
+
+static void tree_setup(struct tree *t, const char *dir, const struct store_options *o)
+{
+    t->env = o->env ? o->env : env_posix();
+    t->dir = mem_strdup(dir);
+    t->opt = *o;
+    t->zstd_level = o->zstd_level;
+    t->cache = cache_new(o->cache_bytes);
+    purge_init(&t->purge, t->env, t->dir);
+    pthread_mutex_init(&t->install, NULL);
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->changed, NULL);
+    t->read_ctx = (struct view_context){.merge = o->merge, .cache = t->cache};
+}
+
+static void on_death(void *ctx, enum file_kind kind, uint64_t number)
+{
+    struct tree *t = ctx;
+    purge_add(&t->purge, kind, number);
+}
+
+static void tree_teardown(struct tree *t)
+{
+    if (t->box)
+        viewbox_free(t->box);
+    if (!t->opt.read_only)
+        purge_run(&t->purge);
+    manifest_free(t->manifest);
+    if (t->dir_lock)
+        t->env->unlock(t->env, t->dir_lock);
+    cache_free(t->cache);
+    purge_release(&t->purge);
+    pthread_mutex_destroy(&t->install);
+    pthread_mutex_destroy(&t->lock);
+    pthread_cond_destroy(&t->changed);
+    free(t->pending_pins);
+    free(t->failure);
+    free(t->dir);
+}
+
+int store_open(const char *dir, const struct store_options *o, struct store **out)
+{
+    struct store *s = mem_zalloc(sizeof *s);
+    struct tree *t = &s->tree;
+    uint64_t next_seq = 0;
+    *out = NULL;
+    tree_setup(t, dir, o);
+    t->source = (struct version_source){.env = t->env,
+                                        .dir = t->dir,
+                                        .uuid = t->uuid,
+                                        .cache = t->cache,
+                                        .on_death = on_death,
+                                        .death_ctx = t};
+    int err = require_store(t);
+    if (err == 0)
+        err = take_lock(t);
+    if (err == 0)
+        err = recover_run(t, &next_seq);
+    if (err == 0 && !o->read_only) {
+        err = commit_open(&s->commit, t, next_seq);
+        s->writable = err == 0;
+    }
+    if (err == 0 && s->writable)
+        err = store_start_workers(s);
+    if (err < 0) {
+        store_stop_workers(s);
+        if (s->writable)
+            commit_close(&s->commit);
+        tree_teardown(t);
+        free(s);
+        return err;
+    }
+    *out = s;
+    return 0;
+}
+
+/* What is in memory goes into tables, so that the next open has nothing to replay. Its failure
+ * loses nothing: the log has it. */
+static int flush_all(struct store *s)
+{
+    int err = commit_seal(&s->commit);
+    while (err == 0)
+        err = work_flush(&s->tree);
+    return err < 0 ? err : 0;
+}
+
+int store_close(struct store *s)
+{
+    int err = 0;
+    store_stop_workers(s);
+    if (s->writable) {
+        if (!tree_failure(&s->tree) && flush_all(s) < 0)
+            log_message(LOG_INFO, "%s: closed without a flush; the next open replays the log",
+                        s->tree.dir);
+        err = commit_close(&s->commit);
+    }
+    tree_teardown(&s->tree);
+    free(s);
+    return err;
+}
+
+void store_uuid(const struct store *s, uint8_t out[16])
+{
+    memcpy(out, s->tree.uuid, UUID_SIZE);
+}
+
+int64_t store_realtime(const struct store *s)
+{
+    return s->tree.env->realtime_ns(s->tree.env);
+}
+
+uint64_t store_monotonic(const struct store *s)
+{
+    return s->tree.env->monotonic_ns(s->tree.env);
+}
+
+const char *store_failure(struct store *s)
+{
+    return tree_failure(&s->tree);
+}
+
+int store_set_zstd_level(struct store *s, int level)
+{
+    if (level < 0 || level > 19)
+        return -EINVAL;
+    __atomic_store_n(&s->tree.zstd_level, level, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* ---- writing ---- */
+
+struct store_batch *store_batch_new(struct store *s)
+{
+    struct store_batch *b = mem_alloc(sizeof *b);
+    batch_init(b, s->tree.opt.direct_min, tree_zstd_level(&s->tree));
+    return b;
+}
+
+void store_batch_free(struct store_batch *b)
+{
+    if (!b)
+        return;
+    batch_release(b);
+    free(b);
+}
+
+int store_write(struct store *s, struct store_batch *b, int flags)
+{
+    return s->writable ? commit_write(&s->commit, b, flags) : -EROFS;
+}
+
+int store_sync(struct store *s)
+{
+    return s->writable ? commit_write(&s->commit, NULL, STORE_SYNC) : -EROFS;
+}
+
+/* ---- reading ---- */
+
+void store_read_begin(struct store *s, struct store_read *r)
+{
+    r->store = s;
+    r->view = viewbox_get_with_seq(s->tree.box, &s->tree.published, &r->seq);
+}
+
+void store_read_begin_at(struct store *s, uint64_t seq, struct store_read *r)
+{
+    assert(seq <= tree_published(&s->tree));
+    *r = (struct store_read){.store = s, .view = viewbox_get(s->tree.box), .seq = seq};
+}
+
+void store_read_end(struct store_read *r)
+{
+    view_unref(r->view);
+    *r = (struct store_read){0};
+}
+
+int store_get(const struct store_read *r, struct slice key, struct store_value *v)
+{
+    return view_get(r->view, &r->store->tree.read_ctx, key, r->seq, v);
+}
+
+int store_has(const struct store_read *r, struct slice key)
+{
+    return view_has(r->view, &r->store->tree.read_ctx, key, r->seq);
+}
+
+void store_value_release(struct store_value *v)
+{
+    if (v->pin)
+        cache_release(v->pin_owner, v->pin);
+    buf_release(&v->own);
+    *v = (struct store_value){0};
+}
+
+struct store_iter *store_iter_new(const struct store_read *r, struct slice lower,
+                                  struct slice upper)
+{
+    return (struct store_iter *)scan_new(r->view, &r->store->tree.read_ctx, r->seq, lower, upper,
+                                         SCAN_FILL_CACHE);
+}
+
+/* A store_iter is a scan under the door's name. */
+static struct scan *scan_of(struct store_iter *it)
+{
+    return (struct scan *)it;
+}
+
+void store_iter_free(struct store_iter *it)
+{
+    scan_free(scan_of(it));
+}
+
+int store_iter_first(struct store_iter *it)
+{
+    return scan_first(scan_of(it));
+}
+
+int store_iter_last(struct store_iter *it)
+{
+    return scan_last(scan_of(it));
+}
+
+int store_iter_seek(struct store_iter *it, struct slice key)
+{
+    return scan_seek(scan_of(it), key);
+}
+
+int store_iter_seek_for_prev(struct store_iter *it, struct slice key)
+{
+    return scan_seek_for_prev(scan_of(it), key);
+}
+
+int store_iter_next(struct store_iter *it)
+{
+    return scan_next(scan_of(it));
+}
+
+int store_iter_prev(struct store_iter *it)
+{
+    return scan_prev(scan_of(it));
+}
+
+struct slice store_iter_key(const struct store_iter *it)
+{
+    return scan_key((const struct scan *)it);
+}
+
+int store_iter_value(struct store_iter *it, struct slice *value)
+{
+    return scan_value(scan_of(it), value);
+}

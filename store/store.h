@@ -1,0 +1,239 @@
+/* store: the door of the LSM engine. Bytes in, bytes out; it knows nothing of inodes.
+ *
+ * Keys are 1 to STORE_KEY_MAX bytes, ordered bytewise; values 0 to STORE_VALUE_MAX bytes.
+ *
+ * Promise (docs/ARCHITECTURE, "What survives a crash"): after any crash the store is an exact
+ * prefix of the acknowledged history, and never a shorter one than the last successful sync. A
+ * killed process loses nothing that was acknowledged. Nothing on disk, however damaged, crashes the
+ * process or comes back as wrong data: it is -EIO, and the log names file and offset.
+ *
+ * Unless said otherwise functions are thread-safe and return 0, 1 for absent or end, or a negative
+ * errno: -EIO     damage on disk, or the disk fails. After a failed sync the store is read-only for
+ * good (store_failure()). -EROFS   opened read-only -ENOSPC  the disk, or the reserve kept for
+ * deletes, is used up; nothing was written */
+#ifndef VARVE_STORE_STORE_H
+#define VARVE_STORE_STORE_H
+
+#include "store/bytes.h"
+#include "store/err.h"
+
+struct env;
+
+enum { STORE_KEY_MAX = 65535, STORE_VALUE_MAX = 64 << 20, STORE_NAME_MAX = 255 };
+/* A batch's keys and values together; more is -E2BIG. */
+#define STORE_BATCH_MAX (UINT64_C(128) << 20)
+
+struct store;
+struct store_batch;
+struct store_iter;
+struct view;
+
+/* Folds partial updates. Both functions get operands oldest first, must be pure functions of their
+ * arguments, and may be called from any thread. */
+struct store_merge {
+    void *ctx;
+    /* The value that `operands` make of `base` (NULL: there is none). Appends to `*out`. 0, or -EIO
+     * when the bytes are none of the caller's making. */
+    int (*full)(void *ctx, struct slice key, const struct slice *base, const struct slice *operands,
+                size_t count, struct buf *out);
+    /* One operand that does what `operands` do in turn. Appends to `*out`. 0, 1 when they are
+     * better left apart, or -EIO. May be NULL. */
+    int (*partial)(void *ctx, struct slice key, const struct slice *operands, size_t count,
+                   struct buf *out);
+};
+
+struct store_options {
+    struct env *env;         /* NULL: the real system */
+    bool read_only;          /* creates, changes and deletes nothing */
+    uint64_t memtable_bytes; /* a memtable is sealed at this size; default 32 MiB */
+    uint32_t
+        memtables_max;     /* unflushed ones, the active included; writers wait beyond; default 4 */
+    uint64_t cache_bytes;  /* decoded blocks; default 64 MiB */
+    uint32_t block_bytes;  /* default 16 KiB */
+    uint64_t table_bytes;  /* aim of a compaction's output table; default 64 MiB */
+    uint64_t blob_bytes;   /* a blob file is sealed at this size; default 256 MiB */
+    uint32_t separate_min; /* values from this size on go to blob files at flush; default 2 KiB */
+    uint32_t direct_min;   /* values from this size on go there at commit; default 16 KiB */
+    int zstd_level;        /* 0: no compression; default 1 */
+    uint32_t filter_one_in; /* filters' rate of false positives is one in this many; default 100; 0:
+                               no filters */
+    uint32_t workers;       /* background threads; 0: the caller pulls store_work(); default 2 */
+    uint64_t reserve_bytes; /* disk space that only STORE_RESERVE writes may use; default 64 MiB */
+    uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;
+                               default 10 s */
+    const struct store_merge
+        *merge; /* lives as long as the store; NULL: store_batch_merge() is refused */
+};
+
+/* All defaults. */
+void store_options_init(struct store_options *o);
+
+/* Makes an empty store in folder `dir`, durably. The folder is made if it does not exist (its
+ * parent must); otherwise it must be empty
+ * (-ENOTEMPTY). */
+int store_create(const char *dir, const struct store_options *o);
+/* Recovers and opens. Besides the above: -ENOENT when `dir` holds no store (no CURRENT), -EAGAIN
+ * when it is open elsewhere, -EPROTONOSUPPORT when a newer program made it (the log says what is
+ * unknown). */
+int store_open(const char *dir, const struct store_options *o, struct store **out);
+/* Ends the background work, syncs the log, and frees. No reads or iterators may be left. Returns
+ * the sync's result; the store is freed in any case. */
+int store_close(struct store *s);
+
+/* The 16 bytes that tell this store from all others. */
+void store_uuid(const struct store *s, uint8_t out[16]);
+/* The store's clock: nanoseconds since 1970 (UTC), and ones that never go back. */
+int64_t store_realtime(const struct store *s);
+uint64_t store_monotonic(const struct store *s);
+
+/* ---- writing ---- */
+
+/* A batch collects operations that become visible, and durable, at once. For one thread; reusable.
+ */
+struct store_batch *store_batch_new(struct store *s);
+void store_batch_free(struct store_batch *b); /* NULL is fine */
+void store_batch_clear(struct store_batch *b);
+/* All copy. Later operations of a batch win over earlier ones. Values of `direct_min` bytes and
+ * more are compressed here, in the caller's thread. */
+void store_batch_put(struct store_batch *b, struct slice key, struct slice value);
+void store_batch_delete(struct store_batch *b, struct slice key);
+void store_batch_merge(struct store_batch *b, struct slice key, struct slice operand);
+/* Deletes start <= key < end. An empty interval is ignored. */
+void store_batch_delete_range(struct store_batch *b, struct slice start, struct slice end);
+uint32_t store_batch_count(const struct store_batch *b);
+uint64_t store_batch_bytes(const struct store_batch *b);
+
+enum store_write_flags {
+    STORE_SYNC = 1,    /* return only once it would survive a power cut */
+    STORE_RESERVE = 2, /* may use the reserve: for batches that free space */
+};
+/* Applies the batch (which stays the caller's). An empty one with STORE_SYNC is store_sync(). */
+int store_write(struct store *s, struct store_batch *b, int flags);
+/* Everything acknowledged so far would survive a power cut. */
+int store_sync(struct store *s);
+
+/* ---- reading ---- */
+
+/* One consistent view: everything published before store_read_begin(), or exactly what a pin holds.
+ * Cheap; for one thread at a time; holds memory and files back while it lasts. */
+struct store_read {
+    struct store *store;
+    struct view *view;
+    uint64_t seq;
+};
+void store_read_begin(struct store *s, struct store_read *r);
+/* At a pin's sequence number (struct store_pin). The caller makes sure that the pin exists while it
+ * reads. */
+void store_read_begin_at(struct store *s, uint64_t seq, struct store_read *r);
+void store_read_end(struct store_read *r);
+
+/* A value that was read. Zero-initialise before the first use; store_get() reuses it; release at
+ * the end. */
+struct store_value {
+    struct slice data;
+    struct buf own;
+    void *pin, *pin_owner; /* the store's own */
+};
+void store_value_release(struct store_value *v);
+
+/* 0 with v->data until the value is reused or released (it must be before the read ends), or 1. */
+int store_get(const struct store_read *r, struct slice key, struct store_value *v);
+/* 0 when the key exists, 1 when not. Never touches a blob file. */
+int store_has(const struct store_read *r, struct slice key);
+
+/* A cursor over [lower, upper) (an empty slice: no bound), both copied. It holds its own view: it
+ * may outlive `r`. It stands nowhere until moved. Moves return 0 (it stands on a key), 1 (off the
+ * end) or an error. */
+struct store_iter *store_iter_new(const struct store_read *r, struct slice lower,
+                                  struct slice upper);
+void store_iter_free(struct store_iter *it); /* NULL is fine */
+int store_iter_first(struct store_iter *it);
+int store_iter_last(struct store_iter *it);
+int store_iter_seek(struct store_iter *it, struct slice key);          /* first key >= key */
+int store_iter_seek_for_prev(struct store_iter *it, struct slice key); /* last key <= key */
+int store_iter_next(struct store_iter *it);
+int store_iter_prev(struct store_iter *it);
+/* Of the key it stands on; live until the next move. The value is fetched here, not by the move. */
+struct slice store_iter_key(const struct store_iter *it);
+int store_iter_value(struct store_iter *it, struct slice *value);
+
+/* ---- durable snapshots ---- */
+
+struct store_pin {
+    uint64_t seq;       /* for store_read_begin_at() */
+    uint64_t tag;       /* as given */
+    int64_t created_ns; /* realtime */
+    const char *name;   /* in store_pin_list(): valid during the call */
+};
+/* Pins the present state under `name` (1 to STORE_NAME_MAX bytes), durably. -EEXIST, -ENAMETOOLONG,
+ * -EINVAL. `*pin` is filled in but for `name`. */
+int store_pin_create(struct store *s, const char *name, uint64_t tag, struct store_pin *pin);
+int store_pin_delete(struct store *s, const char *name);                 /* 1: there is none */
+int store_pin_rename(struct store *s, const char *from, const char *to); /* 1, -EEXIST */
+/* In order of age. Nonzero from `fn` ends it and is returned. */
+typedef int store_pin_fn(void *ctx, const struct store_pin *pin);
+int store_pin_list(struct store *s, store_pin_fn *fn, void *ctx);
+
+/* ---- background work ---- */
+
+/* Does one bounded step (a flush or a compaction). 0 when it did something, 1 when there was
+ * nothing to do. Only with `workers` 0. */
+int store_work(struct store *s);
+/* Seals the memtable and returns once all is in tables. */
+int store_flush(struct store *s);
+/* Brings [start, limit) (empty slices: everything) down to the bottom level, dropping what nobody
+ * can see. */
+int store_compact(struct store *s, struct slice start, struct slice limit);
+/* For what is written from now on. -EINVAL outside 0 to 19. */
+int store_set_zstd_level(struct store *s, int level);
+/* NULL, or what made the store read-only. */
+const char *store_failure(struct store *s);
+
+struct store_stats {
+    uint64_t seq; /* operations ever */
+    uint64_t memtable_bytes, sealed_memtables;
+    uint64_t log_bytes;
+    uint32_t level_tables[7];
+    uint64_t level_bytes[7];
+    uint64_t table_entries, table_rangedels;
+    uint64_t blob_files, blob_bytes, blob_garbage_bytes;
+    uint64_t cache_bytes, cache_hits, cache_misses;
+    uint64_t pins;
+    uint64_t flushes, compactions;
+    uint64_t bytes_written_user, bytes_written_log, bytes_written_flush, bytes_written_compaction,
+        bytes_written_blob;
+    uint64_t blob_reads;
+    uint64_t stall_ns, stall_ns_max;
+    uint64_t disk_total_bytes, disk_free_bytes;
+    uint64_t disk_usable_bytes; /* free without the reserve */
+};
+int store_get_stats(struct store *s, struct store_stats *out);
+
+/* ---- verifying ---- */
+
+enum store_severity {
+    STORE_NOTE,    /* worth knowing; nothing is wrong (a torn tail after a crash) */
+    STORE_WARNING, /* harmless untidiness (a file that nothing names) */
+    STORE_DAMAGE,  /* data is lost or wrong */
+};
+/* Codes are documented in docs/OPERATIONS.md and never change their meaning: 1xx. */
+struct store_finding {
+    int code;
+    enum store_severity severity;
+    const char *file; /* short name, or "" */
+    uint64_t offset;  /* UINT64_MAX: none */
+    const char *text;
+};
+typedef int store_finding_fn(void *ctx, const struct store_finding *f); /* nonzero: stop */
+/* Bytes done of bytes to do. */
+typedef void store_progress_fn(void *ctx, uint64_t done, uint64_t total);
+/* Reads the whole store of a store opened read-only, changing nothing: every frame of every file,
+ * order, filters and indexes against contents, every blob reference, tombstones, garbage counts,
+ * unknown files. Returns 0 when the check ran to its end, whatever it found. */
+int store_check(struct store *s, store_finding_fn *fn, store_progress_fn *progress, void *ctx);
+/* When a store cannot even be opened: looks at CURRENT, manifest, names and headers, and reports
+ * what it finds. */
+int store_check_closed(const char *dir, const struct store_options *o, store_finding_fn *fn,
+                       void *ctx);
+
+#endif

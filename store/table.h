@@ -1,0 +1,151 @@
+/* table: an immutable sorted file of entries and range tombstones.
+ *
+ *   file header | data frames | filter frame | range-tombstone frame | properties frame | index
+ * frame | footer
+ *
+ * Data frames hold blocks (block.h) of about `block_bytes` before compression. The index is a block
+ * with one entry per data block: key = a separator (>= every key in the block, <= every key in the
+ * next), value = block_handle. The filter (filter.h) is over filter_hash() of each distinct user
+ * key. Properties say what the picker and the accountant need without reading the data.
+ *
+ * A table spans the half-open interval of user keys [smallest, limit): its point keys and its
+ * tombstones. */
+#ifndef VARVE_STORE_TABLE_H
+#define VARVE_STORE_TABLE_H
+
+#include "store/codec.h"
+#include "store/env.h"
+#include "store/iter.h"
+#include "store/lookup.h"
+#include "store/rangedel.h"
+
+/* What a table holds of one blob file. */
+struct table_blob_share {
+    uint64_t file;
+    uint64_t count; /* references */
+    uint64_t bytes; /* sum of their frame lengths */
+};
+
+/* Sequence numbers of pins (durable snapshots) that were the only reason to keep entries of this
+ * table when it was written, with roughly how much: once such a pin is gone, a rewrite frees that
+ * much. */
+struct table_held {
+    uint64_t pin;
+    uint64_t bytes;
+};
+
+/* What is known of a table without opening it; carried in the manifest and, but for the file's own
+ * facts, in the properties. Owned by whoever holds it; see table_meta_ref(). */
+struct table_meta {
+    int refs; /* atomic */
+    uint64_t number;
+    uint64_t size_bytes;
+    uint64_t tag; /* checksum in the footer: an older or foreign file is recognised */
+    struct buf smallest, limit;
+    uint64_t min_seq, max_seq;       /* over entries and tombstones */
+    uint64_t entry_count;            /* point entries */
+    uint64_t delete_count;           /* point entries that are ENTRY_DELETE */
+    uint64_t rangedel_count;         /* fragments */
+    uint64_t raw_bytes;              /* of data blocks before compression */
+    uint64_t created_ns;             /* realtime */
+    struct table_blob_share *shares; /* ascending file */
+    uint32_t share_count;
+    struct table_held *held; /* ascending pin */
+    uint32_t held_count;
+};
+
+struct table_meta *table_meta_new(void); /* one reference, all zero */
+struct table_meta *table_meta_ref(struct table_meta *m);
+void table_meta_unref(struct table_meta *m);
+/* The same bytes in the manifest's edits and (with number, size and tag zero) in a table's
+ * properties: tagged fields, so that a reader skips fields that it does not know. */
+void table_meta_encode(const struct table_meta *m, struct buf *out);
+/* Returns 0 or -EIO (caller raises corrupt()); checks smallest < limit, ascending lists, counts. */
+int table_meta_decode(struct slice in, struct table_meta **out);
+/* Adds to the share of `file` (negative is not allowed). */
+void table_meta_add_share(struct table_meta *m, uint64_t file, uint64_t count, uint64_t bytes);
+
+/* ---- writing ---- */
+struct table_options {
+    uint32_t block_bytes;   /* aim of an uncompressed data block */
+    int zstd_level;         /* 0: none */
+    uint32_t filter_one_in; /* false positives; 0: no filter */
+};
+
+struct table_writer;
+
+int table_create(struct env *env, const char *dir, uint64_t number, const uint8_t uuid[UUID_SIZE],
+                 const struct table_options *opt, struct table_writer **out);
+/* Entries in internal order (asserted), no ENTRY_RANGE_DELETE. Blob entries are counted in the
+ * shares. Returns 0 or an I/O error, after which only table_abandon() is allowed. */
+int table_add(struct table_writer *w, const struct entry *e);
+/* Tombstones of this table, already clipped to its span; at most once, any time before the end.
+ * Takes its own reference; an empty list counts as none. */
+void table_set_rangedel(struct table_writer *w, struct rangedel *r);
+void table_add_held(struct table_writer *w, uint64_t pin, uint64_t bytes);
+/* Bytes written and waiting; where a writer of several tables decides to start the next. */
+uint64_t table_estimate_bytes(const struct table_writer *w);
+uint64_t table_entry_count(const struct table_writer *w);
+/* Writes the rest and syncs the file (the folder is the caller's). Frees `w` in any case; on
+ * failure the file is removed. A table must hold at least one entry or tombstone (asserted).
+ * `*meta` has one reference; its span is the least one that holds every key and every tombstone. */
+int table_finish(struct table_writer *w, struct table_meta **meta);
+/* Closes and removes the file; frees. NULL is fine. */
+void table_abandon(struct table_writer *w);
+
+/* ---- reading ---- */
+struct table; /* reference-counted, thread-safe */
+
+/* Opens by its meta: checks header, size, tag, footer, and loads index, filter and range
+ * tombstones, which stay in memory as long as the table is open. -EIO raised by corrupt(), also for
+ * a missing file. `cache` (may not be NULL) holds the data blocks; one reference in `*out`. Takes a
+ * reference on `meta`. */
+int table_open(struct env *env, const char *dir, struct table_meta *meta,
+               const uint8_t uuid[UUID_SIZE], struct cache *cache, struct table **out);
+/* Opens a table of which only the file is known (salvage, dump, check): meta comes from the file.
+ */
+int table_open_file(struct env *env, const char *dir, uint64_t number,
+                    const uint8_t uuid[UUID_SIZE], struct cache *cache, struct table **out);
+struct table *table_ref(struct table *t);
+void table_unref(struct table *t);
+const struct table_meta *table_get_meta(const struct table *t);
+struct rangedel *table_rangedel(const struct table *t); /* borrowed; never NULL */
+uint64_t table_memory_bytes(const struct table *t);     /* index, filter, tombstones */
+
+/* One point read: tombstones, filter, index, block; reports to `l`. Returns 0 or -EIO. */
+int table_get(struct table *t, struct lookup *l);
+
+enum table_iter_flags {
+    TABLE_ITER_FILL_CACHE = 1, /* blocks that are read go into the cache */
+    TABLE_ITER_READAHEAD = 2,  /* a long forward scan: reads ahead in large pieces */
+};
+/* Point entries only. Holds a reference on `t` until freed. */
+struct iter *table_iter_new(struct table *t, int flags);
+
+/* About how many bytes of data frames lie in [start, limit) (empty limit: to the end), from the
+ * index alone: a frame counts if the search for `start` ends at or before it and that for `limit`
+ * after it, so the parts of an interval that is cut in pieces add up to the whole. */
+uint64_t table_range_bytes(struct table *t, struct slice start, struct slice limit);
+
+/* Every check that needs the whole file: each frame, order of entries, separators, the filter
+ * against each key, properties against contents. Calls `finding` (text without file name, offset or
+ * UINT64_MAX) for each fault; nonzero from it ends the check and is returned. Each blob reference
+ * is passed to `ref` (NULL: none). Returns 0 also when there were findings; negative for a file
+ * that cannot be read. */
+enum table_finding {
+    TABLE_FINDING_FRAME = 1, /* header, footer or a frame does not verify or decode */
+    TABLE_FINDING_LAYOUT,    /* frames leave a gap, or reach into one another */
+    TABLE_FINDING_BLOCK,     /* a block or an entry of it does not decode */
+    TABLE_FINDING_ORDER, /* entries out of internal order, or a type that a table may not hold */
+    TABLE_FINDING_SEPARATOR,  /* an entry is on the wrong side of its block's separator */
+    TABLE_FINDING_SEQ_BOUNDS, /* sequence numbers of a block are not those that the index says */
+    TABLE_FINDING_FILTER,     /* the filter denies a key that is there */
+    TABLE_FINDING_BLOB_REF,   /* the value of a blob entry is no reference */
+    TABLE_FINDING_TOMBSTONES, /* range tombstones unsound, or outside the table's span */
+    TABLE_FINDING_PROPERTIES, /* properties or meta differ from the contents */
+};
+typedef int table_finding_fn(void *ctx, int code, uint64_t offset, const char *text);
+typedef int table_ref_fn(void *ctx, struct slice key, const struct blob_ref *ref);
+int table_check(struct table *t, table_finding_fn *finding, table_ref_fn *ref, void *ctx);
+
+#endif

@@ -1,0 +1,251 @@
+/* table_iter: the cursor over a table's point entries.
+ *
+ * It stands in one block at a time, which it keeps pinned in the cache, or decoded in a buffer of
+ * its own. A long scan cuts its frames out of large pieces of the file.
+ *
+ * Guarantees: what forward moves return after one another is strictly in internal order, and so is,
+ * in reverse, what crosses from block to block backwards, or they end in -EIO: a reader need not
+ * fear the bytes. Every fault is raised by corrupt(). A seek may be given the cursor's own key.
+ *
+ * Invariants:
+ *   1. `at` is the block that `bi` is set to, or BLOCK_NONE.
+ *   2. At most one of `pin` and `payload` holds that block's payload.
+ *   3. While `it.valid`, it.e is bi.it.e. */
+#include "store/table_priv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+enum { WINDOW_PIECE_FIRST = 256 << 10 };
+
+#define BLOCK_NONE UINT32_MAX
+
+struct table_iter {
+    struct iter it;
+    struct table *t; /* a reference */
+    int flags;
+    uint32_t at;
+    struct block_iter bi;
+    struct cache_item *pin;
+    struct buf payload;
+    struct buf frame, target; /* scratch */
+    struct table_window window;
+};
+
+static struct table_iter *table_iter_of(struct iter *it)
+{
+    return (struct table_iter *)it;
+}
+
+/* ---- blocks ---- */
+
+static void unload(struct table_iter *ti)
+{
+    if (ti->pin)
+        cache_release(ti->t->cache, ti->pin);
+    ti->pin = NULL;
+    ti->at = BLOCK_NONE;
+    ti->it.valid = false;
+}
+
+/* Fetches the payload of block `i` from wherever it is to be had. */
+static int fetch(struct table_iter *ti, uint32_t i, struct slice *payload)
+{
+    struct table *t = ti->t;
+    uint64_t number = t->meta->number, offset = t->index.entries[i].handle.where.offset;
+    assert(!ti->pin);
+    ti->pin = cache_get(t->cache, number, offset);
+    if (!ti->pin) {
+        int rc = table_read_block(t, i, &ti->window, &ti->frame, &ti->payload);
+        if (rc)
+            return rc;
+        if (ti->flags & TABLE_ITER_FILL_CACHE) {
+            ti->pin = cache_put(t->cache, number, offset, ti->payload.data, ti->payload.len);
+            ti->payload = (struct buf){0};
+        }
+    }
+    *payload = ti->pin ? ti->pin->data : buf_slice(&ti->payload);
+    return 0;
+}
+
+static int load(struct table_iter *ti, uint32_t i)
+{
+    struct slice payload;
+    struct block block;
+    assert(i < ti->t->index.count);
+    if (ti->at == i)
+        return 0;
+    unload(ti);
+    int rc = fetch(ti, i, &payload);
+    if (!rc)
+        rc = table_open_block(ti->t, i, payload, &block);
+    if (rc)
+        return rc;
+    block_iter_set(&ti->bi, &block);
+    ti->at = i;
+    return 0;
+}
+
+/* ---- moves within the block, faults raised ---- */
+
+static int raised(struct table_iter *ti, int rc)
+{
+    return rc < 0 ? table_block_corrupt(ti->t, ti->at, "an entry does not decode") : rc;
+}
+
+static int block_first(struct table_iter *ti)
+{
+    return raised(ti, iter_first(&ti->bi.it));
+}
+
+static int block_last(struct table_iter *ti)
+{
+    return raised(ti, iter_last(&ti->bi.it));
+}
+
+/* ---- from block to block ---- */
+
+/* How `e` lies to the separator behind block `i`: <= 0 is in the block or before it. */
+static int side_of(const struct table_iter *ti, const struct entry *e, uint32_t i)
+{
+    const struct table_index *ix = &ti->t->index;
+    return entry_cmp(e->key, e->seq, table_index_separator(ix, i), ix->entries[i].sep_seq);
+}
+
+/* From the end of a block, on which the cursor stood if it is valid, to the start of the next. */
+static int cross_forward(struct table_iter *ti)
+{
+    uint32_t i = ti->at;
+    assert(i + 1 < ti->t->index.count);
+    if (ti->it.valid && side_of(ti, &ti->it.e, i) > 0)
+        return table_block_corrupt(ti->t, i, "the last entry is past the separator");
+    int rc = load(ti, i + 1);
+    if (!rc)
+        rc = block_first(ti);
+    if (!rc && side_of(ti, &ti->bi.it.e, i) <= 0)
+        rc = table_block_corrupt(ti->t, i + 1, "the first entry is before the separator");
+    return rc;
+}
+
+static int cross_backward(struct table_iter *ti)
+{
+    uint32_t i = ti->at;
+    assert(i > 0);
+    if (ti->it.valid && side_of(ti, &ti->it.e, i - 1) <= 0)
+        return table_block_corrupt(ti->t, i, "the first entry is before the separator");
+    int rc = load(ti, i - 1);
+    if (!rc)
+        rc = block_last(ti);
+    if (!rc && side_of(ti, &ti->bi.it.e, i - 1) > 0)
+        rc = table_block_corrupt(ti->t, i - 1, "the last entry is past the separator");
+    return rc;
+}
+
+/* Ends a move: stands on the block's entry, or nowhere. */
+static int stand(struct table_iter *ti, int rc)
+{
+    ti->it.valid = false;
+    if (rc)
+        return rc;
+    ti->it.e = ti->bi.it.e;
+    if (ti->it.e.type == ENTRY_RANGE_DELETE)
+        return table_block_corrupt(ti->t, ti->at, "a tombstone among the entries");
+    ti->it.valid = true;
+    return 0;
+}
+
+/* Ends a forward move that did `rc` within the block. */
+static int settle_forward(struct table_iter *ti, int rc)
+{
+    while (rc == 1 && ti->at + 1 < ti->t->index.count)
+        rc = cross_forward(ti);
+    return stand(ti, rc);
+}
+
+static int settle_backward(struct table_iter *ti, int rc)
+{
+    while (rc == 1 && ti->at > 0)
+        rc = cross_backward(ti);
+    return stand(ti, rc);
+}
+
+/* ---- moves ---- */
+
+static int table_iter_first(struct iter *it)
+{
+    struct table_iter *ti = table_iter_of(it);
+    it->valid = false;
+    if (ti->t->index.count == 0)
+        return 1;
+    int rc = load(ti, 0);
+    return rc ? rc : settle_forward(ti, block_first(ti));
+}
+
+static int table_iter_last(struct iter *it)
+{
+    struct table_iter *ti = table_iter_of(it);
+    it->valid = false;
+    if (ti->t->index.count == 0)
+        return 1;
+    int rc = load(ti, ti->t->index.count - 1);
+    return rc ? rc : settle_backward(ti, block_last(ti));
+}
+
+static int table_iter_seek(struct iter *it, struct slice key, uint64_t seq)
+{
+    struct table_iter *ti = table_iter_of(it);
+    uint32_t i = table_index_search(&ti->t->index, key, seq);
+    it->valid = false;
+    if (i == ti->t->index.count)
+        return 1;
+    if (ti->at != i && ti->at != BLOCK_NONE) {
+        /* The key may lie in the block that goes. */
+        buf_set(&ti->target, key);
+        key = buf_slice(&ti->target);
+    }
+    int rc = load(ti, i);
+    return rc ? rc : settle_forward(ti, raised(ti, iter_seek(&ti->bi.it, key, seq)));
+}
+
+static int table_iter_next(struct iter *it)
+{
+    struct table_iter *ti = table_iter_of(it);
+    assert(it->valid && ti->at != BLOCK_NONE);
+    return settle_forward(ti, raised(ti, iter_next(&ti->bi.it)));
+}
+
+static int table_iter_prev(struct iter *it)
+{
+    struct table_iter *ti = table_iter_of(it);
+    assert(it->valid && ti->at != BLOCK_NONE);
+    return settle_backward(ti, raised(ti, iter_prev(&ti->bi.it)));
+}
+
+static void table_iter_free(struct iter *it)
+{
+    struct table_iter *ti = table_iter_of(it);
+    unload(ti);
+    block_iter_release(&ti->bi);
+    buf_release(&ti->payload);
+    buf_release(&ti->frame);
+    buf_release(&ti->target);
+    buf_release(&ti->window.bytes);
+    table_unref(ti->t);
+    free(ti);
+}
+
+struct iter *table_iter_new(struct table *t, int flags)
+{
+    static const struct iter_ops ops = {table_iter_first, table_iter_last, table_iter_seek,
+                                        table_iter_next,  table_iter_prev, table_iter_free};
+    struct table_iter *ti = mem_zalloc(sizeof *ti);
+    assert((flags & ~(TABLE_ITER_FILL_CACHE | TABLE_ITER_READAHEAD)) == 0);
+    ti->it.ops = &ops;
+    ti->t = table_ref(t);
+    ti->flags = flags;
+    ti->at = BLOCK_NONE;
+    ti->window.piece_bytes = flags & TABLE_ITER_READAHEAD ? WINDOW_PIECE_FIRST : 0;
+    block_iter_init(&ti->bi);
+    return &ti->it;
+}

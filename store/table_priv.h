@@ -1,0 +1,91 @@
+/* table_priv: what the files of the table module share; nobody else includes it. The door is
+ * table.h. */
+#ifndef VARVE_STORE_TABLE_PRIV_H
+#define VARVE_STORE_TABLE_PRIV_H
+
+#include "store/block.h"
+#include "store/file.h"
+#include "store/filter.h"
+#include "store/table.h"
+
+/* ---- meta (table_meta.c) ---- */
+void table_meta_assert_valid(const struct table_meta *m);
+/* Adds to what is held for `pin`. */
+void table_meta_add_held(struct table_meta *m, uint64_t pin, uint64_t bytes);
+
+/* ---- the index (table_index.c) ---- */
+
+/* Adds the entry of the block at `h`, whose last entry is (last_key, last_seq), before a block that
+ * begins with `next_key` (NULL: there is none). */
+void table_index_add(struct block_writer *w, const struct block_handle *h, struct slice last_key,
+                     uint64_t last_seq, const struct slice *next_key);
+
+/* Decoded: a data block, and the highest place in internal order that may lie in it. */
+struct table_index_entry {
+    struct block_handle handle;
+    uint64_t sep_seq;
+    uint32_t sep_at, sep_len; /* the separator's key, in `keys` */
+};
+
+/* `order[i]` holds the eight bytes that follow the first `shared` of separator i, as a big-endian
+ * number, zeros where it ends: most of a search looks at nothing else. */
+struct table_index {
+    uint32_t count;
+    uint32_t shared; /* bytes that all separators begin with */
+    uint64_t *order;
+    struct table_index_entry *entries;
+    struct buf keys;
+};
+
+/* Decodes an index block over frames that lie in [FILE_HEADER_SIZE, data_end) of file `name`;
+ * `offset` is the index's own, for messages. Into a zeroed `*ix`. Returns 0 or -EIO raised by
+ * corrupt(). */
+int table_index_build(struct table_index *ix, struct slice payload, uint64_t data_end,
+                      const char *name, uint64_t offset);
+void table_index_release(struct table_index *ix);
+/* The first block that can hold an entry at or after (key, seq) in internal order; `count`: none.
+ */
+uint32_t table_index_search(const struct table_index *ix, struct slice key, uint64_t seq);
+uint64_t table_index_memory_bytes(const struct table_index *ix);
+
+static inline struct slice table_index_separator(const struct table_index *ix, uint32_t i)
+{
+    return slice_of(ix->keys.data + ix->entries[i].sep_at, ix->entries[i].sep_len);
+}
+
+/* ---- an open table (table.c) ---- */
+
+struct table {
+    int refs; /* atomic */
+    struct file file;
+    struct cache *cache;
+    struct table_meta *meta; /* a reference */
+    struct table_footer footer;
+    uint64_t data_end; /* data frames lie in [FILE_HEADER_SIZE, data_end) */
+    struct table_index index;
+    bool has_filter;
+    struct buf filter_bytes;
+    struct filter filter;
+    struct rangedel *rangedel;
+};
+
+/* Bytes of the file that were read ahead; zero-initialised is none. */
+struct table_window {
+    struct buf bytes;
+    uint64_t offset;    /* of `bytes` in the file */
+    size_t piece_bytes; /* read at once next time; 0: nothing is read ahead */
+};
+
+/* Reads, verifies and decodes the payload of data block `i`, past the cache. Replaces `*payload`;
+ * `window` and `frame` are the caller's scratch. Returns 0, -EIO raised by corrupt(), or an I/O
+ * error. */
+int table_read_block(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
+                     struct buf *payload);
+/* A view of data block `i`, pinned in the cache, read if it must be. Returns as above. */
+int table_pin_block(struct table *t, uint32_t i, struct cache_item **item, struct block *block);
+/* The view of a payload of data block `i`. Returns 0 or -EIO raised by corrupt(). */
+int table_open_block(struct table *t, uint32_t i, struct slice payload, struct block *block);
+/* Raises corrupt() for data block `i`. */
+int table_block_corrupt(struct table *t, uint32_t i, const char *why);
+
+#endif

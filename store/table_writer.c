@@ -1,0 +1,348 @@
+/* table_writer: writes a table front to back: data frames, filter, range tombstones, properties,
+ * index, footer.
+ *
+ * A block is ended by the entry with which it reaches its aim. Its index entry waits for the key
+ * that comes next, since the separator lies between the two. Frames are gathered and written in
+ * large pieces.
+ *
+ * Guarantees: nothing is known of the table before table_finish() returned 0, and then it is
+ * synced; in every other end the file is removed. Memory: one piece, the index, and 8 bytes for
+ * each key's filter hash.
+ *
+ * Invariants (writer_assert_valid):
+ *   1. Entries come in internal order, so keys come in order and equal keys together: a key is
+ * distinct from all before if it is from the last one.
+ *   2. `last_key`, `last_seq` are those of the last entry; meta counts every entry added.
+ *   3. A block is open (data.count > 0), or waits for its separator, or neither; never both.
+ *   4. After a failure nothing is written any more. */
+#include "store/append.h"
+#include "store/table_priv.h"
+
+#include "store/err.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    PIECE_BYTES = 512 << 10, /* written at once */
+    INDEX_INTERVAL = 1,      /* whole separators: what they decode to is no longer than the block */
+};
+
+struct table_writer {
+    struct env *env;
+    struct append file;
+    struct table_options opt;
+    struct table_meta *meta;
+    struct block_writer data, index;
+    bool waits; /* for the separator of the block at `handle` */
+    struct block_handle handle;
+    struct buf last_key;
+    uint64_t last_seq;
+    uint64_t *hashes;
+    size_t hash_count, hash_cap;
+    struct rangedel *rangedel; /* a reference, or NULL */
+    struct buf scratch;
+    bool failed;
+};
+
+static void writer_assert_valid(const struct table_writer *w)
+{
+    assert(!w->failed);
+    assert(!w->waits || w->data.count == 0);
+    assert(w->hash_count <= w->meta->entry_count && w->hash_count <= w->hash_cap);
+    assert(w->meta->entry_count >= w->data.count);
+    assert(w->index.count == 0 || w->meta->entry_count > 0);
+    (void)w;
+}
+
+int table_create(struct env *env, const char *dir, uint64_t number, const uint8_t uuid[UUID_SIZE],
+                 const struct table_options *opt, struct table_writer **out)
+{
+    struct append file;
+    assert(opt->block_bytes > 0 && opt->block_bytes <= FRAME_RAW_MAX / 4);
+    assert(opt->filter_one_in == 0 || (opt->filter_one_in >= 2 && opt->filter_one_in <= 65536));
+    *out = NULL;
+    int rc = append_create(env, dir, FILE_TABLE, number, uuid, &file);
+    if (rc)
+        return rc;
+    struct table_writer *w = mem_zalloc(sizeof *w);
+    w->env = env;
+    w->file = file;
+    w->opt = *opt;
+    w->meta = table_meta_new();
+    w->meta->number = number;
+    block_writer_init(&w->data, BLOCK_RESTART_INTERVAL);
+    block_writer_init(&w->index, INDEX_INTERVAL);
+    writer_assert_valid(w);
+    *out = w;
+    return 0;
+}
+
+static void writer_free(struct table_writer *w)
+{
+    append_close(&w->file);
+    table_meta_unref(w->meta);
+    block_writer_release(&w->data);
+    block_writer_release(&w->index);
+    buf_release(&w->last_key);
+    free(w->hashes);
+    rangedel_unref(w->rangedel);
+    buf_release(&w->scratch);
+    free(w);
+}
+
+void table_abandon(struct table_writer *w)
+{
+    if (!w)
+        return;
+    char *path = mem_strdup(w->file.file.path);
+    struct env *env = w->env;
+    writer_free(w);
+    int rc = env->remove(env, path);
+    if (rc) /* nothing names the file: the next recovery removes it */
+        log_message(LOG_WARNING, "%s: cannot remove the file: %s", path, strerror(-rc));
+    free(path);
+}
+
+/* ---- frames ---- */
+
+static int write_pending(struct table_writer *w)
+{
+    int rc = append_write(&w->file);
+    w->failed = w->failed || rc != 0;
+    return rc;
+}
+
+/* Adds the frame of `payload`, and tells where it will be. */
+static int put_frame(struct table_writer *w, struct slice payload, int zstd_level,
+                     struct frame_ref *where)
+{
+    assert(payload.len <= FRAME_RAW_MAX);
+    size_t at = w->file.pending.len;
+    where->offset = append_offset(&w->file);
+    where->len = frame_pack(payload, zstd_level, &w->file.pending);
+    append_seal(&w->file, at);
+    return w->file.pending.len >= PIECE_BYTES ? write_pending(w) : 0;
+}
+
+/* ---- entries ---- */
+
+/* Writes the index entry that waits; `next_key` NULL: there is no next block. */
+static void put_separator(struct table_writer *w, const struct slice *next_key)
+{
+    assert(w->waits);
+    table_index_add(&w->index, &w->handle, buf_slice(&w->last_key), w->last_seq, next_key);
+    w->waits = false;
+}
+
+static int end_block(struct table_writer *w)
+{
+    assert(w->data.count > 0 && !w->waits);
+    w->handle.min_seq = w->data.min_seq;
+    w->handle.max_seq = w->data.max_seq;
+    buf_clear(&w->scratch);
+    block_writer_finish(&w->data, &w->scratch);
+    w->meta->raw_bytes += w->scratch.len;
+    w->waits = true;
+    return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, &w->handle.where);
+}
+
+static void add_hash(struct table_writer *w, struct slice key)
+{
+    if (w->hash_count == w->hash_cap) {
+        w->hash_cap = w->hash_cap ? w->hash_cap * 2 : 1024;
+        w->hashes = mem_realloc(w->hashes, w->hash_cap * sizeof *w->hashes);
+    }
+    assert(w->hash_count < w->hash_cap);
+    w->hashes[w->hash_count++] = filter_hash(key);
+}
+
+/* Entries may come from damaged tables, so a reference that is none is no mistake of ours. */
+static int count_ref(struct table_writer *w, const struct entry *e)
+{
+    struct blob_ref ref;
+    if (!blob_ref_decode(e->value, &ref)) {
+        w->failed = true;
+        return corrupt(w->file.file.path, UINT64_MAX,
+                       "an entry that was to be written here has no sound blob reference");
+    }
+    table_meta_add_share(w->meta, ref.file, 1, ref.where.len);
+    return 0;
+}
+
+static void widen_seqs(struct table_meta *m, uint64_t min_seq, uint64_t max_seq)
+{
+    bool first = m->entry_count == 0 && m->rangedel_count == 0;
+    assert(min_seq <= max_seq && max_seq <= SEQ_MAX);
+    if (first || min_seq < m->min_seq)
+        m->min_seq = min_seq;
+    if (first || max_seq > m->max_seq)
+        m->max_seq = max_seq;
+}
+
+int table_add(struct table_writer *w, const struct entry *e)
+{
+    struct slice last = buf_slice(&w->last_key);
+    bool first = w->meta->entry_count == 0;
+    writer_assert_valid(w);
+    assert(e->type < ENTRY_RANGE_DELETE);
+    assert(first || entry_cmp(last, w->last_seq, e->key, e->seq) < 0);
+    if (entry_type_is_blob(e->type)) {
+        int rc = count_ref(w, e);
+        if (rc)
+            return rc;
+    }
+    if (w->waits)
+        put_separator(w, &e->key);
+    if (w->opt.filter_one_in && (first || !slice_eq(last, e->key)))
+        add_hash(w, e->key);
+    if (first)
+        buf_set(&w->meta->smallest, e->key);
+    block_writer_add(&w->data, e);
+    widen_seqs(w->meta, e->seq, e->seq);
+    w->meta->entry_count++;
+    w->meta->delete_count += e->type == ENTRY_DELETE;
+    buf_set(&w->last_key, e->key);
+    w->last_seq = e->seq;
+    return w->data.estimate_bytes >= w->opt.block_bytes ? end_block(w) : 0;
+}
+
+void table_set_rangedel(struct table_writer *w, struct rangedel *r)
+{
+    assert(!w->rangedel && !w->failed);
+    if (rangedel_count(r) > 0)
+        w->rangedel = rangedel_ref(r);
+}
+
+void table_add_held(struct table_writer *w, uint64_t pin, uint64_t bytes)
+{
+    table_meta_add_held(w->meta, pin, bytes);
+}
+
+uint64_t table_estimate_bytes(const struct table_writer *w)
+{
+    uint64_t filter = w->hash_count; /* a byte for each key is near enough */
+    return append_offset(&w->file) + w->data.estimate_bytes + w->index.estimate_bytes + filter;
+}
+
+uint64_t table_entry_count(const struct table_writer *w)
+{
+    return w->meta->entry_count;
+}
+
+/* ---- the end ---- */
+
+/* Tombstones enter into counts, numbers and span. */
+static void count_rangedel(struct table_meta *m, const struct rangedel *r)
+{
+    for (size_t i = 0; i < rangedel_count(r); i++) {
+        struct rangedel_fragment f = rangedel_at(r, i);
+        assert(f.seq_count > 0 && slice_cmp(f.start, f.end) < 0);
+        widen_seqs(m, f.seqs[f.seq_count - 1], f.seqs[0]);
+        m->rangedel_count++;
+        if (m->limit.len == 0 || slice_cmp(f.end, buf_slice(&m->limit)) > 0)
+            buf_set(&m->limit, f.end);
+    }
+    struct slice start = rangedel_at(r, 0).start;
+    if (m->entry_count == 0 || slice_cmp(start, buf_slice(&m->smallest)) < 0)
+        buf_set(&m->smallest, start);
+}
+
+static void complete_meta(struct table_writer *w)
+{
+    struct table_meta *m = w->meta;
+    int64_t now_ns = w->env->realtime_ns(w->env);
+    m->created_ns = now_ns > 0 ? (uint64_t)now_ns : 0;
+    if (m->entry_count > 0) { /* the next key after the last is that with a zero byte behind */
+        buf_set(&m->limit, buf_slice(&w->last_key));
+        buf_put_u8(&m->limit, 0);
+    }
+    if (w->rangedel)
+        count_rangedel(m, w->rangedel);
+    table_meta_assert_valid(m);
+}
+
+static int put_filter(struct table_writer *w, struct frame_ref *where)
+{
+    if (w->hash_count == 0)
+        return 0;
+    buf_clear(&w->scratch);
+    filter_build(w->hashes, w->hash_count, w->opt.filter_one_in, &w->scratch);
+    /* As good as random: it cannot be compressed. */
+    return put_frame(w, buf_slice(&w->scratch), 0, where);
+}
+
+static int put_rangedel(struct table_writer *w, struct frame_ref *where)
+{
+    if (!w->rangedel)
+        return 0;
+    buf_clear(&w->scratch);
+    rangedel_encode(w->rangedel, &w->scratch);
+    return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, where);
+}
+
+static int put_props(struct table_writer *w, struct frame_ref *where)
+{
+    uint64_t number = w->meta->number;
+    buf_clear(&w->scratch);
+    w->meta->number = 0; /* the file knows it from its header */
+    table_meta_encode(w->meta, &w->scratch);
+    w->meta->number = number;
+    return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, where);
+}
+
+static int put_index(struct table_writer *w, struct frame_ref *where)
+{
+    if (w->index.count == 0)
+        return 0;
+    buf_clear(&w->scratch);
+    block_writer_finish(&w->index, &w->scratch);
+    return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, where);
+}
+
+static int put_footer(struct table_writer *w, const struct table_footer *footer)
+{
+    uint8_t bytes[TABLE_FOOTER_SIZE];
+    uint64_t seed = codec_seed(&w->file.file.codec, append_offset(&w->file));
+    w->meta->tag = table_footer_encode(footer, seed, bytes);
+    buf_append_bytes(&w->file.pending, bytes, sizeof bytes);
+    w->meta->size_bytes = append_offset(&w->file);
+    return write_pending(w);
+}
+
+static int finish(struct table_writer *w)
+{
+    struct table_footer footer = {0};
+    int rc = w->data.count > 0 ? end_block(w) : 0;
+    if (!rc && w->waits)
+        put_separator(w, NULL);
+    if (!rc)
+        complete_meta(w);
+    if (!rc)
+        rc = put_filter(w, &footer.filter);
+    if (!rc)
+        rc = put_rangedel(w, &footer.rangedel);
+    if (!rc)
+        rc = put_props(w, &footer.props);
+    if (!rc)
+        rc = put_index(w, &footer.index);
+    if (!rc)
+        rc = put_footer(w, &footer);
+    return rc ? rc : append_sync(&w->file);
+}
+
+int table_finish(struct table_writer *w, struct table_meta **meta)
+{
+    *meta = NULL;
+    writer_assert_valid(w);
+    assert(w->meta->entry_count > 0 || w->rangedel);
+    int rc = finish(w);
+    if (rc) {
+        table_abandon(w);
+        return rc;
+    }
+    *meta = table_meta_ref(w->meta);
+    writer_free(w);
+    return 0;
+}

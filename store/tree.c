@@ -1,0 +1,173 @@
+/* tree: see tree.h.
+ *
+ * Invariants:
+ *   1. The view's version is the manifest's last edit's; both change only under `install`, the view
+ * also under `lock`.
+ *   2. A memtable leaves the view in the same viewbox_set() that brings the tables made of it.
+ *   3. Once `failure` is set nothing is written to the manifest or the log any more. */
+#include "store/tree.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *tree_failure(const struct tree *t)
+{
+    return __atomic_load_n(&t->failure, __ATOMIC_ACQUIRE);
+}
+
+int tree_fail(struct tree *t, int err, const char *what)
+{
+    assert(err < 0);
+    char *reason = mem_printf("%s: %s", what, strerror(-err));
+    pthread_mutex_lock(&t->lock);
+    if (!t->failure) {
+        __atomic_store_n(&t->failure, reason, __ATOMIC_RELEASE);
+        log_message(LOG_ERROR, "%s: %s; the volume is read-only from now on", t->dir, reason);
+        reason = NULL;
+    }
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    free(reason);
+    return -EROFS;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+void tree_readers_get(struct tree *t, struct tree_readers *r)
+{
+    pthread_mutex_lock(&t->lock);
+    const struct version *v = viewbox_peek(t->box)->version;
+    r->pin_count = v->pin_count + t->pending_pin_count;
+    r->pins = mem_alloc(r->pin_count * sizeof *r->pins);
+    for (uint32_t i = 0; i < v->pin_count; i++)
+        r->pins[i] = v->pins[i].seq;
+    for (uint32_t i = 0; i < t->pending_pin_count; i++)
+        r->pins[v->pin_count + i] = t->pending_pins[i];
+    pthread_mutex_unlock(&t->lock);
+    if (r->pin_count)
+        qsort(r->pins, r->pin_count, sizeof *r->pins, by_number);
+}
+
+void tree_readers_release(struct tree_readers *r)
+{
+    free(r->pins);
+    *r = (struct tree_readers){0};
+}
+
+static bool listed(struct memgen *const *list, uint32_t count, const struct memgen *g)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i] == g)
+            return true;
+    return false;
+}
+
+/* Replaces the view by one of `version` and the present memtables without `gone`. [install held;
+ * takes lock] */
+static void swap_version(struct tree *t, struct version *version, struct memgen *const *gone,
+                         uint32_t count)
+{
+    pthread_mutex_lock(&t->lock);
+    struct view *old = viewbox_peek(t->box);
+    struct memgen **gens = mem_alloc((old->gen_count + 1) * sizeof *gens);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < old->gen_count; i++)
+        if (!listed(gone, count, old->gens[i]))
+            gens[n++] = old->gens[i];
+    assert(n + count == old->gen_count);
+    for (uint32_t i = 0; i < count; i++)
+        __atomic_store_n(&gone[i]->flushed, true, __ATOMIC_RELEASE);
+    viewbox_set(t->box, view_new(gens, n, version));
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    free(gens);
+}
+
+/* Starts a new manifest with `v` as its base and retires the old one. [install held] */
+static int rotate_manifest(struct tree *t, const struct version *v)
+{
+    uint64_t old = manifest_number(t->manifest);
+    struct manifest *fresh;
+    int err = manifest_start(t->env, t->dir, tree_new_file(t), v, &fresh);
+    if (err < 0)
+        return err;
+    manifest_free(t->manifest);
+    t->manifest = fresh;
+    purge_add(&t->purge, FILE_MANIFEST, old);
+    return 0;
+}
+
+/* Objects of the blob files that the memtables wrote, for version_apply() to reuse. */
+static size_t gen_blobs(struct memgen *const *gens, uint32_t count, struct version_blob **out)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (gens[i]->blob)
+            out[n++] = gens[i]->blob;
+    return n;
+}
+
+/* A blob file all of whose frames were dead when its memtable was flushed never enters a version.
+ */
+static void mark_unborn(const struct version *now, struct version_blob **blobs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!version_find_blob(now, blobs[i]->number))
+            __atomic_store_n(&blobs[i]->dead, true, __ATOMIC_RELEASE);
+}
+
+int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushed, uint32_t count)
+{
+    struct version_blob **blobs = mem_alloc((count + 1) * sizeof *blobs);
+    size_t blob_count = gen_blobs(flushed, count, blobs);
+    struct version *next = NULL;
+    pthread_mutex_lock(&t->install);
+    int err = tree_failure(t) ? -EROFS : 0;
+    if (err < 0)
+        goto done;
+    struct version *base = version_ref(viewbox_peek(t->box)->version);
+    edit->has_next_file = true;
+    edit->next_file = __atomic_load_n(&t->next_file, __ATOMIC_RELAXED);
+    err = version_apply(base, edit, blobs, blob_count, &next);
+    if (err == 0) {
+        err = manifest_append(t->manifest, edit);
+        if (err < 0 && err != -ENOSPC)
+            err = tree_fail(t, err, "cannot write the manifest");
+    }
+    if (err == 0) {
+        swap_version(t, next, flushed, count);
+        version_mark_dead(base, next);
+        mark_unborn(next, blobs, blob_count);
+        if (manifest_wants_rotation(t->manifest)) {
+            int rotated = rotate_manifest(t, next);
+            if (rotated < 0 && rotated != -ENOSPC)
+                err = tree_fail(t, rotated, "cannot start a new manifest");
+        }
+    }
+    version_unref(base);
+    version_unref(next);
+done:
+    pthread_mutex_unlock(&t->install);
+    free(blobs);
+    return err;
+}
+
+void tree_push_gen(struct tree *t, struct memgen *g)
+{
+    pthread_mutex_lock(&t->lock);
+    struct view *old = viewbox_peek(t->box);
+    struct memgen **gens = mem_alloc((old->gen_count + 1) * sizeof *gens);
+    gens[0] = g;
+    for (uint32_t i = 0; i < old->gen_count; i++)
+        gens[i + 1] = old->gens[i];
+    viewbox_set(t->box, view_new(gens, old->gen_count + 1, old->version));
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    free(gens);
+}

@@ -1,0 +1,108 @@
+/* tree: the state that an open store's modules share, and the few functions that change it: taking
+ * file numbers, sealing memtables, installing edits, failing.
+ *
+ * Lock order (outer first): commit queue > install > lock > memtable's and cache's own. Readers
+ * take none.
+ *
+ *   commit queue  one leader at a time: log, active blob file, last_seq, rotation   (commit.c)
+ *   install       the manifest, and the version part of the view                    (tree_install)
+ *   lock          everything marked [lock]; guards viewbox_set()                   (short, no I/O
+ * under it)
+ */
+#ifndef VARVE_STORE_TREE_H
+#define VARVE_STORE_TREE_H
+
+#include <pthread.h>
+
+#include "store/compact_pick.h"
+#include "store/manifest.h"
+#include "store/purge.h"
+#include "store/view.h"
+
+/* Counters for store_get_stats(); atomic, relaxed. */
+struct tree_counters {
+    uint64_t flushes, compactions;
+    uint64_t written_user, written_log, written_flush, written_compaction, written_blob;
+    uint64_t stall_ns, stall_ns_max;
+};
+
+struct tree {
+    /* constant while open */
+    struct env *env;
+    char *dir;
+    struct store_options opt;
+    uint8_t uuid[UUID_SIZE];
+    struct version_source source;
+    struct view_context read_ctx;
+    struct cache *cache;
+    struct env_lock *dir_lock; /* NULL when read-only and nobody could hold it */
+
+    struct viewbox *box;
+    struct purge purge;
+    uint64_t published; /* atomic: readers see seq < published */
+    uint64_t next_file; /* atomic */
+    int zstd_level;     /* atomic: may change while open */
+
+    pthread_mutex_t install;
+    struct manifest *manifest; /* [install] */
+
+    pthread_mutex_t lock;
+    pthread_cond_t
+        changed; /* [lock] a flush or compaction ended, a memtable was sealed, a failure, closing */
+    char *failure;             /* [lock to set; atomic to read] why it is read-only */
+    bool closing;              /* [lock to set; atomic to read] */
+    bool flushing, compacting; /* [lock] a job of that kind runs */
+    bool out_of_space;         /* [lock] the last job failed for want of space */
+    bool flush_wanted;         /* [lock] seal the active memtable at the next occasion */
+    uint64_t *pending_pins;    /* [lock] sequence numbers of pins that are being made */
+    uint32_t pending_pin_count;
+
+    struct tree_counters counters;
+};
+
+static inline uint64_t tree_published(const struct tree *t)
+{
+    return __atomic_load_n(&t->published, __ATOMIC_ACQUIRE);
+}
+static inline int tree_zstd_level(const struct tree *t)
+{
+    return __atomic_load_n(&t->zstd_level, __ATOMIC_RELAXED);
+}
+static inline uint64_t tree_new_file(struct tree *t)
+{
+    return __atomic_fetch_add(&t->next_file, 1, __ATOMIC_RELAXED);
+}
+static inline void tree_count(uint64_t *counter, uint64_t n)
+{
+    __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+static inline bool tree_closing(const struct tree *t)
+{
+    return __atomic_load_n(&t->closing, __ATOMIC_ACQUIRE);
+}
+
+/* NULL, or why nothing can be written any more. */
+const char *tree_failure(const struct tree *t);
+/* Makes it so, for good; the first reason stays. Returns -EROFS. */
+int tree_fail(struct tree *t, int err, const char *what);
+
+/* All pins in force or in the making, ascending, malloc'd; and the sequence number from which on
+ * every other reader reads. What a job has to respect: take it before the job reads anything. */
+struct tree_readers {
+    uint64_t *pins;
+    size_t pin_count;
+};
+void tree_readers_get(struct tree *t, struct tree_readers *r);
+void tree_readers_release(struct tree_readers *r);
+
+/* Makes `edit` durable and current, dropping the `flushed` memtables (an array of gens of the
+ * current view, may be empty) from the view. On failure the store has failed (-EROFS), or the edit
+ * did not fit (-EIO, a fault of ours or damage). `*edit` gets its next_file set. Rotates the
+ * manifest when due. */
+int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushed, uint32_t count);
+
+/* Puts a new active memtable with a new log in front (the caller is the commit leader, or
+ * recovery). */
+void tree_push_gen(struct tree *t, struct memgen *g);
+
+#endif

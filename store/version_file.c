@@ -1,0 +1,138 @@
+/* version_file: the shared objects of tables and blob files (version.h).
+ *
+ * Guarantees: a file is opened at most once as long as its object lives, and `on_death` is called
+ * after it was closed.
+ *
+ * Invariants:
+ *   1. An object's `table` or `reader` goes from NULL to open once, under `opening`, and is
+ * published with release; so whoever sees it sees all of what it points to. */
+#include "store/version.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static void ref_up(int *refs)
+{
+    int before = __atomic_fetch_add(refs, 1, __ATOMIC_RELAXED);
+    assert(before > 0);
+    (void)before;
+}
+
+/* True for the last reference: everything that others did before they let go is visible then. */
+static bool ref_down(int *refs)
+{
+    int before = __atomic_fetch_sub(refs, 1, __ATOMIC_ACQ_REL);
+    assert(before > 0);
+    return before == 1;
+}
+
+static void tell_death(const struct version_source *src, const bool *dead, enum file_kind kind,
+                       uint64_t number)
+{
+    if (__atomic_load_n(dead, __ATOMIC_ACQUIRE) && src->on_death)
+        src->on_death(src->death_ctx, kind, number);
+}
+
+/* ---- tables ---- */
+
+struct version_table *version_table_new(const struct version_source *src, struct table_meta *meta)
+{
+    assert(src && meta->number != 0);
+    struct version_table *t = mem_zalloc(sizeof *t);
+    t->refs = 1;
+    t->source = src;
+    t->number = meta->number;
+    t->meta = table_meta_ref(meta);
+    pthread_mutex_init(&t->opening, NULL);
+    return t;
+}
+
+struct version_table *version_table_ref(struct version_table *t)
+{
+    ref_up(&t->refs);
+    return t;
+}
+
+void version_table_unref(struct version_table *t)
+{
+    if (!t || !ref_down(&t->refs))
+        return;
+    if (t->table)
+        table_unref(t->table);
+    tell_death(t->source, &t->dead, FILE_TABLE, t->number);
+    table_meta_unref(t->meta);
+    pthread_mutex_destroy(&t->opening);
+    free(t);
+}
+
+struct table *version_table_opened(const struct version_table *t)
+{
+    return __atomic_load_n(&t->table, __ATOMIC_ACQUIRE);
+}
+
+int version_table_open(struct version_table *t, struct table **out)
+{
+    int err = 0;
+    *out = version_table_opened(t);
+    if (*out)
+        return 0;
+    pthread_mutex_lock(&t->opening);
+    *out = t->table;
+    if (!*out) {
+        const struct version_source *src = t->source;
+        err = table_open(src->env, src->dir, t->meta, src->uuid, src->cache, out);
+        assert(err <= 0 && (err == 0) == (*out != NULL));
+        __atomic_store_n(&t->failed, err != 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&t->table, *out, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&t->opening);
+    return err;
+}
+
+/* ---- blob files ---- */
+
+struct version_blob *version_blob_new(const struct version_source *src, uint64_t number)
+{
+    assert(src && number != 0);
+    struct version_blob *b = mem_zalloc(sizeof *b);
+    b->refs = 1;
+    b->source = src;
+    b->number = number;
+    pthread_mutex_init(&b->opening, NULL);
+    return b;
+}
+
+struct version_blob *version_blob_ref(struct version_blob *b)
+{
+    ref_up(&b->refs);
+    return b;
+}
+
+void version_blob_unref(struct version_blob *b)
+{
+    if (!b || !ref_down(&b->refs))
+        return;
+    if (b->reader)
+        blob_reader_free(b->reader);
+    tell_death(b->source, &b->dead, FILE_BLOB, b->number);
+    pthread_mutex_destroy(&b->opening);
+    free(b);
+}
+
+int version_blob_open(struct version_blob *b, struct blob_reader **out)
+{
+    int err = 0;
+    *out = __atomic_load_n(&b->reader, __ATOMIC_ACQUIRE);
+    if (*out)
+        return 0;
+    pthread_mutex_lock(&b->opening);
+    *out = b->reader;
+    if (!*out) {
+        const struct version_source *src = b->source;
+        err = blob_open(src->env, src->dir, b->number, src->uuid, out);
+        assert(err <= 0 && (err == 0) == (*out != NULL));
+        __atomic_store_n(&b->reader, *out, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&b->opening);
+    return err;
+}

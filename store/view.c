@@ -1,0 +1,236 @@
+/* view: references, and one point read from the newest source to the oldest.
+ *
+ * Invariants:
+ *   1. Sources are asked newest first: memtables, level 0 in its order, then the deeper levels. By
+ * version.h's invariant 3 the first base met below the read's number, and not under a tombstone met
+ * so far, is the answer.
+ *   2. What a result points into (memtable, cached block) is held by the view or by the value's own
+ * pin. */
+#include "store/view.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct view *view_new(struct memgen *const *gens, uint32_t gen_count, struct version *version)
+{
+    struct view *v = mem_zalloc(sizeof *v);
+    v->refs = 1;
+    v->gens = mem_alloc(gen_count * sizeof *v->gens);
+    v->gen_count = gen_count;
+    for (uint32_t i = 0; i < gen_count; i++)
+        v->gens[i] = memgen_ref(gens[i]);
+    v->version = version_ref(version);
+    return v;
+}
+
+struct view *view_ref(struct view *v)
+{
+    __atomic_fetch_add(&v->refs, 1, __ATOMIC_RELAXED);
+    return v;
+}
+
+void view_unref(struct view *v)
+{
+    if (!v || __atomic_fetch_sub(&v->refs, 1, __ATOMIC_ACQ_REL) != 1)
+        return;
+    for (uint32_t i = 0; i < v->gen_count; i++)
+        memgen_unref(v->gens[i]);
+    version_unref(v->version);
+    free(v->gens);
+    free(v);
+}
+
+/* ---- blobs ---- */
+
+static struct version_blob *find_blob(const struct view *v, uint64_t number)
+{
+    struct version_blob_state *state = version_find_blob(v->version, number);
+    if (state)
+        return state->blob;
+    for (uint32_t i = 0; i < v->gen_count; i++) {
+        struct version_blob *b = __atomic_load_n(&v->gens[i]->blob, __ATOMIC_ACQUIRE);
+        if (b && b->number == number)
+            return b;
+    }
+    return NULL;
+}
+
+int view_read_blob(struct view *v, struct view_context *ctx, struct slice encoded_ref,
+                   uint8_t **value, uint32_t *len)
+{
+    struct blob_ref ref;
+    struct blob_reader *reader;
+    *value = NULL;
+    *len = 0;
+    if (!blob_ref_decode(encoded_ref, &ref))
+        return corrupt("a table", UINT64_MAX, "a malformed reference to a blob file");
+    struct version_blob *blob = find_blob(v, ref.file);
+    if (!blob) {
+        char name[64];
+        snprintf(name, sizeof name, "%06" PRIu64 ".blob", ref.file);
+        return corrupt(name, ref.where.offset,
+                       "a value is in it, but the manifest does not name it");
+    }
+    int err = version_blob_open(blob, &reader);
+    if (err == 0)
+        err = blob_read(reader, &ref, value);
+    if (err < 0)
+        return err;
+    __atomic_fetch_add(&ctx->blob_reads, 1, __ATOMIC_RELAXED);
+    *len = ref.raw_len;
+    return 0;
+}
+
+/* ---- the walk ---- */
+
+static int ask_table(struct version_table *vt, struct lookup *l)
+{
+    struct table *table;
+    if (slice_cmp(l->key, buf_slice(&vt->meta->smallest)) < 0 ||
+        slice_cmp(l->key, buf_slice(&vt->meta->limit)) >= 0)
+        return 0;
+    int err = version_table_open(vt, &table);
+    return err < 0 ? err : table_get(table, l);
+}
+
+static int ask_version(const struct version *v, struct lookup *l)
+{
+    int err = 0;
+    for (uint32_t i = 0; i < v->levels[0].count && !lookup_done(l) && err == 0; i++)
+        err = ask_table(v->levels[0].tables[i], l);
+    for (int level = 1; level < LEVEL_COUNT && !lookup_done(l) && err == 0; level++) {
+        const struct version_level *lv = &v->levels[level];
+        uint32_t i = lv->count ? version_find(lv, l->key) : 0;
+        if (i < lv->count)
+            err = ask_table(lv->tables[i], l);
+    }
+    return err;
+}
+
+static int walk(struct view *v, struct lookup *l)
+{
+    for (uint32_t i = 0; i < v->gen_count && !lookup_done(l); i++)
+        memtable_get(v->gens[i]->mem, l);
+    int err = lookup_done(l) ? 0 : ask_version(v->version, l);
+    if (err == 0 && !lookup_done(l))
+        lookup_end(l);
+    return err;
+}
+
+/* ---- results ---- */
+
+static void reset(struct store_value *out)
+{
+    if (out->pin)
+        cache_release(out->pin_owner, out->pin);
+    out->pin = out->pin_owner = NULL;
+    out->data = (struct slice){0};
+    out->own.len = 0;
+}
+
+static int base_only(struct view *v, struct view_context *ctx, struct lookup *l,
+                     struct store_value *out)
+{
+    if (!entry_type_is_blob(l->type)) {
+        out->data = l->base;
+        out->pin = l->pin;
+        out->pin_owner = l->pin ? ctx->cache : NULL;
+        l->pin = NULL;
+        return 0;
+    }
+    uint8_t *value;
+    uint32_t len;
+    int err = view_read_blob(v, ctx, l->base, &value, &len);
+    if (err < 0)
+        return err;
+    buf_release(&out->own);
+    out->own = (struct buf){.data = value, .len = len, .cap = len};
+    out->data = buf_slice(&out->own);
+    return 0;
+}
+
+/* Operands and base with everything fetched, oldest first. */
+struct fold {
+    struct slice base;
+    bool has_base;
+    struct slice *operands;
+    uint8_t **fetched; /* to be freed */
+    uint32_t fetched_count;
+};
+
+static int fetch(struct view *v, struct view_context *ctx, struct fold *f, bool blob,
+                 struct slice stored, struct slice *out)
+{
+    *out = stored;
+    if (!blob)
+        return 0;
+    uint32_t len;
+    int err = view_read_blob(v, ctx, stored, &f->fetched[f->fetched_count], &len);
+    if (err == 0)
+        *out = slice_of(f->fetched[f->fetched_count++], len);
+    return err;
+}
+
+static int gather(struct view *v, struct view_context *ctx, const struct lookup *l, struct fold *f)
+{
+    int err = 0;
+    f->has_base = l->state == LOOKUP_FOUND;
+    if (f->has_base)
+        err = fetch(v, ctx, f, entry_type_is_blob(l->type), l->base, &f->base);
+    for (uint32_t i = 0; i < l->operand_count && err == 0; i++) {
+        const struct lookup_operand *op = &l->operands[l->operand_count - 1 - i];
+        struct slice stored = slice_of(l->bytes.data + op->offset, op->len);
+        err = fetch(v, ctx, f, entry_type_is_blob(op->type), stored, &f->operands[i]);
+    }
+    return err;
+}
+
+static int folded(struct view *v, struct view_context *ctx, struct lookup *l,
+                  struct store_value *out)
+{
+    if (!ctx->merge)
+        return corrupt("the store", UINT64_MAX, "it holds merge entries, but has no operator");
+    struct fold f = {.operands = mem_alloc(l->operand_count * sizeof(struct slice)),
+                     .fetched = mem_alloc((l->operand_count + 1) * sizeof(uint8_t *))};
+    int err = gather(v, ctx, l, &f);
+    if (err == 0)
+        err = ctx->merge->full(ctx->merge->ctx, l->key, f.has_base ? &f.base : NULL, f.operands,
+                               l->operand_count, &out->own);
+    out->data = err == 0 ? buf_slice(&out->own) : (struct slice){0};
+    for (uint32_t i = 0; i < f.fetched_count; i++)
+        free(f.fetched[i]);
+    free(f.fetched);
+    free(f.operands);
+    return err;
+}
+
+int view_get(struct view *v, struct view_context *ctx, struct slice key, uint64_t read_seq,
+             struct store_value *out)
+{
+    struct lookup l;
+    reset(out);
+    lookup_init(&l, key, read_seq);
+    int err = walk(v, &l);
+    if (err == 0) {
+        if (l.operand_count > 0)
+            err = folded(v, ctx, &l, out);
+        else
+            err = l.state == LOOKUP_FOUND ? base_only(v, ctx, &l, out) : 1;
+    }
+    lookup_release(&l, ctx->cache);
+    return err;
+}
+
+int view_has(struct view *v, struct view_context *ctx, struct slice key, uint64_t read_seq)
+{
+    struct lookup l;
+    lookup_init(&l, key, read_seq);
+    int err = walk(v, &l);
+    if (err == 0)
+        err = l.state == LOOKUP_FOUND || l.operand_count > 0 ? 0 : 1;
+    lookup_release(&l, ctx->cache);
+    return err;
+}

@@ -1,0 +1,85 @@
+/* view: what a reader reads: the memtables and one version, as they were at one moment. Immutable,
+ * but that the active memtable grows by sequence numbers that the reader does not see.
+ *
+ * The box holds the current view. Readers take it without a lock (sleepable read-copy-update, after
+ * McKenney: a reader announces itself in one of two counters of its own slot, and the writer that
+ * replaced the view waits for the short moment in which a reader may be between reading the pointer
+ * and taking its reference). */
+#ifndef VARVE_STORE_VIEW_H
+#define VARVE_STORE_VIEW_H
+
+#include "store/memtable.h"
+#include "store/store.h"
+#include "store/version.h"
+
+/* ---- a memtable with what backs it on disk until it is flushed ---- */
+
+/* The commits of one memtable write at most one blob file: when it is full the memtable is sealed.
+ */
+struct memgen {
+    int refs; /* atomic */
+    struct memtable *mem;
+    uint64_t log_number;
+    uint64_t first_seq;         /* that the log begins with */
+    uint64_t rangedel_since_ns; /* monotonic time of the first range tombstone; 0: none (atomic) */
+    struct version_blob *blob;  /* a reference; NULL: none (atomic, set once) */
+    uint64_t blob_frames,
+        blob_bytes; /* that the log refers to; the commit leader's own until sealed */
+    bool synced;    /* log and blob file are known to be on disk whole (atomic; only ever set once
+                       sealed) */
+    bool flushed;   /* its contents are in tables, its log may be gone (atomic) */
+};
+
+struct memgen *memgen_new(uint64_t log_number, uint64_t first_seq);
+struct memgen *memgen_ref(struct memgen *g);
+void memgen_unref(struct memgen *g);
+/* Takes over the reference on `blob`. Once. */
+void memgen_set_blob(struct memgen *g, struct version_blob *blob);
+
+/* ---- views ---- */
+struct view {
+    int refs;             /* atomic */
+    struct memgen **gens; /* newest first; gens[0] is the active one */
+    uint32_t gen_count;   /* 0 only in a read-only store without logs */
+    struct version *version;
+};
+
+/* Makes its own references on `gens` and `version`. */
+struct view *view_new(struct memgen *const *gens, uint32_t gen_count, struct version *version);
+struct view *view_ref(struct view *v);
+void view_unref(struct view *v);
+
+/* What reading needs beside the view. */
+struct view_context {
+    const struct store_merge *merge; /* may be NULL */
+    struct cache *cache;
+    uint64_t blob_reads; /* atomic counter */
+};
+
+/* One point read at `read_seq`: the memtables, level 0, then one table a level; folds operands,
+ * fetches blobs. 0 with v->data, or 1, or -EIO. `v`'s memory is the caller's: see store_get(). */
+int view_get(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq,
+             struct store_value *v);
+/* The same without fetching or folding: 0 when the key exists, 1 when not. */
+int view_has(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq);
+/* Reads a separated value, whichever memtable or version its file belongs to. malloc'd, the
+ * caller's. */
+int view_read_blob(struct view *view, struct view_context *ctx, struct slice encoded_ref,
+                   uint8_t **value, uint32_t *len);
+
+/* ---- the box ---- */
+struct viewbox;
+struct viewbox *viewbox_new(struct view *first); /* takes over the reference */
+void viewbox_free(struct viewbox *b);            /* unrefs the view */
+/* A reference on the current view. Never blocks on a writer. */
+struct view *viewbox_get(struct viewbox *b);
+/* A view together with the newest published sequence number such that the view holds everything
+ * below it. `*published` is read with acquire order. */
+struct view *viewbox_get_with_seq(struct viewbox *b, const uint64_t *published, uint64_t *seq);
+/* Replaces the view (takes over the reference on `v`) and drops the old one. One caller at a time.
+ */
+void viewbox_set(struct viewbox *b, struct view *v);
+/* For the one that may call viewbox_set(): borrowed. */
+struct view *viewbox_peek(struct viewbox *b);
+
+#endif
