@@ -196,6 +196,34 @@ struct fs_stats {
 int fs_get_stats(struct fs *fs, struct fs_stats *out);
 
 /* ---- verifying ---- */
+/* Findings of the file system, beside those of the store (1xx). Numbers never change their meaning;
+ * docs/OPERATIONS.md says of each what it means and what to do. */
+enum fs_finding_code {
+    FINDING_SUPER = 201,       /* the superblock is missing or damaged */
+    FINDING_COUNTERS = 202,    /* its counters are not what was counted */
+    FINDING_NEXT_INO = 203,    /* an inode number is in use that was never reserved */
+    FINDING_INODE = 204,       /* an inode's attributes do not decode, or contradict themselves */
+    FINDING_NO_INODE = 205,    /* data, entries or attributes that belong to no inode */
+    FINDING_KEY = 206,         /* a key that the file system does not write */
+    FINDING_DIRENT = 207,      /* a folder entry does not decode */
+    FINDING_SLOT = 208,        /* a folder entry stands where a look-up does not find it */
+    FINDING_DIR_COUNT = 209,   /* a folder's number of entries is wrong */
+    FINDING_DANGLING = 210,    /* an entry for an inode that does not exist */
+    FINDING_DIRENT_TYPE = 211, /* an entry says another type than its inode */
+    FINDING_LINKS = 212,       /* a link count is wrong */
+    FINDING_DIR_TWICE = 213,   /* a folder has several names */
+    FINDING_PARENT = 214,      /* a folder's record names another parent than lists it */
+    FINDING_LOST = 215,        /* an inode without a name that is not in the list of orphans */
+    FINDING_UNREACHABLE = 216, /* a folder that no path leads to */
+    FINDING_ORPHAN = 217,      /* the list of orphans names an inode that is none */
+    FINDING_BEYOND_END = 218,  /* data beyond the end of a file */
+    FINDING_CHUNK_COUNT = 219, /* a file's number of chunks is wrong */
+    FINDING_CHUNK = 220,       /* data that cannot be read */
+    FINDING_XATTR = 221,       /* an extended attribute that could not have been set */
+    FINDING_SYMLINK = 222,     /* a symbolic link without a proper target */
+    FINDING_ORPHAN_NOTE = 223, /* orphans that the next mount will delete */
+};
+
 struct fs_check_report {
     uint64_t inodes, folders, files, symlinks, others, entries, chunks, bytes;
     uint64_t notes, warnings, damages; /* findings by severity, the store's included */

@@ -2,7 +2,7 @@
  * the volume as a whole. */
 #include <inttypes.h>
 
-#include "fs/fs.h"
+#include "fs/open.h"
 #include "fs/orphan.h"
 #include "fs/volume.h"
 
@@ -63,7 +63,7 @@ static void put_super(struct store_batch *b, const struct store *s, const struct
     buf_release(&value);
 }
 
-static void store_settings(struct store_options *so, const struct fs_options *o)
+void open_store_options(struct store_options *so, const struct fs_options *o)
 {
     store_options_init(so);
     so->env = o->env;
@@ -109,7 +109,7 @@ int fs_make(const char *path, const struct fs_make_options *given)
     int err = check_make_options(&o);
     if (err < 0)
         return err;
-    store_settings(&so, &open);
+    open_store_options(&so, &open);
     err = store_create(path, &so);
     if (err < 0)
         return err;
@@ -129,7 +129,7 @@ int fs_open(const char *path, const struct fs_options *o, struct fs **out)
     struct fs *fs = mem_zalloc(sizeof *fs);
     *out = NULL;
     fs->read_only = o->read_only;
-    store_settings(&so, o);
+    open_store_options(&so, o);
     int err = store_open(path, &so, &fs->store);
     if (err < 0) {
         free(fs);

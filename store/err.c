@@ -32,6 +32,8 @@ void log_message(enum log_level level, const char *format, ...)
     sink_fn(sink_ctx, level, text);
 }
 
+static _Thread_local char last[1024];
+
 int corrupt(const char *file, uint64_t offset, const char *format, ...)
 {
     char why[768];
@@ -40,8 +42,20 @@ int corrupt(const char *file, uint64_t offset, const char *format, ...)
     vsnprintf(why, sizeof why, format, args);
     va_end(args);
     if (offset == UINT64_MAX)
-        log_message(LOG_ERROR, "%s is damaged: %s", file, why);
+        snprintf(last, sizeof last, "%.200s is damaged: %s", file, why);
     else
-        log_message(LOG_ERROR, "%s is damaged at offset %" PRIu64 ": %s", file, offset, why);
+        snprintf(last, sizeof last, "%.200s is damaged at offset %" PRIu64 ": %s", file, offset,
+                 why);
+    log_message(LOG_ERROR, "%s", last);
     return -EIO;
+}
+
+const char *corrupt_last(void)
+{
+    return last;
+}
+
+void corrupt_forget(void)
+{
+    last[0] = 0;
 }

@@ -25,4 +25,9 @@ void log_message(enum log_level level, const char *format, ...)
 int corrupt(const char *file, uint64_t offset, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* What this thread raised last by corrupt(), in the same words; "" if nothing since the last
+ * corrupt_forget(). Lives until the next. */
+const char *corrupt_last(void);
+void corrupt_forget(void);
+
 #endif

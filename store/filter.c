@@ -193,7 +193,7 @@ struct block_view {
  * top b bytes of the word that ends with it, so that nothing behind the filter is touched, only up
  * to 7 bytes in front (invariant 2). With b = 3, bit 5 of the mask meets bit 45 of the word. */
 static inline struct block_view view_block(const uint8_t *bytes, const struct filter_layer *layer,
-                                    uint64_t block, uint64_t mask)
+                                           uint64_t block, uint64_t mask)
 {
     uint32_t columns = bytes[AT_COLUMNS], width = 8;
     assert(block * FILTER_WIDTH < layer->slots);
@@ -204,19 +204,20 @@ static inline struct block_view view_block(const uint8_t *bytes, const struct fi
 }
 
 /* Whether the equation holds in all columns that its first block has. */
-static inline bool row_holds(const uint8_t *bytes, const struct filter_layer *layer, struct filter_row row)
+static inline bool row_holds(const uint8_t *bytes, const struct filter_layer *layer,
+                             const struct filter_row *row)
 {
-    uint64_t block = row.start / FILTER_WIDTH;
-    uint32_t shift = row.start % FILTER_WIDTH;
+    uint64_t block = row->start / FILTER_WIDTH;
+    uint32_t shift = row->start % FILTER_WIDTH;
     /* The equation's bits in its first block, then those in the next. Without a shift there are
      * none there, and there need not be a next one: the first stands in. */
-    struct block_view a = view_block(bytes, layer, block, row.coefficients << shift);
+    struct block_view a = view_block(bytes, layer, block, row->coefficients << shift);
     struct block_view b = view_block(bytes, layer, block + (shift > 0),
-                                     row.coefficients >> 1 >> (FILTER_WIDTH - 1 - shift));
+                                     row->coefficients >> 1 >> (FILTER_WIDTH - 1 - shift));
     uint32_t columns = filter_layer_columns(layer, block, bytes[AT_COLUMNS]);
     for (uint32_t j = 0; j < columns; j++) {
         uint64_t selected = (get_u64(a.word) & a.mask) ^ (get_u64(b.word) & b.mask);
-        if (((uint32_t)__builtin_parityll(selected) ^ row.fingerprint >> j) & 1)
+        if (((uint32_t)__builtin_parityll(selected) ^ row->fingerprint >> j) & 1)
             return false;
         a.word += a.stride;
         b.word += b.stride;
@@ -224,10 +225,10 @@ static inline bool row_holds(const uint8_t *bytes, const struct filter_layer *la
     return true;
 }
 
-/* What layer number `index`, at byte `offset`, and those behind it say to a hash that the layer before
- * has bumped. Two hashes of a hundred come here. */
-static __attribute__((noinline)) bool ask_behind(const struct filter *f, uint64_t offset, uint32_t index,
-                                                 uint64_t hash)
+/* What layer number `index`, at byte `offset`, and those behind it say to a hash that the layer
+ * before has bumped. Two hashes of a hundred come here. */
+static __attribute__((noinline)) bool ask_behind(const struct filter *f, uint64_t offset,
+                                                 uint32_t index, uint64_t hash)
 {
     for (;; index++) {
         struct filter_layer layer;
@@ -238,7 +239,7 @@ static __attribute__((noinline)) bool ask_behind(const struct filter *f, uint64_
         hash = filter_remix(hash);
         struct filter_row row = filter_row_of(&layer, hash);
         if (!bumped(f->bytes.data, &layer, row.start))
-            return row_holds(f->bytes.data, &layer, row);
+            return row_holds(f->bytes.data, &layer, &row);
         offset = layer.end;
     }
 }
@@ -252,5 +253,5 @@ bool filter_may_contain(const struct filter *f, uint64_t hash)
     struct filter_row row = filter_row_of(&layer, hash);
     if (bumped(f->bytes.data, &layer, row.start))
         return ask_behind(f, layer.end, 1, hash);
-    return row_holds(f->bytes.data, &layer, row);
+    return row_holds(f->bytes.data, &layer, &row);
 }

@@ -42,18 +42,15 @@ static uint64_t band_add(struct filter_band *band, struct filter_row row)
     uint64_t slot = row.start, coefficients = row.coefficients;
     uint32_t result = row.fingerprint;
     assert(coefficients & 1);
-    for (;;) {
-        assert(slot < band->layer.slots);
-        uint64_t other = band->coefficients[slot];
-        if (other == 0)
-            break;
-        coefficients ^= other;
+    while (band->coefficients[slot] != 0) {
+        coefficients ^= band->coefficients[slot];
         result ^= band->results[slot];
         if (coefficients == 0)
             return result ? BAND_CLASH : BAND_REDUNDANT;
         uint32_t zeros = (uint32_t)__builtin_ctzll(coefficients);
         coefficients >>= zeros;
         slot += zeros;
+        assert(slot < band->layer.slots);
     }
     band->coefficients[slot] = coefficients;
     band->results[slot] = result;

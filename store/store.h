@@ -216,11 +216,43 @@ enum store_severity {
     STORE_WARNING, /* harmless untidiness (a file that nothing names) */
     STORE_DAMAGE,  /* data is lost or wrong */
 };
-/* Codes are documented in docs/OPERATIONS.md and never change their meaning: 1xx. */
+/* Numbers never change their meaning. docs/OPERATIONS.md says of each what it means and what to do.
+ */
+enum store_finding_code {
+    FINDING_CURRENT = 101,       /* CURRENT is missing or damaged */
+    FINDING_MANIFEST = 102,      /* the manifest is missing or damaged */
+    FINDING_MANIFEST_TAIL = 103, /* the manifest ends in bytes that do not verify */
+    FINDING_TABLE_OPEN = 104,    /* a table is missing, foreign, cut off or damaged at its ends */
+    FINDING_LOG = 105,           /* a log is damaged, or one is missing */
+    FINDING_LOG_TAIL = 106,      /* a log ends in bytes that do not verify, as after a power cut */
+    FINDING_LEVELS = 107,        /* tables of one level overlap */
+    FINDING_UNKNOWN_FILE = 108,  /* a file that is none of ours */
+    FINDING_UNNAMED_FILE = 109,  /* a file of ours that nothing names */
+    FINDING_TABLE_FRAME = 111, /* 111 to 120: inside a table, in the order of enum table_finding */
+    FINDING_TABLE_LAYOUT = 112,
+    FINDING_TABLE_BLOCK = 113,
+    FINDING_TABLE_ORDER = 114,
+    FINDING_TABLE_SEPARATOR = 115,
+    FINDING_TABLE_SEQ_BOUNDS = 116,
+    FINDING_TABLE_FILTER = 117,
+    FINDING_TABLE_BLOB_REF = 118,
+    FINDING_TABLE_TOMBSTONES = 119,
+    FINDING_TABLE_PROPERTIES = 120,
+    FINDING_BLOB_OPEN = 131,  /* a blob file is missing, foreign or cut off */
+    FINDING_BLOB_FRAME = 132, /* a value in a blob file does not verify */
+    FINDING_BLOB_UNKNOWN =
+        133, /* a value is said to be in a blob file that the manifest does not name */
+    FINDING_BLOB_GARBAGE =
+        134, /* the manifest's account of a blob file does not match what refers to it */
+    FINDING_BLOB_TWICE = 135, /* two references to one value */
+    FINDING_FILE_HEADER =
+        141, /* (of a store that does not open) a file's header is damaged or another file's */
+};
+
 struct store_finding {
     int code;
     enum store_severity severity;
-    const char *file; /* short name, or "" */
+    const char *file; /* short name or path, or "" */
     uint64_t offset;  /* UINT64_MAX: none */
     const char *text;
 };
@@ -229,9 +261,10 @@ typedef int store_finding_fn(void *ctx, const struct store_finding *f); /* nonze
 typedef void store_progress_fn(void *ctx, uint64_t done, uint64_t total);
 /* Reads the whole store of a store opened read-only, changing nothing: every frame of every file,
  * order, filters and indexes against contents, every blob reference, tombstones, garbage counts,
- * unknown files. Returns 0 when the check ran to its end, whatever it found. */
+ * unknown files. Returns 0 when the check ran to its end, whatever it found. `progress` may be
+ * NULL. */
 int store_check(struct store *s, store_finding_fn *fn, store_progress_fn *progress, void *ctx);
-/* When a store cannot even be opened: looks at CURRENT, manifest, names and headers, and reports
+/* When a store cannot even be opened: looks at CURRENT, manifest, logs and headers, and reports
  * what it finds. */
 int store_check_closed(const char *dir, const struct store_options *o, store_finding_fn *fn,
                        void *ctx);

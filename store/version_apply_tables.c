@@ -17,7 +17,6 @@
 struct removed_table {
     uint64_t number;
     int level;
-    bool back; /* the edit adds it again: it only moves */
     struct version_table *table;
 };
 
@@ -140,13 +139,10 @@ static bool base_has_number(const struct version *base, uint64_t number)
 static int table_object(struct work *w, struct table_meta *meta, struct version_table **out)
 {
     struct removed_table *r = find_removed(w, meta->number);
-    if (r && (r->back || !same_file(r->table->meta, meta)))
-        return version_misfit("it moves table %" PRIu64 " %s", meta->number,
-                              r->back ? "twice" : "and changes it");
+    if (r && !same_file(r->table->meta, meta))
+        return version_misfit("it moves table %" PRIu64 " and changes it", meta->number);
     if (!r && base_has_number(w->base, meta->number))
         return version_misfit("it adds table %" PRIu64 ", which is there already", meta->number);
-    if (r)
-        r->back = true;
     *out = r ? version_table_ref(r->table) : version_table_new(w->base->source, meta);
     return 0;
 }

@@ -248,7 +248,7 @@ bool simtree_is_pending(const struct simtree *t, uint32_t folder, const char *na
     return false;
 }
 
-/* Invariant 1, and that each node has one name. */
+/* Invariant 1, and that each node has one name, in a folder that has one. */
 static void names_assert_valid(const struct simnames *n)
 {
     assert(n->count <= n->cap);
@@ -257,6 +257,7 @@ static void names_assert_valid(const struct simnames *n)
         assert(e->node != SIM_NO_NODE && e->node != SIM_ROOT && *e->name);
         assert(names_index(n, e->folder, e->name) == i);
         assert(simnames_of(n, e->node) == e);
+        assert(e->folder == SIM_ROOT || simnames_of(n, e->folder));
     }
 }
 

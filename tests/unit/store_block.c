@@ -516,6 +516,8 @@ static void test_refused_entries(void **state)
         struct slice payload = forge(&out, cases[i].bytes, cases[i].len, 0, 0);
         assert_int_equal(scan_all(payload), cases[i].ret);
     }
+    /* a seek meets it on its way */
+    assert_errno(seek_in(forge(&out, "\0\1\1\1ax\2\1\0\1b", 11, 0, 0), "z"), EIO);
     buf_release(&out);
 }
 
@@ -536,6 +538,19 @@ static void test_refused_restarts(void **state)
         assert_errno(seek_in(buf_slice(&out), "c"), EIO);
         assert_errno(last_of(buf_slice(&out)), EIO);
     }
+    /* what stands in the value of b makes an entry that ends beyond the begin of c */
+    static const uint8_t inner[] = {0, 1, 0, 1, 'a', 0, 1, 5, 1, 'b',
+                                    0, 1, 3, 1, 'p', 0, 1, 0, 1, 'c'};
+    struct block_iter bi;
+    assert_ok(block_open(forge(&out, inner, sizeof inner, 0, 10), &block));
+    block_iter_init(&bi);
+    block_iter_set(&bi, &block);
+    assert_ok(iter_first(&bi.it));
+    assert_ok(iter_next(&bi.it));
+    assert_ok(iter_next(&bi.it));
+    assert_slice_str(bi.it.e.key, "c");
+    assert_errno(iter_prev(&bi.it), EIO);
+    block_iter_release(&bi);
     buf_release(&out);
 }
 

@@ -569,9 +569,35 @@ static bool has_file(struct fixture *x, const char *path)
     return has;
 }
 
-/* No space for one call of any kind. An append that says so has done nothing; neither has a start.
+/* After an error: what a process sees that goes on, and what one sees after the machine went down.
  */
-static void test_no_space(void **state)
+static void assert_after_failure(struct fixture *x, const struct history *h,
+                                 const struct progress *p, int err)
+{
+    struct simdisk *failed = x->disk;
+    bool nothing_done = err == -ENOSPC;
+    simdisk_heal(failed);
+    if (nothing_done) {
+        enum journal_end end;
+        int at, ret = read_back(x, h, &at, &end);
+        assert_int_equal(ret, p->acked < 0 ? 1 : 0);
+        assert_int_equal(at, p->acked);
+        if (p->acked == HISTORY / 2 && p->tried == p->acked)
+            assert_false(has_file(x, DIR "/000002.manifest"));
+        assert_false(has_file(x, DIR "/000001.tmp") || has_file(x, DIR "/000002.tmp"));
+    }
+    for (int mode = SIM_KEEP_SYNCED; mode <= SIM_RANDOM; mode++) {
+        use_disk(x, simdisk_clone(failed));
+        simdisk_crash(x->disk, (enum sim_crash)mode, 7);
+        assert_survives(x, h, p);
+        simdisk_free(x->disk);
+    }
+    use_disk(x, failed);
+}
+
+/* One call of any kind fails, for lack of space or for no reason. An append that says it lacked
+ * space has done nothing; neither has a start. */
+static void test_failing_calls(void **state)
 {
     static const enum sim_call calls[] = {SIM_CREATE, SIM_WRITE, SIM_SYNC, SIM_SYNC_DIR,
                                           SIM_RENAME};
@@ -579,29 +605,15 @@ static void test_no_space(void **state)
     struct history h;
     struct simdisk *fresh = x->disk;
     history_init(&h, x);
-    for (size_t c = 0; c < sizeof calls / sizeof calls[0]; c++) {
-        bool failed = true;
-        for (uint64_t after = 0; failed; after++) {
+    for (size_t c = 0; c < 2 * sizeof calls / sizeof calls[0]; c++) {
+        int fault = c % 2 ? -ENOSPC : -EIO, err = fault;
+        for (uint64_t after = 0; err != 0; after++) {
             struct progress p;
             use_disk(x, simdisk_clone(fresh));
-            simdisk_fail(x->disk, &(struct sim_fault){calls[c], NULL, after, -ENOSPC, false});
-            int err = run_history(x->env, &h, &p);
-            failed = err != 0;
-            bool rotating = has_file(x, DIR "/000002.manifest");
-            if (err == -ENOSPC) {
-                enum journal_end end;
-                int at;
-                int ret = read_back(x, &h, &at, &end);
-                assert_int_equal(ret, p.acked < 0 ? 1 : 0);
-                assert_int_equal(at, p.acked);
-                assert_false(rotating && p.tried == HISTORY / 2);
-                assert_false(has_file(x, DIR "/000001.tmp") || has_file(x, DIR "/000002.tmp"));
-            } else if (err != 0) {
-                assert_int_equal(err, -EIO);
-            }
-            simdisk_heal(x->disk);
-            simdisk_crash(x->disk, SIM_KEEP_SYNCED, after);
-            assert_survives(x, &h, &p);
+            simdisk_fail(x->disk, &(struct sim_fault){calls[c / 2], NULL, after, fault, false});
+            err = run_history(x->env, &h, &p);
+            assert_true(err == 0 || err == -EIO || err == fault);
+            assert_after_failure(x, &h, &p, err);
             simdisk_free(x->disk);
         }
     }
@@ -671,7 +683,7 @@ int main(void)
         TEST(test_wrong_records),
         TEST(test_newer_header),
         TEST(test_power_cuts),
-        TEST(test_no_space),
+        TEST(test_failing_calls),
         TEST(test_append_again),
         TEST(test_number_in_use),
     };

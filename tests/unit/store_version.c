@@ -101,6 +101,7 @@ static void test_move_keeps_object(void **state)
     assert_int_equal(v->levels[0].count, 0);
     assert_int_equal(v->levels[2].bytes, 1000);
     assert_int_equal(x->table_deaths[5], 0);
+    assert_false(t->dead);
     edit_remove_table(&e, 2, 5);
     v = step(v, &e);
     assert_int_equal(x->table_deaths[5], 1);
@@ -168,6 +169,10 @@ static void test_numbers(void **state)
     v = step(v, &e);
     assert_int_equal(v->next_file, 201);
     edit_add_blob(&e, 300, 1, 1, 100);
+    v = step(v, &e);
+    assert_int_equal(v->next_file, 301);
+    e.has_next_file = true;
+    e.next_file = 300;
     v = step(v, &e);
     assert_int_equal(v->next_file, 301);
     assert_int_equal(v->flushed_seq, 10);
@@ -708,6 +713,8 @@ static void test_model(void **state)
     }
     assert_deaths(x, &m, held);
     version_unref(held[0]);
+    for (uint32_t i = 0; i < m.table_count; i++)
+        assert_int_equal(x->table_deaths[m.tables[i].number], m.tables[i].level < 0);
     free(m.tables);
 }
 
@@ -729,6 +736,9 @@ static void test_find_and_overlaps(void **state)
         char a[16], b[16];
         int level = (int)simrng_below(&m.rng, LEVEL_COUNT);
         int start = (int)simrng_below(&m.rng, 110000);
+        const struct model_table *some = &m.tables[simrng_below(&m.rng, m.table_count)];
+        if (simrng_coin(&m.rng))
+            start = simrng_coin(&m.rng) ? some->start : some->end;
         int end = start + 1 + (int)simrng_below(&m.rng, simrng_coin(&m.rng) ? 3 : 5000);
         bool open = simrng_below(&m.rng, 4) == 0, expect = false;
         uint32_t before = 0;
@@ -844,6 +854,14 @@ static void *race(void *arg)
     return NULL;
 }
 
+/* The real one, made so slow that the threads really meet. */
+static int slow_open(struct env *env, const char *path, enum env_open_mode mode,
+                     struct env_file **out)
+{
+    usleep(500);
+    return env_posix()->open(env, path, mode, out);
+}
+
 /* Eight threads open the same files at the same time: all get the same object, made once. */
 static void test_open_race(void **state)
 {
@@ -853,7 +871,9 @@ static void test_open_race(void **state)
     struct racer racers[THREADS];
     pthread_t threads[THREADS];
     assert_non_null(mkdtemp(dir));
-    x->source.env = env_posix();
+    struct env slow = *env_posix();
+    slow.open = slow_open;
+    x->source.env = &slow;
     x->source.dir = dir;
     x->source.cache = cache_new(1 << 20);
     for (uint64_t i = 0; i < OBJECTS; i++) {

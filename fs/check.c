@@ -1,0 +1,118 @@
+/* check: fs_check() of the door: the store first, then the present and each snapshot. */
+#include "fs/check.h"
+
+#include <stdio.h>
+
+#include "fs/open.h"
+
+struct counting {
+    store_finding_fn *fn;
+    store_progress_fn *progress;
+    void *ctx; /* of both */
+    struct fs_check_report *report;
+};
+
+/* Every finding goes through here. */
+static int count_finding(void *ctx, const struct store_finding *f)
+{
+    struct counting *k = ctx;
+    uint64_t *counter = f->severity == STORE_NOTE      ? &k->report->notes
+                        : f->severity == STORE_WARNING ? &k->report->warnings
+                                                       : &k->report->damages;
+    ++*counter;
+    return k->fn(k->ctx, f);
+}
+
+static void pass_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    struct counting *k = ctx;
+    if (k->progress)
+        k->progress(k->ctx, done, total);
+}
+
+/* The present (number 0) or a snapshot. */
+static int check_tree(struct fs *fs, uint64_t number, const char *prefix, struct counting *k)
+{
+    struct fs_check_report ignored = {0};
+    struct check c = {.fs = fs,
+                      .fn = count_finding,
+                      .ctx = k,
+                      .report = number ? &ignored : k->report,
+                      .prefix = prefix};
+    int err = reader_begin(fs, ino_join(number, FS_INO_ROOT), &c.reader);
+    if (err < 0)
+        return err;
+    corrupt_forget();
+    err = check_walk(&c);
+    if (err < 0) {
+        check_say(&c, FINDING_CHUNK, STORE_DAMAGE, prefix, "%s",
+                  corrupt_last()[0] ? corrupt_last() : strerror(-err));
+        err = 0;
+    } else {
+        check_links(&c);
+    }
+    reader_end(&c.reader);
+    free(c.inodes);
+    free(c.entries);
+    free(c.orphans);
+    return err;
+}
+
+static int check_snapshots(struct fs *fs, struct counting *k)
+{
+    int err = 0;
+    for (size_t i = 0; i < fs->snapshots.count && err == 0; i++) {
+        const struct snapshot_entry *s = &fs->snapshots.entries[i];
+        char *prefix = mem_printf("/%s/%s/%s", FS_CONTROL_NAME, FS_SNAPSHOTS_NAME, s->name);
+        err = check_tree(fs, s->number, prefix, k);
+        free(prefix);
+    }
+    return err;
+}
+
+static int check_open(struct store *s, bool snapshots, struct counting *k)
+{
+    struct fs *fs = mem_zalloc(sizeof *fs);
+    fs->store = s;
+    fs->read_only = true;
+    int err = store_check(s, count_finding, pass_progress, k);
+    if (err == 0) {
+        err = volume_load(fs);
+        if (err == -EIO) {
+            struct store_finding f = {.code = FINDING_SUPER,
+                                      .severity = STORE_DAMAGE,
+                                      .file = "",
+                                      .offset = UINT64_MAX,
+                                      .text = "the superblock cannot be read"};
+            count_finding(k, &f);
+            err = 0;
+        } else if (err == 0) {
+            err = check_tree(fs, 0, "", k);
+            if (err == 0 && snapshots)
+                err = check_snapshots(fs, k);
+        }
+        volume_release(fs);
+    }
+    free(fs);
+    return err;
+}
+
+int fs_check(const char *path, const struct fs_options *o, bool snapshots, store_finding_fn *fn,
+             store_progress_fn *progress, void *ctx, struct fs_check_report *report)
+{
+    struct counting k = {.fn = fn, .progress = progress, .ctx = ctx, .report = report};
+    struct fs_options read_only = *o;
+    struct store_options so;
+    struct store *s;
+    *report = (struct fs_check_report){0};
+    read_only.read_only = true;
+    open_store_options(&so, &read_only);
+    int err = store_open(path, &so, &s);
+    if (err == -EIO)
+        return store_check_closed(path, &so, count_finding, &k);
+    if (err < 0)
+        return err;
+    err = check_open(s, snapshots, &k);
+    store_close(s);
+    return err;
+}

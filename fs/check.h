@@ -1,0 +1,58 @@
+/* check: proves that a volume's file system is what it should be, changing nothing. fs_check() of
+ * the door.
+ *
+ * One pass over all keys in order meets each inode's attributes, extended attributes, entries and
+ * data together, and gathers a line per inode and one per entry; sorting these by inode then tells
+ * links, parents and reachability. Memory: 40 bytes an inode and 24 an entry. */
+#ifndef VARVE_FS_CHECK_H
+#define VARVE_FS_CHECK_H
+
+#include "fs/inode.h"
+
+/* What the pass keeps of an inode; they ascend by number. */
+struct check_inode {
+    uint64_t ino, parent;
+    uint32_t mode, nlink;
+    uint32_t subfolders; /* entries of type folder that it lists */
+    bool reachable;
+};
+/* What the pass keeps of an entry. */
+struct check_entry {
+    uint64_t child, folder;
+    uint8_t type;
+};
+
+struct check {
+    struct fs *fs;
+    store_finding_fn *fn;
+    void *ctx;
+    struct fs_check_report *report;
+    int stopped; /* what `fn` returned to stop */
+    struct reader reader;
+    const char *prefix; /* of paths: "" or "/.varve/snapshots/NAME" */
+    struct check_inode *inodes;
+    size_t inode_count, inode_cap;
+    struct check_entry *entries;
+    size_t entry_count, entry_cap;
+    uint64_t *orphans; /* ascending */
+    size_t orphan_count, orphan_cap;
+    struct counters stored, counted;
+};
+
+/* ---- check_report.c ---- */
+void check_say(struct check *c, int code, enum store_severity severity, const char *path,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The same about an inode, by its path as far as that can be told. */
+void check_say_inode(struct check *c, int code, uint64_t ino, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ---- check_walk.c ---- */
+/* The pass over all keys that c->reader sees. 0 or an error that ended it. */
+int check_walk(struct check *c);
+
+/* ---- check_links.c ---- */
+/* Links, parents, orphans, reachability. Sorts c->entries. */
+void check_links(struct check *c);
+struct check_inode *check_find(struct check *c, uint64_t ino);
+
+#endif

@@ -1,0 +1,207 @@
+/* check_folder: which files are there, how logs and manifest end, and what can be said of a store
+ * that does not open. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/check_priv.h"
+#include "store/file.h"
+#include "store/journal.h"
+
+/* ---- names ---- */
+
+struct folder {
+    struct check_report *report;
+    struct tree *tree;
+    struct view *view;
+    uint64_t manifest;
+};
+
+static bool table_named(const struct version *v, uint64_t number)
+{
+    for (int level = 0; level < LEVEL_COUNT; level++)
+        for (uint32_t i = 0; i < v->levels[level].count; i++)
+            if (v->levels[level].tables[i]->meta->number == number)
+                return true;
+    return false;
+}
+
+static bool gen_names(const struct view *v, enum file_kind kind, uint64_t number)
+{
+    for (uint32_t i = 0; i < v->gen_count; i++) {
+        const struct memgen *g = v->gens[i];
+        if (kind == FILE_LOG ? g->log_number == number : g->blob && g->blob->number == number)
+            return true;
+    }
+    return false;
+}
+
+/* A log that holds no operation is left by every clean end. */
+static bool empty_log(const struct folder *f, uint64_t number)
+{
+    uint64_t size = 0;
+    char *path = name_file(f->tree->dir, FILE_LOG, number);
+    int err = f->tree->env->file_size(f->tree->env, path, &size);
+    free(path);
+    return err == 0 && size <= FILE_HEADER_SIZE + FRAME_HEADER_SIZE + 2 * VARINT64_MAX;
+}
+
+static bool named(const struct folder *f, enum file_kind kind, uint64_t number)
+{
+    switch (kind) {
+    case FILE_CURRENT:
+    case FILE_LOCK:
+        return true;
+    case FILE_TABLE:
+        return table_named(f->view->version, number);
+    case FILE_BLOB:
+        return version_find_blob(f->view->version, number) || gen_names(f->view, kind, number);
+    case FILE_LOG:
+        return gen_names(f->view, kind, number) || empty_log(f, number);
+    case FILE_MANIFEST:
+        return number == f->manifest;
+    default:
+        return false;
+    }
+}
+
+static int check_name(void *ctx, const char *name)
+{
+    struct folder *f = ctx;
+    enum file_kind kind;
+    uint64_t number;
+    if (name_parse(name, &kind, &number) != 0)
+        check_say(f->report, FINDING_UNKNOWN_FILE, STORE_WARNING, name, UINT64_MAX,
+                  "this file is none of varvefs's; it is left alone");
+    else if (!named(f, kind, number))
+        check_say(f->report, FINDING_UNNAMED_FILE, STORE_WARNING, name, UINT64_MAX,
+                  "nothing refers to this file any more; the next mount removes it");
+    return 0;
+}
+
+/* ---- ends ---- */
+
+static void check_log_end(struct check_report *r, struct tree *t, uint64_t number)
+{
+    char name[48];
+    struct journal_reader *j;
+    struct slice record;
+    snprintf(name, sizeof name, "%06" PRIu64 ".log", number);
+    corrupt_forget();
+    int err = journal_open(t->env, t->dir, FILE_LOG, number, t->uuid, &j);
+    if (err == 0) {
+        while ((err = journal_next(j, &record)) == 0)
+            ;
+        if (err == 1 && journal_end(j) == JOURNAL_TORN)
+            check_say(r, FINDING_LOG_TAIL, STORE_NOTE, name, journal_offset(j),
+                      "it ends in bytes that do not verify, as a power cut leaves them; what comes "
+                      "before is whole");
+        journal_reader_free(j);
+    }
+    if (err < 0)
+        check_say_error(r, FINDING_LOG, name, err);
+}
+
+/* A second reading of the manifest, for its number and how it ends. */
+static void check_manifest_end(struct check_report *r, struct tree *t, uint64_t *number)
+{
+    uint8_t uuid[UUID_SIZE];
+    struct version_source src = t->source;
+    struct version *v = NULL;
+    enum journal_end end;
+    src.uuid = uuid;
+    src.on_death = NULL;
+    corrupt_forget();
+    int err = manifest_read(&src, uuid, &v, number, &end);
+    if (err == 0 && end != JOURNAL_CLEAN) {
+        char name[48];
+        snprintf(name, sizeof name, "%06" PRIu64 ".manifest", *number);
+        check_say(
+            r, FINDING_MANIFEST_TAIL, STORE_WARNING, name, UINT64_MAX,
+            "it ends in bytes that do not verify, as a power cut leaves them; what comes before "
+            "is whole");
+    }
+    if (err < 0)
+        check_say_error(r, FINDING_MANIFEST, "", err);
+    version_unref(v);
+}
+
+void check_folder(struct check_report *r, struct tree *t, struct view *v)
+{
+    struct folder f = {.report = r, .tree = t, .view = v};
+    check_manifest_end(r, t, &f.manifest);
+    for (uint32_t i = v->gen_count; i-- > 0;)
+        check_log_end(r, t, v->gens[i]->log_number);
+    int err = t->env->list(t->env, t->dir, check_name, &f);
+    if (err < 0)
+        check_say_error(r, FINDING_UNKNOWN_FILE, t->dir, err);
+}
+
+/* ---- a store that does not open ---- */
+
+struct closed {
+    struct check_report report;
+    struct env *env;
+    const char *dir;
+};
+
+static int check_header(void *ctx, const char *name)
+{
+    struct closed *c = ctx;
+    enum file_kind kind;
+    uint64_t number;
+    struct file file;
+    if (name_parse(name, &kind, &number) != 0 || kind > FILE_BLOB)
+        return 0;
+    corrupt_forget();
+    int err = file_open_maybe(c->env, c->dir, kind, number, NULL, &file);
+    if (err == 0)
+        file_close(&file);
+    if (err < 0)
+        check_say_error(&c->report, FINDING_FILE_HEADER, name, err);
+    return c->report.stopped;
+}
+
+static bool current_sound(struct closed *c)
+{
+    char *path = name_current(c->dir);
+    struct env_file *f;
+    uint8_t bytes[256];
+    size_t got = 0;
+    uint64_t number;
+    int err = c->env->open(c->env, path, ENV_OPEN_READ, &f);
+    if (err == 0) {
+        err = f->ops->read(f, 0, bytes, sizeof bytes, &got);
+        f->ops->close(f);
+    }
+    free(path);
+    if (err == 0 && current_decode(slice_of(bytes, got), &number) == 0)
+        return true;
+    check_say(&c->report, FINDING_CURRENT, STORE_DAMAGE, "CURRENT", UINT64_MAX,
+              err < 0 ? strerror(-err) : "it does not say which manifest is in force");
+    return false;
+}
+
+int check_closed(struct env *env, const char *dir, store_finding_fn *fn, void *ctx)
+{
+    struct closed c = {.report = {.fn = fn, .ctx = ctx}, .env = env, .dir = dir};
+    uint8_t uuid[UUID_SIZE];
+    struct version_source src = {.env = env, .dir = dir, .uuid = uuid};
+    if (current_sound(&c)) {
+        struct version *v = NULL;
+        uint64_t number;
+        enum journal_end end;
+        corrupt_forget();
+        int err = manifest_read(&src, uuid, &v, &number, &end);
+        if (err < 0)
+            check_say_error(&c.report, FINDING_MANIFEST, "", err);
+        else if (err == 0)
+            check_say(
+                &c.report, FINDING_LOG, STORE_DAMAGE, "", UINT64_MAX,
+                "the manifest is sound, but its logs cannot be replayed: see the messages above");
+        version_unref(v);
+    }
+    int err = env->list(env, dir, check_header, &c);
+    return err < 0 ? err : 0;
+}
