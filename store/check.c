@@ -12,8 +12,8 @@
 
 /* ---- reporting ---- */
 
-void check_say(struct check_report *r, int code, enum store_severity severity, const char *file,
-               uint64_t offset, const char *text)
+void check_tell(struct check_report *r, int code, enum store_severity severity, const char *file,
+                uint64_t offset, const char *text)
 {
     struct store_finding f = {
         .code = code, .severity = severity, .file = file, .offset = offset, .text = text};
@@ -21,10 +21,10 @@ void check_say(struct check_report *r, int code, enum store_severity severity, c
         r->stopped = r->fn(r->ctx, &f);
 }
 
-void check_say_error(struct check_report *r, int code, const char *file, int err)
+void check_tell_error(struct check_report *r, int code, const char *file, int err)
 {
     const char *raised = corrupt_last();
-    check_say(r, code, STORE_DAMAGE, file, UINT64_MAX, raised[0] ? raised : strerror(-err));
+    check_tell(r, code, STORE_DAMAGE, file, UINT64_MAX, raised[0] ? raised : strerror(-err));
     corrupt_forget();
 }
 
@@ -60,8 +60,8 @@ static int on_finding(void *ctx, int code, uint64_t offset, const char *text)
 {
     struct table_ctx *c = ctx;
     assert(code >= TABLE_FINDING_FRAME && code <= TABLE_FINDING_PROPERTIES);
-    check_say(c->report, FINDING_TABLE_FRAME + code - TABLE_FINDING_FRAME, STORE_DAMAGE, c->name,
-              offset, text);
+    check_tell(c->report, FINDING_TABLE_FRAME + code - TABLE_FINDING_FRAME, STORE_DAMAGE, c->name,
+               offset, text);
     return c->report->stopped;
 }
 
@@ -85,7 +85,7 @@ static void check_one_table(struct check_report *r, struct version_table *vt,
     if (err == 0)
         err = table_check(table, on_finding, on_ref, &ctx);
     if (err < 0)
-        check_say_error(r, FINDING_TABLE_OPEN, name, err);
+        check_tell_error(r, FINDING_TABLE_OPEN, name, err);
     check_did(r, vt->meta->size_bytes);
 }
 
@@ -99,7 +99,7 @@ static void check_level(struct check_report *r, const struct version *v, int lev
         char text[96];
         snprintf(text, sizeof text, "tables %06" PRIu64 " and %06" PRIu64 " of level %d overlap",
                  a->number, b->number, level);
-        check_say(r, FINDING_LEVELS, STORE_DAMAGE, "", UINT64_MAX, text);
+        check_tell(r, FINDING_LEVELS, STORE_DAMAGE, "", UINT64_MAX, text);
     }
 }
 

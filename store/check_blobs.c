@@ -38,8 +38,8 @@ static void check_value(struct check_report *r, struct blob_reader *reader, cons
     free(value);
     if (err < 0) {
         const char *raised = corrupt_last();
-        check_say(r, FINDING_BLOB_FRAME, STORE_DAMAGE, name, c->offset,
-                  raised[0] ? raised : strerror(-err));
+        check_tell(r, FINDING_BLOB_FRAME, STORE_DAMAGE, name, c->offset,
+                   raised[0] ? raised : strerror(-err));
     }
     check_did(r, c->len);
 }
@@ -49,8 +49,8 @@ static void check_values(struct check_report *r, struct blob_reader *reader, con
 {
     for (size_t i = 0; i < count && r->stopped == 0; i++) {
         if (i > 0 && list[i].offset == list[i - 1].offset)
-            check_say(r, FINDING_BLOB_TWICE, STORE_DAMAGE, name, list[i].offset,
-                      "two entries refer to the same value");
+            check_tell(r, FINDING_BLOB_TWICE, STORE_DAMAGE, name, list[i].offset,
+                       "two entries refer to the same value");
         check_value(r, reader, name, &list[i]);
     }
 }
@@ -70,7 +70,7 @@ static void check_account(struct check_report *r, const struct version_blob_stat
              "the manifest counts %" PRIu64 " values of %" PRIu64
              " bytes in use, the tables %" PRIu64 " of %" PRIu64,
              s->count - s->garbage_count, s->bytes - s->garbage_bytes, count, bytes);
-    check_say(r, FINDING_BLOB_GARBAGE, STORE_DAMAGE, name, UINT64_MAX, text);
+    check_tell(r, FINDING_BLOB_GARBAGE, STORE_DAMAGE, name, UINT64_MAX, text);
 }
 
 /* The references to one file. */
@@ -82,14 +82,14 @@ static void check_file(struct check_report *r, struct view *v, const struct chec
     snprintf(name, sizeof name, "%06" PRIu64 ".blob", list[0].file);
     struct version_blob *blob = find(v, list[0].file);
     if (!blob) {
-        check_say(r, FINDING_BLOB_UNKNOWN, STORE_DAMAGE, name, list[0].offset,
-                  "values are said to be in it, but the manifest does not name it");
+        check_tell(r, FINDING_BLOB_UNKNOWN, STORE_DAMAGE, name, list[0].offset,
+                   "values are said to be in it, but the manifest does not name it");
         return;
     }
     corrupt_forget();
     int err = version_blob_open(blob, &reader);
     if (err < 0)
-        check_say_error(r, FINDING_BLOB_OPEN, name, err);
+        check_tell_error(r, FINDING_BLOB_OPEN, name, err);
     else
         check_values(r, reader, name, list, count);
     const struct version_blob_state *s = version_find_blob(v->version, list[0].file);

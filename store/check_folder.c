@@ -72,11 +72,11 @@ static int check_name(void *ctx, const char *name)
     enum file_kind kind;
     uint64_t number;
     if (name_parse(name, &kind, &number) != 0)
-        check_say(f->report, FINDING_UNKNOWN_FILE, STORE_WARNING, name, UINT64_MAX,
-                  "this file is none of varvefs's; it is left alone");
+        check_tell(f->report, FINDING_UNKNOWN_FILE, STORE_WARNING, name, UINT64_MAX,
+                   "this file is none of varvefs's; it is left alone");
     else if (!named(f, kind, number))
-        check_say(f->report, FINDING_UNNAMED_FILE, STORE_WARNING, name, UINT64_MAX,
-                  "nothing refers to this file any more; the next mount removes it");
+        check_tell(f->report, FINDING_UNNAMED_FILE, STORE_WARNING, name, UINT64_MAX,
+                   "nothing refers to this file any more; the next mount removes it");
     return 0;
 }
 
@@ -94,13 +94,14 @@ static void check_log_end(struct check_report *r, struct tree *t, uint64_t numbe
         while ((err = journal_next(j, &record)) == 0)
             ;
         if (err == 1 && journal_end(j) == JOURNAL_TORN)
-            check_say(r, FINDING_LOG_TAIL, STORE_NOTE, name, journal_offset(j),
-                      "it ends in bytes that do not verify, as a power cut leaves them; what comes "
-                      "before is whole");
+            check_tell(
+                r, FINDING_LOG_TAIL, STORE_NOTE, name, journal_offset(j),
+                "it ends in bytes that do not verify, as a power cut leaves them; what comes "
+                "before is whole");
         journal_reader_free(j);
     }
     if (err < 0)
-        check_say_error(r, FINDING_LOG, name, err);
+        check_tell_error(r, FINDING_LOG, name, err);
 }
 
 /* A second reading of the manifest, for its number and how it ends. */
@@ -117,13 +118,13 @@ static void check_manifest_end(struct check_report *r, struct tree *t, uint64_t 
     if (err == 0 && end != JOURNAL_CLEAN) {
         char name[48];
         snprintf(name, sizeof name, "%06" PRIu64 ".manifest", *number);
-        check_say(
+        check_tell(
             r, FINDING_MANIFEST_TAIL, STORE_WARNING, name, UINT64_MAX,
             "it ends in bytes that do not verify, as a power cut leaves them; what comes before "
             "is whole");
     }
     if (err < 0)
-        check_say_error(r, FINDING_MANIFEST, "", err);
+        check_tell_error(r, FINDING_MANIFEST, "", err);
     version_unref(v);
 }
 
@@ -135,7 +136,7 @@ void check_folder(struct check_report *r, struct tree *t, struct view *v)
         check_log_end(r, t, v->gens[i]->log_number);
     int err = t->env->list(t->env, t->dir, check_name, &f);
     if (err < 0)
-        check_say_error(r, FINDING_UNKNOWN_FILE, t->dir, err);
+        check_tell_error(r, FINDING_UNKNOWN_FILE, t->dir, err);
 }
 
 /* ---- a store that does not open ---- */
@@ -159,7 +160,7 @@ static int check_header(void *ctx, const char *name)
     if (err == 0)
         file_close(&file);
     if (err < 0)
-        check_say_error(&c->report, FINDING_FILE_HEADER, name, err);
+        check_tell_error(&c->report, FINDING_FILE_HEADER, name, err);
     return c->report.stopped;
 }
 
@@ -178,8 +179,8 @@ static bool current_sound(struct closed *c)
     free(path);
     if (err == 0 && current_decode(slice_of(bytes, got), &number) == 0)
         return true;
-    check_say(&c->report, FINDING_CURRENT, STORE_DAMAGE, "CURRENT", UINT64_MAX,
-              err < 0 ? strerror(-err) : "it does not say which manifest is in force");
+    check_tell(&c->report, FINDING_CURRENT, STORE_DAMAGE, "CURRENT", UINT64_MAX,
+               err < 0 ? strerror(-err) : "it does not say which manifest is in force");
     return false;
 }
 
@@ -195,9 +196,9 @@ int check_closed(struct env *env, const char *dir, store_finding_fn *fn, void *c
         corrupt_forget();
         int err = manifest_read(&src, uuid, &v, &number, &end);
         if (err < 0)
-            check_say_error(&c.report, FINDING_MANIFEST, "", err);
+            check_tell_error(&c.report, FINDING_MANIFEST, "", err);
         else if (err == 0)
-            check_say(
+            check_tell(
                 &c.report, FINDING_LOG, STORE_DAMAGE, "", UINT64_MAX,
                 "the manifest is sound, but its logs cannot be replayed: see the messages above");
         version_unref(v);

@@ -12,10 +12,10 @@ struct check_report {
     int stopped;          /* what `fn` returned to stop; 0: go on */
 };
 
-void check_say(struct check_report *r, int code, enum store_severity severity, const char *file,
-               uint64_t offset, const char *text);
+void check_tell(struct check_report *r, int code, enum store_severity severity, const char *file,
+                uint64_t offset, const char *text);
 /* After an operation failed with `err`: what was raised, or the error's own text. */
-void check_say_error(struct check_report *r, int code, const char *file, int err);
+void check_tell_error(struct check_report *r, int code, const char *file, int err);
 void check_did(struct check_report *r, uint64_t bytes);
 
 /* One value that something refers to. */

@@ -50,11 +50,11 @@
 
 #include "store/filter_priv.h"
 
-enum { AT_VERSION, AT_COLUMNS, AT_LOW_SHARE, AT_LAYERS, AT_COUNT };
 enum { PRIV_COUNT = 7 }; /* behind the first layer */
 
 static_assert(sizeof(struct filter_layer) <= 7 * sizeof(uint64_t), "priv has room for a layer");
-static_assert(FILTER_HEADER_MIN == AT_COUNT + 3, "count, units and seed are a byte each, or more");
+static_assert(FILTER_HEADER_MIN == FILTER_AT_COUNT + 3,
+              "count, units and seed are a byte each, or more");
 
 uint64_t filter_hash(struct slice key)
 {
@@ -67,8 +67,7 @@ void filter_layer_place(struct filter_layer *layer, uint64_t slots, uint64_t off
     assert(slots % 8 == 0 && slots <= (uint64_t)1 << 48);
     assert(columns >= FILTER_COLUMNS_MIN && columns <= FILTER_COLUMNS_MAX && low_share < 256);
     assert(offset >= FILTER_HEADER_MIN);
-    *layer = (struct filter_layer){
-        .slots = slots, .solution = offset, .end = offset, .seed = layer->seed};
+    *layer = (struct filter_layer){.slots = slots, .solution = offset, .end = offset};
     if (slots == 0)
         return;
     layer->starts = slots < FILTER_WIDTH ? 1 : slots - FILTER_WIDTH + 1;
@@ -99,10 +98,10 @@ static bool layer_decode(struct slice bytes, uint64_t offset, uint32_t index,
      * computed below. */
     if (units > in.len || units > (uint64_t)1 << 45)
         return false;
-    bool bumps = units > 0 && index + 1 < bytes.data[AT_LAYERS];
+    bool bumps = units > 0 && index + 1 < bytes.data[FILTER_AT_LAYERS];
+    filter_layer_place(layer, units * 8, bytes.len - in.len, bytes.data[FILTER_AT_COLUMNS],
+                       bytes.data[FILTER_AT_LOW_SHARE], bumps);
     layer->seed = seed;
-    filter_layer_place(layer, units * 8, bytes.len - in.len, bytes.data[AT_COLUMNS],
-                       bytes.data[AT_LOW_SHARE], bumps);
     return layer->end <= bytes.len;
 }
 
@@ -122,23 +121,25 @@ static struct filter_layer priv_layer(const struct filter *f)
 static void filter_assert_valid(const struct filter *f)
 {
     struct slice bytes = f->bytes;
-    assert(bytes.len > AT_COUNT && bytes.data[AT_VERSION] == FILTER_VERSION);
-    assert(bytes.data[AT_COLUMNS] - FILTER_COLUMNS_MIN <= FILTER_COLUMNS_MAX - FILTER_COLUMNS_MIN);
-    assert(bytes.data[AT_LAYERS] <= FILTER_LAYERS_MAX);
+    assert(bytes.len > FILTER_AT_COUNT && bytes.data[FILTER_AT_VERSION] == FILTER_VERSION);
+    assert(bytes.data[FILTER_AT_COLUMNS] - FILTER_COLUMNS_MIN <=
+           FILTER_COLUMNS_MAX - FILTER_COLUMNS_MIN);
+    assert(bytes.data[FILTER_AT_LAYERS] <= FILTER_LAYERS_MAX);
 }
 
 /* Where the layers begin and what `count` is; or -EIO. */
 static int header_decode(struct slice bytes, uint64_t *count, uint64_t *offset)
 {
-    if (bytes.len <= AT_COUNT || bytes.data[AT_VERSION] != FILTER_VERSION)
+    if (bytes.len <= FILTER_AT_COUNT || bytes.data[FILTER_AT_VERSION] != FILTER_VERSION)
         return -EIO;
-    if (bytes.data[AT_COLUMNS] < FILTER_COLUMNS_MIN || bytes.data[AT_COLUMNS] > FILTER_COLUMNS_MAX)
+    if (bytes.data[FILTER_AT_COLUMNS] < FILTER_COLUMNS_MIN ||
+        bytes.data[FILTER_AT_COLUMNS] > FILTER_COLUMNS_MAX)
         return -EIO;
-    struct slice in = slice_of(bytes.data + AT_COUNT, bytes.len - AT_COUNT);
-    if (!take_varint(&in, count) || bytes.data[AT_LAYERS] > FILTER_LAYERS_MAX)
+    struct slice in = slice_of(bytes.data + FILTER_AT_COUNT, bytes.len - FILTER_AT_COUNT);
+    if (!take_varint(&in, count) || bytes.data[FILTER_AT_LAYERS] > FILTER_LAYERS_MAX)
         return -EIO;
     *offset = bytes.len - in.len;
-    return (*count == 0) == (bytes.data[AT_LAYERS] == 0) ? 0 : -EIO;
+    return (*count == 0) == (bytes.data[FILTER_AT_LAYERS] == 0) ? 0 : -EIO;
 }
 
 int filter_open(struct slice bytes, struct filter *out)
@@ -149,11 +150,11 @@ int filter_open(struct slice bytes, struct filter *out)
         return -EIO;
     struct filter f = {.bytes = bytes};
     f.priv[PRIV_COUNT] = count;
-    for (uint32_t i = 0; i < bytes.data[AT_LAYERS]; i++) {
+    for (uint32_t i = 0; i < bytes.data[FILTER_AT_LAYERS]; i++) {
         struct filter_layer layer;
         if (!layer_decode(bytes, offset, i, &layer))
             return -EIO;
-        if (layer.slots == 0 && i + 1u < bytes.data[AT_LAYERS])
+        if (layer.slots == 0 && i + 1u < bytes.data[FILTER_AT_LAYERS])
             return -EIO; /* what follows could never be reached */
         assert(layer.end > offset);
         offset = layer.end;
@@ -195,7 +196,7 @@ struct block_view {
 static inline struct block_view view_block(const uint8_t *bytes, const struct filter_layer *layer,
                                            uint64_t block, uint64_t mask)
 {
-    uint32_t columns = bytes[AT_COLUMNS], width = 8;
+    uint32_t columns = bytes[FILTER_AT_COLUMNS], width = 8;
     assert(block * FILTER_WIDTH < layer->slots);
     if (block == (layer->slots - 1) / FILTER_WIDTH)
         width = filter_layer_last_bytes(layer);
@@ -214,7 +215,7 @@ static inline bool row_holds(const uint8_t *bytes, const struct filter_layer *la
     struct block_view a = view_block(bytes, layer, block, row->coefficients << shift);
     struct block_view b = view_block(bytes, layer, block + (shift > 0),
                                      row->coefficients >> 1 >> (FILTER_WIDTH - 1 - shift));
-    uint32_t columns = filter_layer_columns(layer, block, bytes[AT_COLUMNS]);
+    uint32_t columns = filter_layer_columns(layer, block, bytes[FILTER_AT_COLUMNS]);
     for (uint32_t j = 0; j < columns; j++) {
         uint64_t selected = (get_u64(a.word) & a.mask) ^ (get_u64(b.word) & b.mask);
         if (((uint32_t)__builtin_parityll(selected) ^ row->fingerprint >> j) & 1)
@@ -247,6 +248,7 @@ static __attribute__((noinline)) bool ask_behind(const struct filter *f, uint64_
 bool filter_may_contain(const struct filter *f, uint64_t hash)
 {
     const struct filter_layer layer = priv_layer(f);
+    assert(f->bytes.len > 0); /* it has been opened */
     if (layer.slots == 0)
         return f->priv[PRIV_COUNT] > 0;
     hash = filter_remix(hash);

@@ -5,12 +5,12 @@
  * time is linear, with some more passes of sorting for hashes made against the mixing function.
  * Invariants:
  *   1. While a layer is built, `now` holds the remixed hashes of all keys that no layer before it
- * has, in ascending order and each once.
- *   2. Every layer but the last takes some of them and has thresholds, the last takes all that are
- * left.
- *   3. FILTER_LAYERS_MAX is never reached by hashes as good as random: a layer bumps about 2 %, so
- * that four layers do for ten million. If it is, the last layer has no slots and answers "maybe".
- */
+ *      has, in ascending order and each once.
+ *   2. Every layer but the last has thresholds and takes what fits; the last takes all that is
+left.
+ *   3. Hashes as good as random never reach FILTER_LAYERS_MAX: a layer bumps about 2 %, so that
+four
+ *      layers do for ten million. When others do, the last layer has no slots and says "maybe".
 #include "store/filter.h"
 
 #include <assert.h>
@@ -95,7 +95,7 @@ static void hashes_unique(struct hashes *h)
 {
     size_t kept = 0;
     for (size_t i = 0; i < h->count; i++) {
-        assert(i == 0 || h->now[i] >= h->now[i - 1] || kept > 0);
+        assert(kept == 0 || h->now[i] >= h->now[kept - 1]);
         if (kept == 0 || h->now[i] != h->now[kept - 1])
             h->now[kept++] = h->now[i];
     }
@@ -106,7 +106,7 @@ static void hashes_unique(struct hashes *h)
 
 enum {
     DENSE_KEYS_MAX = 64,   /* up to here a last layer begins with as many slots as keys */
-    SINGLE_KEYS_MAX = 160, /* up to here a layer is the last: bumping would not make it smaller */
+    SINGLE_KEYS_MAX = 512, /* up to here a layer is the last: bumping would not make it smaller */
     SEEDS = 256,
     SEEDS_EACH_SIZE = 8, /* seeds to try before a last layer gets 8 slots more */
 };
@@ -126,6 +126,7 @@ static void draft_begin_layer(struct draft *d, uint64_t slots, uint32_t seed, bo
     buf_put_u8(d->out, (uint8_t)seed);
     filter_layer_place(layer, slots, d->out->len - d->begin, d->columns, d->low_share, bumps);
     layer->seed = seed;
+    assert(layer->solution >= FILTER_HEADER_MIN && (slots > 0 || layer->end == layer->solution));
     size_t bytes = layer->end - layer->solution;
     buf_reserve(d->out, bytes);
     d->out->len += bytes;
@@ -138,8 +139,7 @@ static uint8_t *draft_bytes(struct draft *d)
     return d->out->data + d->begin;
 }
 
-/* Tries to place all of the hashes in a last layer of `slots` slots; if it fails, nothing is added.
- */
+/* Tries to place all of the hashes in a last layer of `slots` slots; adds nothing if that fails. */
 static bool draft_try_last_layer(struct draft *d, const struct hashes *h, uint64_t slots,
                                  uint32_t seed)
 {
@@ -161,11 +161,12 @@ static bool draft_try_last_layer(struct draft *d, const struct hashes *h, uint64
 }
 
 /* A last layer for all of the hashes: with one seed after the other, and ever more slots, until the
- * equations hold together. With as many slots as keys and 64 or fewer, three of ten seeds do. The
- * layer that says "maybe" without looking is for what cannot happen by chance (invariant 3). */
+ * equations hold together. With as many slots as keys and 64 or fewer, three of ten seeds do; with
+ * more, one slot in 32 to spare takes a seed or two. The layer that says "maybe" without looking is
+ * for what cannot happen by chance (invariant 3). */
 static void draft_last_layer(struct draft *d, const struct hashes *h)
 {
-    size_t slack = h->count <= DENSE_KEYS_MAX ? 0 : h->count / 16;
+    size_t slack = h->count <= DENSE_KEYS_MAX ? 0 : h->count / 32;
     for (uint32_t seed = 0; h->count <= SINGLE_KEYS_MAX && seed < SEEDS; seed++) {
         uint64_t units = (h->count + slack + 7) / 8 + seed / SEEDS_EACH_SIZE;
         if (draft_try_last_layer(d, h, units * 8, seed))
@@ -176,8 +177,8 @@ static void draft_last_layer(struct draft *d, const struct hashes *h)
 }
 
 /* A layer that takes most of the hashes and leaves the bumped ones in `h`. It has 1/64 fewer slots
- * than keys: when the slots are scarce hardly one stays empty (0.5 %; with as many slots as keys 1
- * %), while only 2 % of the keys, and of the questions, go on to the next layer. */
+ * than keys: where slots are scarce few stay empty (0.5 %, and 1 % if there are as many as keys),
+ * and still only 2 % of the keys, and of the questions, go on to the next layer. */
 static void draft_bumping_layer(struct draft *d, struct hashes *h)
 {
     struct filter_layer layer;
@@ -191,9 +192,9 @@ static void draft_bumping_layer(struct draft *d, struct hashes *h)
 
 /* How many columns a rate of 0.97 / one_in takes, and which share of the blocks has one less: the
  * smallest r with 2^r >= one_in / 0.97, and the s with (1 + s) / 2^r = 0.97 / one_in. The 3 % (0.04
- * bits a key) keep a measured rate below 1 / one_in: of a million hashes at 1 %, the deviation is 1
- * % of it. one_in = 100: r = 7, as 128 * 0.97 / 100 = 1.2416; s = 0.2416, or 61 / 256; 6.76 bits a
- * key. */
+ * bits a key) keep a measured rate below 1 / one_in: asking a million times at 1 % has a deviation
+ * of 1 % of the rate. For one_in = 100, 128 * 0.97 / 100 = 1.2416: so r = 7, s = 0.2416 or 61 /
+ * 256, and a key takes 7 - 61 / 256 = 6.76 bits. */
 static void draft_set_rate(struct draft *d, uint32_t one_in)
 {
     uint64_t wanted = (uint64_t)one_in * 100, have = 97;
@@ -217,6 +218,7 @@ void filter_build(uint64_t *hashes, size_t count, uint32_t one_in, struct buf *o
     buf_put_u8(out, (uint8_t)d.columns);
     buf_put_u8(out, (uint8_t)d.low_share);
     buf_put_u8(out, 0);
+    assert(out->len == d.begin + FILTER_AT_COUNT);
     buf_put_varint(out, h.count);
     while (h.count > SINGLE_KEYS_MAX && d.layers + 1 < FILTER_LAYERS_MAX) {
         draft_bumping_layer(&d, &h);
@@ -224,6 +226,6 @@ void filter_build(uint64_t *hashes, size_t count, uint32_t one_in, struct buf *o
     }
     if (h.count > 0 || d.layers > 0)
         draft_last_layer(&d, &h);
-    draft_bytes(&d)[3] = (uint8_t)d.layers;
+    draft_bytes(&d)[FILTER_AT_LAYERS] = (uint8_t)d.layers;
     free(spare);
 }

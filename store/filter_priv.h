@@ -5,6 +5,15 @@
 
 #include "store/filter.h"
 
+/* The header's fields, a byte each but for the varint at the end. */
+enum {
+    FILTER_AT_VERSION,
+    FILTER_AT_COLUMNS,
+    FILTER_AT_LOW_SHARE,
+    FILTER_AT_LAYERS,
+    FILTER_AT_COUNT
+};
+
 enum {
     FILTER_VERSION = 1,
     FILTER_HEADER_MIN = 7, /* fewest bytes in front of a layer's solution: readers step back by 7 */
@@ -34,8 +43,8 @@ struct filter_row {
 };
 
 /* Fills `layer` for a ribbon of `slots` slots whose solution begins at byte `offset`; with
- * thresholds behind it if `bumps`. Columns and share are the header's fields; leaves `seed` alone.
- * Requires slots % 8 == 0 and slots <= 2^48. */
+ * thresholds behind it if `bumps`. Columns and share are the header's fields. The seed is 0, for
+ * the caller to set. Requires slots % 8 == 0 and slots <= 2^48. */
 void filter_layer_place(struct filter_layer *layer, uint64_t slots, uint64_t offset,
                         uint32_t columns, uint32_t low_share, bool bumps);
 

@@ -48,6 +48,7 @@ static void gather(struct lookup *l, const struct entry *e)
     assert(l->operand_count < l->operand_cap);
     l->operands[l->operand_count++] =
         (struct lookup_operand){.type = e->type, .offset = l->bytes.len, .len = e->value.len};
+    buf_reserve(&l->bytes, 1); /* not NULL, so that offsets into it are sound if all are empty */
     buf_append(&l->bytes, e->value);
 }
 
