@@ -2,46 +2,54 @@
  *
  * BuRR: Peter C. Dillinger, Lorenz Huebschle-Schneider, Peter Sanders, Stefan Walzer, "Fast
  * Succinct Retrieval and Approximate Membership using Ribbon", SEA 2022. A ribbon is a table of
- * bits, r columns wide, one row for each "slot". Each key has an equation: a start slot, 64
+ * bits, r columns wide; its rows are called slots. Each key has an equation: a start slot, 64
  * coefficients for the slots from there on, and a fingerprint of r bits. The table is chosen so
  * that in each column the parity of the selected slots is the key's fingerprint bit; another hash
- * passes by chance, at 2^-r. A system that takes all keys would need far more slots than keys. So
- * the keys whose equations do not fit are bumped to a next, much smaller ribbon ("layer"), in runs
- * that a threshold for each bucket of 128 start slots describes.
+ * passes by chance, at 2^-r. Equations for all keys at once would need far more slots than keys.
+ * So those that do not fit are bumped to a next, much smaller ribbon (a layer); which ones, a
+ * threshold says for each bucket of 128 start slots.
  *
- * THE FORMAT. Integers are little-endian; "varint" is LEB128; offsets are in bytes.
+ * THE FORMAT. Integers are little-endian, a varint is LEB128, division rounds down.
  *
- *     u8      version     1
- *     u8      columns     r, 2..17
- *     u8      low share   of 256 blocks that many have r - 1 columns (fractional bits a key)
- *     u8      layers      0..16; 0 is the empty set and ends the filter after `count`
- *     varint  count       distinct hashes; 0 exactly if there are no layers
- *     then each layer, nothing between them and nothing after the last:
- *       varint  units       slots = 8 * units; 0: what comes here answers "maybe", and no more
- * follows u8      seed solution            blocks of 64 slots, the last of 8..64: all columns of a
- * block one after the other, slot i of a block in bit i of a column (64 bits; in the last block as
- * many as it has slots). The blocks [0, low) have r - 1 columns thresholds          not in the last
- * layer: 2 bits for each bucket of 128 start slots, four to a byte from the low bits up, the bits
- * left over 0 where starts = slots < 64 ? 1 : slots - 63; low = starts * share / 256 / 64; buckets
- * = ceil(starts / 128).
+ *     u8      version   1
+ *     u8      columns   r, 2..17
+ *     u8      share     of 256 blocks so many have only r - 1 columns: a fraction of a bit a key
+ *     u8      layers    0..16
+ *     varint  count     of distinct hashes; 0 if and only if there are no layers
+ *     then the layers, with nothing between them and nothing after the last; each is
+ *     varint  units     slots = 8 * units; 0 (in the last layer only): the rest is absent, and
+ *                       the answer here is "maybe"
+ *     u8      seed
+ *     bytes   solution  block after block, each of 64 slots, the last of 8..64; a block is its
+ *                       columns 0, 1, ..., each a little-endian integer of as many bits as the
+ *                       block has slots, the first slot lowest. Blocks [0, low) have r - 1 columns
+ *     bytes   codes     not in the last layer: 2 bits for each bucket, lowest bits first; the bits
+ *                       left over in the last byte are 0
  *
- * To ask for a hash h, in 64-bit arithmetic that wraps, with M(x, c) = (x ^ x >> 33) * c:
- *     1. In each layer, h becomes y ^ y >> 33 where y = M(M(x, 0xFF51AFD7ED558CCD),
- * 0xC4CEB9FE1A85EC53) and x = h + 0x9E3779B97F4A7C15.
- *     2. start = h * starts / 2^64 in 128 bits. If start % 128 is below {0, 16, 40, 128}[threshold
- * of bucket start / 128], the key was bumped: go on in the next layer with this h.
- *     3. p = (h + seed) * 0xD6E8FEB86659FD93, coefficients = (p ^ p >> 32) | 1, of which a layer
- * with fewer than 64 slots takes the low `slots` bits. fingerprint = h * 0xA0761D6478BD642F >> 47.
- *     4. "Maybe" if in each column j of start's block (r or r - 1) the parity of the column's bits
- *        start + i for which coefficient i is 1 equals bit j of the fingerprint; else "no".
+ *     with starts = slots < 64 ? 1 : slots - 63, low = starts * share / 256 / 64,
+ *     and (starts + 127) / 128 buckets.
+ *
+ * To ask for a hash h, in 64-bit arithmetic that wraps:
+ *     1. There are no layers: "no".
+ *     2. For each layer from the first on: x = h + 0x9E3779B97F4A7C15;
+ *        x = (x ^ x >> 33) * 0xFF51AFD7ED558CCD; x = (x ^ x >> 33) * 0xC4CEB9FE1A85EC53;
+ *        h = x ^ x >> 33. If units is 0: "maybe".
+ *     3. start = the upper 64 of the 128 bits of h * starts. If start % 128 is less than
+ *        {0, 16, 40, 128}[code of bucket start / 128], h was bumped: back to 2, with the next
+ * layer.
+ *     4. p = (h + seed) * 0xD6E8FEB86659FD93; coefficients = (p ^ p >> 32) | 1, of which only the
+ *        lowest `slots` bits count; fingerprint = h * 0xA0761D6478BD642F >> 47.
+ *     5. "Maybe" if, in each column j of the block of slot `start`, the parity of the number of
+ *        i with bit i of the coefficients and slot start + i both 1 is bit j of the fingerprint;
+ *        otherwise "no".
  *
  * Guarantees: after filter_open() no hash makes filter_may_contain() read outside the bytes.
  * Invariants:
- *   1. Offsets rise: header < solution <= thresholds <= end of each layer <= start of the next.
+ *   1. Offsets rise: header < solution <= codes < end of each layer <= begin of the next.
  *   2. At least FILTER_HEADER_MIN bytes stand before every solution, so that a column of less than
- * 8 bytes can be read with those in front of it (see view_block).
- *   3. start + 63 < slots (or start = 0 and all coefficients are below `slots`): an equation
- * touches one or two blocks that exist. */
+ *      8 bytes can be read together with what is in front of it (see view_block).
+ *   3. start + 63 < slots, or start = 0 and the coefficients are `slots` bits: an equation touches
+ *      one or two blocks, which exist. The last block has all columns. */
 #include "store/filter.h"
 
 #include <assert.h>
@@ -83,8 +91,7 @@ void filter_layer_place(struct filter_layer *layer, uint64_t slots, uint64_t off
     assert(layer->solution < layer->end);
 }
 
-/* Reads layer number `index`, which begins at byte `offset`. False: the bytes end before it does.
- */
+/* Reads layer number `index`, which begins at byte `offset`. False: it reaches beyond the bytes. */
 static bool layer_decode(struct slice bytes, uint64_t offset, uint32_t index,
                          struct filter_layer *layer)
 {
@@ -94,8 +101,8 @@ static bool layer_decode(struct slice bytes, uint64_t offset, uint32_t index,
     *layer = (struct filter_layer){0};
     if (!take_varint(&in, &units) || !take_u8(&in, &seed))
         return false;
-    /* Each unit takes a byte at least, in the one column that every block has: this bounds what is
-     * computed below. */
+    /* A unit takes a byte in every column, and each block has one at least. This bounds all that
+     * is computed below. */
     if (units > in.len || units > (uint64_t)1 << 45)
         return false;
     bool bumps = units > 0 && index + 1 < bytes.data[FILTER_AT_LAYERS];
@@ -105,6 +112,7 @@ static bool layer_decode(struct slice bytes, uint64_t offset, uint32_t index,
     return layer->end <= bytes.len;
 }
 
+/* The first layer is kept decoded; the others are decoded when they are asked, which is rare. */
 static void priv_put_layer(struct filter *f, const struct filter_layer *layer)
 {
     memcpy(f->priv, layer, sizeof *layer);
@@ -122,8 +130,8 @@ static void filter_assert_valid(const struct filter *f)
 {
     struct slice bytes = f->bytes;
     assert(bytes.len > FILTER_AT_COUNT && bytes.data[FILTER_AT_VERSION] == FILTER_VERSION);
-    assert(bytes.data[FILTER_AT_COLUMNS] - FILTER_COLUMNS_MIN <=
-           FILTER_COLUMNS_MAX - FILTER_COLUMNS_MIN);
+    assert(bytes.data[FILTER_AT_COLUMNS] >= FILTER_COLUMNS_MIN);
+    assert(bytes.data[FILTER_AT_COLUMNS] <= FILTER_COLUMNS_MAX);
     assert(bytes.data[FILTER_AT_LAYERS] <= FILTER_LAYERS_MAX);
 }
 
@@ -173,6 +181,7 @@ uint64_t filter_count(const struct filter *f)
     return f->priv[PRIV_COUNT];
 }
 
+/* Whether the layer's keys that start there have been left to the next layer. */
 static bool bumped(const uint8_t *bytes, const struct filter_layer *layer, uint64_t start)
 {
     if (layer->thresholds == 0)

@@ -1,4 +1,5 @@
-/* filter_band: see filter_band.h; the format is at the top of filter.c.
+/* filter_band: see filter_band.h. Ribbon construction (Dillinger and Walzer, arXiv 2103.02515) with
+ * bumping (the BuRR paper of filter.c).
  *
  * Gaussian elimination on equations that span 64 slots, bucket by bucket from the left, in a bucket
  * from the right, and then from the last slot back. A bucket is filled from the right because its
@@ -57,9 +58,8 @@ static uint64_t band_add(struct filter_band *band, struct filter_row row)
     return slot;
 }
 
-/* Adds the equations of hashes [begin, *end), from the last one back to the last whose start is
- * below offset `floor` of its bucket, and moves *end there; or adds none of them and returns false.
- */
+/* Adds the equations of those of hashes [begin, *end) that start at offset `floor` of their bucket
+ * or behind it, the last one first, and moves *end before them. Or adds none and returns false. */
 static bool band_group(struct filter_band *band, const uint64_t *hashes, size_t begin, size_t *end,
                        uint32_t floor)
 {

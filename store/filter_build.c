@@ -1,5 +1,5 @@
-/* filter_build: cuts a set of hashes into the layers of a filter. The format and the paper are
- * described in filter.c, the equations in filter_band.c.
+/* filter_build: cuts a set of hashes into the layers of a filter. The format and its paper (BuRR,
+ * Dillinger et al., SEA 2022) are described in filter.c, the equations in filter_band.c.
  *
  * Guarantees: cannot fail; the bytes depend on the set of hashes, on one_in and on nothing else;
  * time is linear, with some more passes of sorting for hashes made against the mixing function.

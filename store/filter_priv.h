@@ -1,17 +1,17 @@
-/* filter_priv: what the writer (filter_build.c) and the reader (filter.c) of a filter must agree
- * on. The byte format that these rules serve is at the top of filter.c. */
+/* filter_priv: what writer (filter_build.c) and reader (filter.c) of a filter agree on. The byte
+ * format that these rules serve is at the top of filter.c. */
 #ifndef VARVE_STORE_FILTER_PRIV_H
 #define VARVE_STORE_FILTER_PRIV_H
 
 #include "store/filter.h"
 
-/* The header's fields, a byte each but for the varint at the end. */
+/* Offsets of the header's fields: a byte each, but for the varint at the end. */
 enum {
-    FILTER_AT_VERSION,
-    FILTER_AT_COLUMNS,
-    FILTER_AT_LOW_SHARE,
-    FILTER_AT_LAYERS,
-    FILTER_AT_COUNT
+    FILTER_AT_VERSION = 0,
+    FILTER_AT_COLUMNS = 1,
+    FILTER_AT_LOW_SHARE = 2,
+    FILTER_AT_LAYERS = 3,
+    FILTER_AT_COUNT = 4
 };
 
 enum {
@@ -30,7 +30,7 @@ struct filter_layer {
     uint64_t starts;     /* equations start at slots [0, starts) */
     uint64_t low_blocks; /* the blocks [0, low_blocks) have one column less than the others */
     uint64_t solution;   /* byte offset of block 0 */
-    uint64_t thresholds; /* byte offset of the buckets' thresholds; 0: nothing was bumped here */
+    uint64_t thresholds; /* byte offset of the buckets' codes; 0: nothing was bumped here */
     uint64_t end;        /* byte offset behind the layer */
     uint64_t seed;       /* 0..255 */
 };
