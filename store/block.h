@@ -1,5 +1,5 @@
-/* block: a sorted run of entries, prefix-compressed, with restart points. The payload of a table's data,
- * index and range-tombstone frames.
+/* block: a sorted run of entries, prefix-compressed, with restart points. The payload of a table's
+ * data, index and range-tombstone frames.
  *
  * Payload:
  *   entries      varint shared, varint unshared, varint value length, varint tag, key suffix, value
@@ -22,13 +22,13 @@ enum {
 
 /* ---- writing ---- */
 struct block_writer {
-    struct buf entries; /* key, seq, type, value of what was added, not yet based */
+    struct buf entries; /* encoded but for their tags, which wait in `scratch` for their base */
     struct buf last_key;
     struct buf restarts;
     uint64_t min_seq, max_seq;
     uint32_t count;        /* entries added */
     uint32_t interval;     /* entries per restart point */
-    size_t estimate_bytes; /* of the payload, within a few bytes an entry */
+    size_t estimate_bytes; /* of the payload: never less, at most a few bytes an entry more */
     struct buf scratch;
 };
 
@@ -48,13 +48,14 @@ struct block {
     uint64_t base_seq, max_seq;
 };
 
-/* Checks the trailer. Returns 0 or -EIO; the caller raises corrupt(). Whatever the bytes are, no later call
- * reads outside `payload`; entries are checked as they are met. */
+/* Checks the trailer. Returns 0 or -EIO; the caller raises corrupt(). Whatever the bytes are, no
+ * later call reads outside `payload`; entries are checked as they are met. */
 int block_open(struct slice payload, struct block *out);
 
-/* A cursor that lives inside its owner (no allocation per block): init, use, release. Its moves return
- * -EIO on entries that do not decode, without logging: the caller knows the file and raises corrupt().
- * `it.e.key` lives until the next move, `it.e.value` as long as the payload. */
+/* A cursor that lives inside its owner (no allocation per block): init, use, release. Its moves
+ * return -EIO on entries that do not decode or do not come after the one before, without logging:
+ * the caller knows the file and raises corrupt(). `it.e.key` lives until the next move,
+ * `it.e.value` as long as the payload. */
 struct block_iter {
     struct iter it;
     struct block block;
@@ -62,7 +63,8 @@ struct block_iter {
     uint32_t offset;      /* of the entry it stands on */
     uint32_t restart;     /* index of a restart point at or before `offset` */
     uint32_t next_offset; /* of the entry after */
-    /* What prev() passed on its way from a restart point to the entry at `trail_end`: offsets, ascending. */
+    /* What prev() passed on its way from a restart point to the entry at `trail_end`: offsets,
+     * ascending. */
     uint32_t trail[BLOCK_RESTART_INTERVAL];
     uint32_t trail_len, trail_end;
 };

@@ -43,10 +43,10 @@ struct pick {
 /* One that is all zero is fine. */
 void pick_release(struct pick *p);
 
-/* Opens the tables whose range tombstones compact_pick() will look at, so that it reads nothing
- * from disk: call it before, without locks. Without it compact_pick() opens them itself. Those that
- * cannot be opened (logged) are left alone. */
-void compact_pick_prepare(const struct version *v);
+/* Reckons what tombstones would free, so that compact_pick() need not, and reads nothing from disk:
+ * call it before, without locks. Cheap if nothing has changed. Without it compact_pick() does it
+ * itself. Tables that cannot be read (logged) are left alone. */
+void compact_pick_prepare(const struct version *v, const struct pick_options *opt);
 /* Returns 0 with a job whose tables are not busy, or 1 when there is nothing to do, or nothing
  * beside the jobs that run. Reads `busy` flags: call under the tree's lock. */
 int compact_pick(const struct version *v, const struct pick_options *opt, struct pick *out);

@@ -53,6 +53,16 @@ int pick_build_level0(const struct version *v, const struct pick_options *opt,
 /* Bytes that a rewrite of the table would free, since the pins that held them are gone. */
 uint64_t pick_gone_bytes(const struct version *v, const struct table_meta *m);
 
+/* ---- what tombstones would free (compact_pick_gain.c) ---- */
+
+bool pick_has_tombstones(const struct table_meta *m);
+/* Of the table at `index` of `level`, which has tombstones, on the levels from `to` on (and older
+ * tables of level 0). `cost`: what has to be rewritten besides the table itself and all that
+ * overlaps it on level `to`; negative by what need not be. Remembered until something changes
+ * below. May read from disk the first time. False when the tombstones cannot be read. */
+bool pick_gain(const struct version *v, int level, uint32_t index, int to,
+               struct version_gain *gain);
+
 /* ---- reclaiming (compact_pick_reclaim.c): 0 with a job, or 1 ---- */
 
 /* A table worth rewriting since pins are gone. `urgent`: only one that is worth it in any case. */

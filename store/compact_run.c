@@ -86,7 +86,7 @@ static int rewrite(struct tree *t, const struct pick *p)
         remove_inputs(&j.edit, p);
         err = tree_install(t, &j.edit, NULL, 0);
         if (err < 0)
-            job_rollback(&j);
+            job_rollback(&j, err);
     }
     if (err == 0) {
         tree_count(&t->counters.written_compaction, j.written_table);

@@ -60,6 +60,7 @@ static int posix_mkdir(struct env *env, const char *path)
 
 static int list_entries(DIR *dir, env_list_fn *fn, void *fn_ctx)
 {
+    assert(dir && fn);
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(dir);
@@ -215,6 +216,7 @@ static int posix_random(struct env *env, void *out, size_t len)
 static void *thread_main(void *arg)
 {
     struct env_thread *t = arg;
+    assert(t && t->fn);
     t->fn(t->arg);
     return NULL;
 }

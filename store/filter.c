@@ -35,8 +35,7 @@
  *        x = (x ^ x >> 33) * 0xFF51AFD7ED558CCD; x = (x ^ x >> 33) * 0xC4CEB9FE1A85EC53;
  *        h = x ^ x >> 33. If units is 0: "maybe".
  *     3. start = the upper 64 of the 128 bits of h * starts. If start % 128 is less than
- *        {0, 16, 40, 128}[code of bucket start / 128], h was bumped: back to 2, with the next
- * layer.
+ *        {0, 16, 40, 128}[code of bucket start / 128], h was bumped: on to 2 in the next.
  *     4. p = (h + seed) * 0xD6E8FEB86659FD93; coefficients = (p ^ p >> 32) | 1, of which only the
  *        lowest `slots` bits count; fingerprint = h * 0xA0761D6478BD642F >> 47.
  *     5. "Maybe" if, in each column j of the block of slot `start`, the parity of the number of
@@ -188,7 +187,7 @@ static bool bumped(const uint8_t *bytes, const struct filter_layer *layer, uint6
         return false;
     uint64_t bucket = start / FILTER_BUCKET_STARTS;
     assert(layer->thresholds + bucket / 4 < layer->end);
-    uint32_t code = bytes[layer->thresholds + bucket / 4] >> bucket % 4 * 2;
+    uint32_t code = (uint32_t)bytes[layer->thresholds + bucket / 4] >> bucket % 4 * 2;
     return start % FILTER_BUCKET_STARTS < filter_threshold(code);
 }
 

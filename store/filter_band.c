@@ -12,8 +12,8 @@
  *   2. No row reaches beyond the last start so far + 63: adding one equation to another starts no
  *      earlier and ends no later than they do. So the equations of one bucket, whose starts are 128
  *      slots, fill at most 128 + 63 slots.
- *   3. The equations of a bucket that are in the matrix are those at or above its threshold. When
- * one of a group between two thresholds fails, the whole group leaves the matrix again. */
+ *   3. The equations of a bucket that are in the matrix are those at or above its threshold.
+ *      When one of a group between two thresholds fails, the group leaves the matrix again. */
 #include "store/filter_band.h"
 
 #include <assert.h>
@@ -35,7 +35,7 @@ void filter_band_release(struct filter_band *band)
 }
 
 #define BAND_REDUNDANT UINT64_MAX       /* follows from the equations that are there */
-#define BAND_CLASH     (UINT64_MAX - 1) /* contradicts them */
+#define BAND_CLASH     (UINT64_MAX - 1) /* contradicts them, in a column that is kept or in none */
 
 /* Adds one equation: returns the slot that it fills, or one of the above. */
 static uint64_t band_add(struct filter_band *band, struct filter_row row)
@@ -43,6 +43,7 @@ static uint64_t band_add(struct filter_band *band, struct filter_row row)
     uint64_t slot = row.start, coefficients = row.coefficients;
     uint32_t result = row.fingerprint;
     assert(coefficients & 1);
+    assert(slot < band->layer.slots);
     while (band->coefficients[slot] != 0) {
         coefficients ^= band->coefficients[slot];
         result ^= band->results[slot];

@@ -6,11 +6,9 @@
  * Invariants:
  *   1. While a layer is built, `now` holds the remixed hashes of all keys that no layer before it
  *      has, in ascending order and each once.
- *   2. Every layer but the last has thresholds and takes what fits; the last takes all that is
-left.
+ *   2. Every layer but the last has thresholds and takes what fits; the last takes all the rest.
  *   3. Hashes as good as random never reach FILTER_LAYERS_MAX: a layer bumps about 2 %, so that
-four
- *      layers do for ten million. When others do, the last layer has no slots and says "maybe".
+ *      four do for ten million. When others do, the last layer has no slots and says "maybe". */
 #include "store/filter.h"
 
 #include <assert.h>
@@ -193,8 +191,8 @@ static void draft_bumping_layer(struct draft *d, struct hashes *h)
 /* How many columns a rate of 0.97 / one_in takes, and which share of the blocks has one less: the
  * smallest r with 2^r >= one_in / 0.97, and the s with (1 + s) / 2^r = 0.97 / one_in. The 3 % (0.04
  * bits a key) keep a measured rate below 1 / one_in: asking a million times at 1 % has a deviation
- * of 1 % of the rate. For one_in = 100, 128 * 0.97 / 100 = 1.2416: so r = 7, s = 0.2416 or 61 /
- * 256, and a key takes 7 - 61 / 256 = 6.76 bits. */
+ * of 1 % of the rate. For one_in = 100, 128 * 0.97 / 100 = 1.2416, so r = 7, s = 0.2416 (61 of
+ * 256), and a key takes 7 - 61 / 256 = 6.76 bits. */
 static void draft_set_rate(struct draft *d, uint32_t one_in)
 {
     uint64_t wanted = (uint64_t)one_in * 100, have = 97;

@@ -91,7 +91,7 @@ int flush_run(struct tree *t)
             j.edit.log_number = j.view->gens[0]->log_number;
             err = tree_install(t, &j.edit, gens, count);
             if (err < 0)
-                job_rollback(&j);
+                job_rollback(&j, err);
         }
     }
     if (err == 0) {

@@ -25,7 +25,7 @@ int iter_seek_before(struct iter *it, struct slice key)
 {
     struct buf own = {0}; /* `key` may be the cursor's, which dies with the first move */
     buf_set(&own, key);
-    int ret = iter_seek(it, key, SEQ_MAX);
+    int ret = iter_seek(it, buf_slice(&own), SEQ_MAX);
     if (ret >= 0)
         ret = ret ? iter_last(it) : iter_prev(it);
     /* More than once only if entries were added to what it reads in between. */

@@ -1,9 +1,9 @@
-/* iter: the cursor over internal entries that memtables, blocks, tables and levels offer, and the cursor
- * that merges several of them.
+/* iter: the cursor over internal entries that memtables, blocks, tables and levels offer, and the
+ * cursor that merges several of them.
  *
- * Every move returns 0 (it stands on an entry), 1 (it ran off either end) or a negative errno. After a
- * move that did not return 0 only the seeks are allowed. `e` is the entry it stands on; its slices live
- * until the next move or iter_free(). One cursor belongs to one thread. */
+ * Every move returns 0 (it stands on an entry), 1 (it ran off either end) or a negative errno.
+ * After a move that did not return 0 only the seeks are allowed. `e` is the entry it stands on; its
+ * slices live until the next move or iter_free(). One cursor belongs to one thread. */
 #ifndef VARVE_STORE_ITER_H
 #define VARVE_STORE_ITER_H
 
@@ -14,8 +14,8 @@ struct iter;
 struct iter_ops {
     int (*first)(struct iter *it);
     int (*last)(struct iter *it);
-    /* To the first entry at or after (key, seq) in internal order: with seq = R - 1 that is the newest
-     * version of `key` that a read at R sees, or the next key's newest. */
+    /* To the first entry at or after (key, seq) in internal order: with seq = R - 1 that is the
+     * newest version of `key` that a read at R sees, or the next key's newest. */
     int (*seek)(struct iter *it, struct slice key, uint64_t seq);
     int (*next)(struct iter *it);
     int (*prev)(struct iter *it);
@@ -58,9 +58,9 @@ static inline void iter_free(struct iter *it)
 /* To the last entry whose key is below `key` (strictly). */
 int iter_seek_before(struct iter *it, struct slice key);
 
-/* Merges `count` cursors into one in internal order; takes ownership of them (not of the array). Children
- * given first come first among entries that compare equal (which a sound store does not have).
- * Direction may change at any entry. A heap: each step costs O(log count). */
+/* Merges `count` cursors into one in internal order; takes ownership of them (not of the array).
+ * Children given first come first among entries that compare equal (which a sound store does not
+ * have). Direction may change at any entry. A heap: each step costs O(log count). */
 struct iter *iter_merge_new(struct iter **children, size_t count);
 
 #endif

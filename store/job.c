@@ -147,7 +147,8 @@ int job_run(struct job *j, struct iter *input, struct rangedel *dels)
     return err;
 }
 
-void job_rollback(struct job *j)
+void job_rollback(struct job *j, int err)
 {
-    build_abandon(j->build);
+    if (err != -EROFS)
+        build_abandon(j->build);
 }

@@ -27,7 +27,8 @@ void job_release(struct job *j);
 /* Reduces `input` (taken over) and `dels` (borrowed) into files named in j->edit. On failure no
  * file is left. */
 int job_run(struct job *j, struct iter *input, struct rangedel *dels);
-/* Removes the files that job_run() made: when installing failed. */
-void job_rollback(struct job *j);
+/* After tree_install() failed with `err`: removes the files that job_run() made, unless the edit
+ * may be on disk after all (a failed manifest): then they stay for the next open to decide. */
+void job_rollback(struct job *j, int err);
 
 #endif

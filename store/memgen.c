@@ -17,13 +17,18 @@ struct memgen *memgen_new(uint64_t log_number, uint64_t first_seq)
 
 struct memgen *memgen_ref(struct memgen *g)
 {
-    __atomic_fetch_add(&g->refs, 1, __ATOMIC_RELAXED);
+    int before = __atomic_fetch_add(&g->refs, 1, __ATOMIC_RELAXED);
+    assert(before > 0);
     return g;
 }
 
 void memgen_unref(struct memgen *g)
 {
-    if (!g || __atomic_fetch_sub(&g->refs, 1, __ATOMIC_ACQ_REL) != 1)
+    if (!g)
+        return;
+    int before = __atomic_fetch_sub(&g->refs, 1, __ATOMIC_ACQ_REL);
+    assert(before > 0);
+    if (before > 1)
         return;
     memtable_unref(g->mem);
     version_blob_unref(g->blob);

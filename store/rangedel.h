@@ -1,9 +1,9 @@
 /* rangedel: range tombstones, fragmented.
  *
- * A tombstone (start, end, seq) hides every entry with start <= key < end and a lower sequence number.
- * Kept as fragments: disjoint intervals in key order, each with the sequence numbers of all the tombstones
- * that cover it, newest first. So the question "what hides key k for a read at R?" is one binary search
- * for the fragment and one for the number.
+ * A tombstone (start, end, seq) hides every entry with start <= key < end and a lower sequence
+ * number. Kept as fragments: disjoint intervals in key order, each with the sequence numbers of all
+ * the tombstones that cover it, newest first. So the question "what hides key k for a read at R?"
+ * is one binary search for the fragment and one for the number.
  *
  * Immutable once built; shared by reference count; thread-safe to read. */
 #ifndef VARVE_STORE_RANGEDEL_H
@@ -35,8 +35,8 @@ void rangedel_builder_add(struct rangedel_builder *b, struct slice start, struct
 bool rangedel_builder_empty(const struct rangedel_builder *b);
 
 struct rangedel; /* opaque: a fragmented list */
-/* Fragments what was gathered, O(n log n) for n tombstones when the fragments' numbers are O(n), and empties
- * the builder. Never NULL. */
+/* Fragments what was gathered, O(n log n) for n tombstones when the fragments' numbers are O(n),
+ * and empties the builder. Never NULL. */
 struct rangedel *rangedel_build(struct rangedel_builder *b);
 struct rangedel *rangedel_ref(struct rangedel *r);
 void rangedel_unref(struct rangedel *r);
@@ -51,8 +51,8 @@ void rangedel_cover(const struct rangedel *r, struct slice key, uint64_t read_se
 size_t rangedel_find(const struct rangedel *r, struct slice key);
 
 /* ---- on disk: a block (block.h) with one entry per fragment: key = start, seq = the newest, type
- * ENTRY_RANGE_DELETE, value = varint length of end, end, then for each further number a varint: the one
- * before minus this one ---- */
+ * ENTRY_RANGE_DELETE, value = varint length of end, end, then for each further number a varint: the
+ * one before minus this one ---- */
 void rangedel_encode(const struct rangedel *r, struct buf *payload);
 /* Returns 0 or -EIO (the caller raises corrupt()); checks order, disjointness and descent. */
 int rangedel_decode(struct slice payload, struct rangedel **out);

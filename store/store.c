@@ -36,6 +36,23 @@ static int is_entry(void *ctx, const char *name)
     return -ENOTEMPTY;
 }
 
+/* The new folder's own name has to survive, too. */
+static int sync_parent(struct env *env, const char *dir)
+{
+    char *parent = mem_strdup(dir);
+    size_t len = strlen(parent);
+    while (len > 1 && parent[len - 1] == '/')
+        len--;
+    while (len > 0 && parent[len - 1] != '/')
+        len--;
+    while (len > 1 && parent[len - 1] == '/')
+        len--;
+    parent[len] = 0;
+    int err = env->sync_dir(env, len ? parent : ".");
+    free(parent);
+    return err;
+}
+
 int store_create(const char *dir, const struct store_options *o)
 {
     struct env *env = o->env ? o->env : env_posix();
@@ -62,6 +79,8 @@ int store_create(const char *dir, const struct store_options *o)
         manifest_free(m);
         version_unref(v);
     }
+    if (err == 0)
+        err = sync_parent(env, dir);
     if (lock)
         env->unlock(env, lock);
     return err;

@@ -37,6 +37,12 @@ struct version_source {
     void *death_ctx;
 };
 
+/* What compact_pick has reckoned of a table's tombstones: bytes freed, and what it takes to free
+ * them. */
+struct version_gain {
+    double freed, cost;
+};
+
 struct version_table {
     int refs;    /* atomic */
     bool dead;   /* atomic; set by the install that drops it */
@@ -45,8 +51,10 @@ struct version_table {
     const struct version_source *source;
     uint64_t number; /* meta->number */
     struct table_meta *meta;
-    struct table *table;     /* atomic: opened at first use, then never changes */
-    pthread_mutex_t opening; /* held while opening it, so that it is read once */
+    struct table *table;      /* atomic: opened at first use, then never changes */
+    pthread_mutex_t opening;  /* held while opening it, so that it is read once */
+    struct version_gain gain; /* [opening] */
+    uint64_t gain_signature;  /* [opening] what it depends on; 0: not reckoned yet */
 };
 struct version_blob {
     int refs;  /* atomic */

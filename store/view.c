@@ -3,7 +3,7 @@
  * Invariants:
  *   1. Sources are asked newest first: memtables, level 0 in its order, then the deeper levels. By
  * version.h's invariant 3 the first base met below the read's number, and not under a tombstone met
- * so far, is the answer.
+ * so far, is the answer; and once a tombstone over the key was met no older source has one.
  *   2. What a result points into (memtable, cached block) is held by the view or by the value's own
  * pin. */
 #include "store/view.h"
@@ -17,6 +17,7 @@
 struct view *view_new(struct memgen *const *gens, uint32_t gen_count, struct version *version)
 {
     struct view *v = mem_zalloc(sizeof *v);
+    assert(version);
     v->refs = 1;
     v->gens = mem_alloc(gen_count * sizeof *v->gens);
     v->gen_count = gen_count;
@@ -28,13 +29,18 @@ struct view *view_new(struct memgen *const *gens, uint32_t gen_count, struct ver
 
 struct view *view_ref(struct view *v)
 {
-    __atomic_fetch_add(&v->refs, 1, __ATOMIC_RELAXED);
+    int before = __atomic_fetch_add(&v->refs, 1, __ATOMIC_RELAXED);
+    assert(before > 0);
     return v;
 }
 
 void view_unref(struct view *v)
 {
-    if (!v || __atomic_fetch_sub(&v->refs, 1, __ATOMIC_ACQ_REL) != 1)
+    if (!v)
+        return;
+    int before = __atomic_fetch_sub(&v->refs, 1, __ATOMIC_ACQ_REL);
+    assert(before > 0);
+    if (before > 1)
         return;
     for (uint32_t i = 0; i < v->gen_count; i++)
         memgen_unref(v->gens[i]);
@@ -86,6 +92,15 @@ int view_read_blob(struct view *v, struct view_context *ctx, struct slice encode
 
 /* ---- the walk ---- */
 
+/* After a source was asked: must the next older one be? Not if there is a tombstone over the key:
+ * it hides all that they have (invariant 1). */
+static bool goes_on(struct lookup *l)
+{
+    if (l->cover_seq > 0 && !lookup_done(l))
+        lookup_end(l);
+    return !lookup_done(l);
+}
+
 static int ask_table(struct version_table *vt, struct lookup *l)
 {
     struct table *table;
@@ -99,9 +114,9 @@ static int ask_table(struct version_table *vt, struct lookup *l)
 static int ask_version(const struct version *v, struct lookup *l)
 {
     int err = 0;
-    for (uint32_t i = 0; i < v->levels[0].count && !lookup_done(l) && err == 0; i++)
+    for (uint32_t i = 0; i < v->levels[0].count && err == 0 && goes_on(l); i++)
         err = ask_table(v->levels[0].tables[i], l);
-    for (int level = 1; level < LEVEL_COUNT && !lookup_done(l) && err == 0; level++) {
+    for (int level = 1; level < LEVEL_COUNT && err == 0 && goes_on(l); level++) {
         const struct version_level *lv = &v->levels[level];
         uint32_t i = lv->count ? version_find(lv, l->key) : 0;
         if (i < lv->count)
@@ -112,9 +127,10 @@ static int ask_version(const struct version *v, struct lookup *l)
 
 static int walk(struct view *v, struct lookup *l)
 {
-    for (uint32_t i = 0; i < v->gen_count && !lookup_done(l); i++)
+    assert(l->read_seq > 0);
+    for (uint32_t i = 0; i < v->gen_count && goes_on(l); i++)
         memtable_get(v->gens[i]->mem, l);
-    int err = lookup_done(l) ? 0 : ask_version(v->version, l);
+    int err = goes_on(l) ? ask_version(v->version, l) : 0;
     if (err == 0 && !lookup_done(l))
         lookup_end(l);
     return err;
@@ -199,6 +215,7 @@ static int folded(struct view *v, struct view_context *ctx, struct lookup *l,
     if (err == 0)
         err = ctx->merge->full(ctx->merge->ctx, l->key, f.has_base ? &f.base : NULL, f.operands,
                                l->operand_count, &out->own);
+    assert(err <= 0);
     out->data = err == 0 ? buf_slice(&out->own) : (struct slice){0};
     for (uint32_t i = 0; i < f.fetched_count; i++)
         free(f.fetched[i]);
@@ -220,6 +237,7 @@ int view_get(struct view *v, struct view_context *ctx, struct slice key, uint64_
         else
             err = l.state == LOOKUP_FOUND ? base_only(v, ctx, &l, out) : 1;
     }
+    assert(err == 0 || out->data.len == 0);
     lookup_release(&l, ctx->cache);
     return err;
 }

@@ -92,11 +92,10 @@ void simdisk_crash(struct simdisk *d, enum sim_crash mode, uint64_t seed);
 
 struct sim_fault {
     enum sim_call call;
-    const char
-        *path_part; /* only calls on paths that contain it; NULL: all. At most SIM_NAME_MAX */
-    uint64_t after; /* so many such calls are still as usual */
-    int err;        /* what the call returns: a negative errno */
-    bool sticky;    /* every such call from then on; otherwise one */
+    const char *path_part; /* at most SIM_NAME_MAX; only calls on paths with it; NULL: all */
+    uint64_t after;        /* so many such calls are still as usual */
+    int err;               /* what the call returns: a negative errno */
+    bool sticky;           /* every such call from then on; otherwise one */
 };
 
 /* Arms a fault, in addition to those that are armed; at most SIM_FAULTS_MAX. The path of a file is

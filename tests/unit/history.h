@@ -1,8 +1,10 @@
-/* history: a naive model of a store: every operation ever, in the order of their numbers. What a read
- * at R sees follows from walking it backwards; nothing is clever here, so nothing can be wrong in the
- * way that the store is. The merge operator appends. */
+/* history: a naive model of a store: every operation ever, in the order of their numbers. What a
+ * read at R sees follows from walking it backwards; nothing is clever here, so nothing can be wrong
+ * in the way that the store is. The merge operator appends. */
 #ifndef VARVE_UNIT_HISTORY_H
 #define VARVE_UNIT_HISTORY_H
+
+#include <stdio.h>
 
 #include "store/entry.h"
 #include "store/store.h"

@@ -112,10 +112,11 @@ static inline int sim_compare(const void *a, const void *b)
     return (x->seq < y->seq) - (x->seq > y->seq);
 }
 
-static inline struct slice sim_key(uint32_t key, char text[16])
+static inline struct slice sim_key(uint32_t key, uint8_t bytes[4])
 {
-    snprintf(text, 16, "%08u", key);
-    return slice_of(text, 8);
+    for (int i = 0; i < 4; i++)
+        bytes[i] = (uint8_t)(key >> (24 - 8 * i));
+    return slice_of(bytes, 4);
 }
 
 /* ---- writing tables ---- */
@@ -129,7 +130,7 @@ static inline struct table_meta *sim_write_table(struct sim *s, const struct sim
     struct table_writer *w;
     struct table_meta *meta;
     struct rangedel_builder *b = rangedel_builder_new();
-    char text[16], text_end[16];
+    uint8_t text[4], text_end[4];
     uint64_t number = s->next_number++;
     struct sim_run *copy = &s->tables[number];
     uint8_t *value = mem_zalloc(s->value_bytes);
@@ -310,7 +311,7 @@ static inline bool sim_needed(const struct version *v, const struct sim_run *in,
 
 static inline bool sim_deeper(const struct version *v, int level, uint32_t start, uint32_t end)
 {
-    char a[16], b[16];
+    uint8_t a[4], b[4];
     for (int l = level + 1; l < LEVEL_COUNT; l++)
         if (version_overlaps(v, l, sim_key(start, a), sim_key(end, b)))
             return true;
@@ -489,7 +490,7 @@ static inline uint64_t sim_newest(const struct sim_run *r, uint32_t key, uint64_
 static inline uint64_t sim_read(const struct sim *s, uint32_t key, uint64_t seq)
 {
     bool alive = false;
-    char a[16], b[16];
+    uint8_t a[4], b[4];
     struct slice start = sim_key(key, a), limit = sim_key(key + 1, b);
     uint64_t found = sim_newest(&s->memtable, key, seq, &alive);
     for (int l = 0; l < LEVEL_COUNT && found == 0; l++) {

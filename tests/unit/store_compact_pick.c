@@ -1,5 +1,5 @@
-/* Tests of store/compact_pick.h: each choice on trees made by hand; and whole lives of a small tree, which
- * must come to rest, read right, and not write too much. */
+/* Tests of store/compact_pick.h: each choice on trees made by hand; and whole lives of a small
+ * tree, which must come to rest, read right, and not write too much. */
 #include "store/compact_pick.h"
 
 #include "tests/unit/logged.h"
@@ -100,17 +100,17 @@ static void assert_tables(struct version_table *const *tables, uint32_t count,
     assert_int_equal(count, i);
 }
 
-#define NUMBERS(...)                \
-    (const uint64_t[])              \
-    {                               \
-        __VA_ARGS__ __VA_OPT__(,) 0 \
+#define NUMBERS(...)                 \
+    (const uint64_t[])               \
+    {                                \
+        __VA_ARGS__ __VA_OPT__(, ) 0 \
     }
 /* The job that was picked. */
-#define assert_job(x, why, from, to, upper_numbers, lower_numbers)                  \
-    do {                                                                            \
-        assert_int_equal((x)->pick.reason, why);                                    \
-        assert_int_equal((x)->pick.input_level, from);                              \
-        assert_int_equal((x)->pick.output_level, to);                               \
+#define assert_job(x, why, from, to, upper_numbers, lower_numbers)                    \
+    do {                                                                              \
+        assert_int_equal((x)->pick.reason, why);                                      \
+        assert_int_equal((x)->pick.input_level, from);                                \
+        assert_int_equal((x)->pick.output_level, to);                                 \
         assert_tables((x)->pick.upper, (x)->pick.upper_count, NUMBERS upper_numbers); \
         assert_tables((x)->pick.lower, (x)->pick.lower_count, NUMBERS lower_numbers); \
     } while (0)
@@ -270,9 +270,9 @@ static void test_least_overlap(void **state)
     add(x, 6, 1, "a", "c", 20000);
     add(x, 6, 2, "c", "d", 5000);
     add(x, 6, 3, "m", "n", 15000);
-    add(x, 5, 11, "a", "b", 2000); /* 10 of its size below */
+    add(x, 5, 11, "a", "b", 2000);  /* 10 of its size below */
     add(x, 5, 12, "c", "ca", 1000); /* 5 */
-    add(x, 5, 13, "l", "n", 2500); /* 6 */
+    add(x, 5, 13, "l", "n", 2500);  /* 6 */
     build(x);
     assert_ok(pick(x));
     assert_job(x, PICK_SIZE, 5, 6, (12), (2));
@@ -402,7 +402,8 @@ static void test_highest_score(void **state)
     build(x);
     assert_ok(pick(x));
     assert_job(x, PICK_LEVEL0, 0, 4, (27, 26, 25, 24, 23, 22, 21, 20), (3));
-    /* While level 0 waits for a job at the base level no other one is started there, but elsewhere. */
+    /* While level 0 waits for a job at the base level no other one is started there, but elsewhere.
+     */
     find(x, 3)->busy = true;
     assert_ok(pick(x));
     assert_job(x, PICK_SIZE, 5, 6, (2), (1));
@@ -413,7 +414,7 @@ static void test_base_waits_for_level0(void **state)
     struct fixture *x = *state;
     add(x, 6, 1, "a", "z", 20000);
     add(x, 5, 2, "a", "b", 3000);
-    add(x, 5, 3, "y", "z", 3000); /* 1.5 without table 2 */
+    add(x, 5, 3, "y", "z", 3000);    /* 1.5 without table 2 */
     for (uint64_t i = 0; i < 7; i++) /* 1.75 */
         add(x, 0, 20 + i, "a", "z", 10);
     build(x);
@@ -545,20 +546,16 @@ static void test_order_of_reclaiming(void **state)
 {
     struct fixture *x = *state;
     for (uint64_t gone = 400; gone <= 401; gone++) {
-        add_pin(x, 200);
         add(x, 6, 1, "k", "l", 1000);
+        add(x, 6, 4, "x", "y", 9000);
         add_deletes(x, 5, 2, "k", "l", 10);
-        add_held(x, 6, 3, "m", "n", 7, gone);
+        add_held(x, 6, 3, "m", "n", 7, gone); /* 401 is more than an eighth */
         build(x);
         assert_ok(pick(x));
-        if (gone <= 400)
+        if (gone == 400)
             assert_job(x, PICK_TOMBSTONES, 5, 6, (2), (1));
         else
             assert_job(x, PICK_HELD, 6, 6, (3), ());
-        x->opt.base_bytes = 50;
-        add_pin(x, 200);
-        x->opt.base_bytes = 1000;
-        edit_release(&x->e);
     }
 }
 
@@ -600,7 +597,8 @@ static void test_deletes_and_pins(void **state)
     static const struct {
         uint64_t pin;
         bool sinks;
-    } cases[] = {{100, false}, {101, true}, {60, false}, {51, false}, {20, true}, {46, false}, {1, true}};
+    } cases[] = {{100, false}, {101, true}, {60, false}, {51, false},
+                 {20, true},   {46, false}, {1, true}};
     struct fixture *x = *state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         add_meta(x, 6, maker_meta(1, "k", "l", 1, 50, 1000));
@@ -690,9 +688,9 @@ static void add_tombstones(struct real *r, int level, uint64_t number, uint64_t 
     rangedel_builder_free(b);
 }
 
-#define TOMBSTONES(r, level, number, seq, ...)                              \
-    do {                                                                    \
-        static const char *const list[][2] = {__VA_ARGS__};                 \
+#define TOMBSTONES(r, level, number, seq, ...)                                     \
+    do {                                                                           \
+        static const char *const list[][2] = {__VA_ARGS__};                        \
         add_tombstones(r, level, number, seq, list, sizeof list / sizeof list[0]); \
     } while (0)
 
@@ -708,7 +706,7 @@ static void test_tombstones_sink(void **state)
     add(x, 5, 8, "a", "b", 50000); /* keeps the level in use */
     TOMBSTONES(&r, 5, 9, 100, {"k", "l"}, {"l", "la"});
     build(x);
-    compact_pick_prepare(x->v);
+    compact_pick_prepare(x->v, &x->opt);
     assert_non_null(version_table_opened(find(x, 9)));
     assert_null(version_table_opened(find(x, 8)));
     assert_ok(pick(x));
@@ -718,8 +716,8 @@ static void test_tombstones_sink(void **state)
     real_release(&r);
 }
 
-/* A part of a table is worth it only if it is enough of what has to be rewritten; two tombstones that meet
- * are as good as one. */
+/* A part of a table is worth it only if it is enough of what has to be rewritten; two tombstones
+ * that meet are as good as one. */
 static void test_tombstones_partial(void **state)
 {
     struct fixture *x = *state;
@@ -769,8 +767,8 @@ static void test_tombstones_and_pins(void **state)
         uint64_t pins[2];
         bool sinks;
     } cases[] = {
-        {{101}, true}, {{100}, false}, {{51}, false}, {{20}, true}, {{1}, true}, {{20, 101}, true},
-        {{20, 60}, false}, {{48}, false},
+        {{101}, true}, {{100}, false},    {{51}, false},     {{20}, true},
+        {{1}, true},   {{20, 101}, true}, {{20, 60}, false}, {{48}, false},
     };
     struct fixture *x = *state;
     struct real r;
@@ -804,10 +802,121 @@ static void test_tombstones_stacked(void **state)
             TOMBSTONES(&r, 5, 21, 50, {"k", "l"}, {"k", "l"});
         else
             TOMBSTONES(&r, 5, 20, 60, {"k", "l"});
-        add_pin(x, older ? 51 : 51);
+        add_pin(x, 51);
         build(x);
         assert_int_equal(pick(x), older ? 0 : 1);
     }
+    real_release(&r);
+}
+
+/* ---- what lies under a tombstone ---- */
+
+/* Table 1 on the bottom: 2000 small entries, and between them a large file of 100 blobs. */
+static void add_mixed_table(struct real *r, uint64_t number)
+{
+    const struct version_source *s = &r->x->source;
+    struct table_options opt = {.block_bytes = 1000};
+    struct table_writer *w;
+    struct table_meta *meta;
+    uint8_t value[100] = {0}, key[4];
+    struct buf ref = {0};
+    assert_ok(table_create(s->env, s->dir, number, s->uuid, &opt, &w));
+    for (uint32_t i = 0; i < 2100; i++) {
+        bool blob = i >= 1000 && i < 1100;
+        buf_clear(&ref);
+        blob_ref_encode(&(struct blob_ref){7, {i * 60000, 60000}, 65536}, &ref);
+        struct entry e = {sim_key(i, key), 1, blob ? ENTRY_PUT_BLOB : ENTRY_PUT,
+                          blob ? buf_slice(&ref) : slice_of(value, sizeof value)};
+        assert_ok(table_add(w, &e));
+    }
+    assert_ok(table_finish(w, &meta));
+    add_meta(r->x, 6, meta);
+    buf_release(&ref);
+}
+
+static void add_tombstone_of_keys(struct real *r, uint64_t number, uint32_t start, uint32_t end)
+{
+    const struct version_source *s = &r->x->source;
+    struct rangedel_builder *b = rangedel_builder_new();
+    struct table_options opt = {.block_bytes = 1000};
+    struct table_writer *w;
+    struct table_meta *meta;
+    uint8_t from[4], to[4];
+    rangedel_builder_add(b, sim_key(start, from), sim_key(end, to), 100);
+    struct rangedel *dels = rangedel_build(b);
+    assert_ok(table_create(s->env, s->dir, number, s->uuid, &opt, &w));
+    table_set_rangedel(w, dels);
+    assert_ok(table_finish(w, &meta));
+    add_meta(r->x, 5, meta);
+    rangedel_unref(dels);
+    rangedel_builder_free(b);
+}
+
+/* The file is 1/20 of the keys, about 1/60 of the table's bytes, and all of the blobs: that only
+ * the entries can tell. */
+static void test_large_file_among_small(void **state)
+{
+    static const struct {
+        uint32_t start, end;
+        bool open, sinks;
+    } cases[] = {
+        {1000, 1100, true, true}, {1000, 1010, true, true},  {900, 1010, true, true},
+        {100, 500, true, false},  {1100, 1300, true, false}, {100, 500, false, true},
+    };
+    struct fixture *x = *state;
+    struct real r;
+    real_init(&r, x);
+    x->opt.base_bytes = 1000000;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct table *table;
+        add_mixed_table(&r, 10 + 2 * i);
+        add(x, 6, 1, "x", "y", 5000000);
+        add(x, 5, 2, "x", "y", 500000);
+        add_tombstone_of_keys(&r, 11 + 2 * i, cases[i].start, cases[i].end);
+        build(x);
+        if (cases[i].open)
+            assert_ok(version_table_open(find(x, 10 + 2 * i), &table));
+        assert_int_equal(pick(x), cases[i].sinks ? 0 : 1);
+    }
+    real_release(&r);
+}
+
+/* The same again is not reckoned again; what changes below is noticed. */
+static void test_gain_is_remembered(void **state)
+{
+    struct fixture *x = *state;
+    struct real r;
+    struct table *table;
+    real_init(&r, x);
+    x->opt.base_bytes = 1000000;
+    add_mixed_table(&r, 10);
+    add(x, 6, 1, "x", "y", 5000000);
+    add(x, 5, 2, "x", "y", 500000);
+    add_tombstone_of_keys(&r, 11, 0, 400);
+    build(x);
+    compact_pick_prepare(x->v, &x->opt);
+    struct version_table *t = find(x, 11);
+    uint64_t before = t->gain_signature;
+    assert_true(before != 0 && t->gain.freed > 1000000 && t->gain.freed < 1300000);
+    t->gain.freed = 0;
+    assert_absent(pick(x));
+    assert_int_equal(t->gain_signature, before);
+    assert_ok(version_table_open(find(x, 10), &table)); /* now it is known better */
+    assert_absent(pick(x));
+    assert_int_not_equal(t->gain_signature, before);
+    assert_true(t->gain.freed > 40000 && t->gain.freed < 60000);
+    before = t->gain_signature;
+    struct edit e;
+    struct version *next;
+    struct pin pin = maker_pin(50, (char[]){"p"});
+    edit_init(&e);
+    edit_add_pin(&e, &pin);
+    assert_ok(version_apply(x->v, &e, NULL, 0, &next));
+    compact_pick_prepare(next, &x->opt);
+    assert_int_not_equal(t->gain_signature, before);
+    assert_true(t->gain.freed < 1);
+    edit_release(&e);
+    version_unref(next);
     real_release(&r);
 }
 
@@ -850,11 +959,11 @@ static void test_tombstones_unreadable(void **state)
     build(x);
     assert_ok(simdisk_flip(r.disk, "vol/000009.table", 100, 1));
     logged_reset();
-    compact_pick_prepare(x->v);
+    compact_pick_prepare(x->v, &x->opt);
     assert_logged("000009.table");
     size_t said = logged.count;
     assert_absent(pick(x));
-    compact_pick_prepare(x->v);
+    compact_pick_prepare(x->v, &x->opt);
     assert_absent(pick(x));
     assert_int_equal(logged.count, said);
     real_release(&r);
@@ -947,14 +1056,13 @@ static void test_jobs_stay_apart(void **state)
 
 static void report(const struct sim *s, const char *what)
 {
-    print_message("%s: %llu jobs (%llu moves; level 0 %llu, size %llu, tombstones %llu, held %llu), "
-                  "written %.1f times what was flushed; levels",
-                  what, (unsigned long long)s->job_count, (unsigned long long)s->move_count,
-                  (unsigned long long)s->reasons[PICK_LEVEL0],
-                  (unsigned long long)s->reasons[PICK_SIZE],
-                  (unsigned long long)s->reasons[PICK_TOMBSTONES],
-                  (unsigned long long)s->reasons[PICK_HELD],
-                  (double)s->written_bytes / (double)s->flushed_bytes);
+    print_message(
+        "%s: %llu jobs (%llu moves; level 0 %llu, size %llu, tombstones %llu, held %llu), "
+        "written %.1f times what was flushed; levels",
+        what, (unsigned long long)s->job_count, (unsigned long long)s->move_count,
+        (unsigned long long)s->reasons[PICK_LEVEL0], (unsigned long long)s->reasons[PICK_SIZE],
+        (unsigned long long)s->reasons[PICK_TOMBSTONES], (unsigned long long)s->reasons[PICK_HELD],
+        (double)s->written_bytes / (double)s->flushed_bytes);
     for (int l = 0; l < LEVEL_COUNT; l++)
         print_message(" %llu", (unsigned long long)s->v->levels[l].bytes);
     print_message("\n");
@@ -1076,8 +1184,8 @@ static uint32_t count_hidden(const struct sim *s)
     return hidden;
 }
 
-/* Snapshots come and go. As long as they are there they read right; when the last is gone nothing is kept
- * for them. */
+/* Snapshots come and go. As long as they are there they read right; when the last is gone nothing
+ * is kept for them. */
 static void test_pins(void **state)
 {
     struct sim s;
@@ -1185,6 +1293,8 @@ int main(void)
         TEST(test_tombstones_cost),
         TEST(test_tombstones_and_pins),
         TEST(test_tombstones_stacked),
+        TEST(test_large_file_among_small),
+        TEST(test_gain_is_remembered),
         TEST(test_tombstones_level0),
         TEST(test_tombstones_unreadable),
         TEST(test_range),

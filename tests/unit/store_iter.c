@@ -306,7 +306,7 @@ static void test_moves(void **state)
 {
     (void)state;
     struct simrng rng = {unit_seed()};
-    for (int round = 0; round < 600; round++) {
+    for (int round = 0; round < 200; round++) {
         size_t children = 1 + simrng_below(&rng, CHILDREN_MAX);
         size_t rows = simrng_below(&rng, simrng_coin(&rng) ? 10 : 150);
         struct model *m = model_new(&rng, children, rows, simrng_coin(&rng) ? 3 : 100);
@@ -322,7 +322,7 @@ static void test_errors(void **state)
 {
     (void)state;
     struct simrng rng = {unit_seed()};
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 150; round++) {
         struct model *m = model_new(&rng, 1 + simrng_below(&rng, 5), 60, 4);
         struct iter *it = m->merged;
         m->moves_left = (int)simrng_below(&rng, 120);
@@ -407,7 +407,7 @@ static void test_growing(void **state)
 {
     (void)state;
     struct simrng rng = {unit_seed()};
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 150; round++) {
         struct model *m = mem_zalloc(sizeof *m);
         size_t children = 2 + simrng_below(&rng, 4), rows = simrng_below(&rng, 60);
         for (uint64_t seq = 1; seq <= rows; seq++) { /* no ties: sound stores have none */

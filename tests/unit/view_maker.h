@@ -1,5 +1,5 @@
-/* view_maker: a fixture: a history laid out as a store would have it, on a simulated disk: its oldest
- * part in tables of deep levels, then tables of level 0, and the newest in memtables. */
+/* view_maker: a fixture: a history laid out as a store would have it, on a simulated disk: its
+ * oldest part in tables of deep levels, then tables of level 0, and the newest in memtables. */
 #ifndef VARVE_UNIT_VIEW_MAKER_H
 #define VARVE_UNIT_VIEW_MAKER_H
 
@@ -132,7 +132,8 @@ static inline struct slice world_min_end(struct slice a, struct slice b)
 
 /* The part of the slice in [from, to) as a table, if there is any; to empty: to the end. */
 static inline void world_write_table(struct world *w, const struct world_slice *s,
-                                     struct slice from, struct slice to, int level, struct edit *edit)
+                                     struct slice from, struct slice to, int level,
+                                     struct edit *edit)
 {
     struct rangedel_builder *b = rangedel_builder_new();
     struct table_writer *t;

@@ -1,0 +1,246 @@
+/* options: see options.h.
+ *
+ * Guarantees: what is accepted is true. An option that the kernel's or libfuse's FUSE knows is handed on; one that changes nothing
+ * here (for mount(8), fstab and systemd) is taken and dropped; any other is refused by its name.
+ *
+ * Invariant: `kernel` holds only words of the table below, so it needs no escaping. */
+#include "mount/options.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int options_size(const char *text, uint64_t *bytes)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    *bytes = 0;
+    if (!isdigit((unsigned char)*text))
+        return -EINVAL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno == ERANGE)
+        return -ERANGE;
+    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+    end += unit ? 1 : 0;
+    if (unit && strcmp(end, "iB") == 0)
+        end += 2;
+    if (*end)
+        return -EINVAL;
+    if (value > UINT64_MAX >> shift)
+        return -ERANGE;
+    *bytes = (uint64_t)value << shift;
+    return 0;
+}
+
+int options_compression(const char *text, int *zstd_level)
+{
+    int level = 1, used = 0;
+    *zstd_level = -1;
+    if (strcmp(text, "none") == 0)
+        level = 0;
+    else if (strcmp(text, "zstd") != 0 &&
+             (sscanf(text, "zstd:%2d%n", &level, &used) != 1 || text[used] || level < 1 || level > 19 ||
+              !isdigit((unsigned char)text[5])))
+        return -EINVAL;
+    *zstd_level = level;
+    return 0;
+}
+
+void options_mount_init(struct options_mount *o)
+{
+    *o = (struct options_mount){.zstd_level = -1};
+}
+
+void options_mount_release(struct options_mount *o)
+{
+    free(o->log_path);
+    buf_release(&o->kernel);
+    options_mount_init(o);
+}
+
+/* ---- single options ---- */
+
+static int set_size(const char *value, uint64_t *bytes, char **why)
+{
+    if (options_size(value, bytes) == 0 && *bytes > 0)
+        return 0;
+    *why = mem_printf("'%s' is not a size; write for example 64M or 2G", value);
+    return -EINVAL;
+}
+
+static int set_cache(struct options_mount *o, const char *value, char **why)
+{
+    return set_size(value, &o->cache_bytes, why);
+}
+
+static int set_memtable(struct options_mount *o, const char *value, char **why)
+{
+    return set_size(value, &o->memtable_bytes, why);
+}
+
+static int set_compression(struct options_mount *o, const char *value, char **why)
+{
+    if (options_compression(value, &o->zstd_level) == 0)
+        return 0;
+    *why = mem_printf("'%s' is no compression; write none, zstd or zstd:1 to zstd:19", value);
+    return -EINVAL;
+}
+
+static int set_log(struct options_mount *o, const char *value, char **why)
+{
+    (void)why;
+    free(o->log_path);
+    o->log_path = mem_strdup(value);
+    return 0;
+}
+
+/* Booleans, by where they stand in the struct. */
+static void set_flag(struct options_mount *o, const char *name, bool value)
+{
+    if (strcmp(name, "ro") == 0 || strcmp(name, "rw") == 0)
+        o->read_only = value;
+    else if (strcmp(name, "allow_other") == 0)
+        o->allow_other = value;
+    else if (strcmp(name, "allow_root") == 0)
+        o->allow_root = value;
+    else if (strcmp(name, "debug") == 0)
+        o->debug = value;
+    else if (strcmp(name, "nonempty") == 0)
+        o->nonempty = value;
+}
+
+enum option_use {
+    USE_KERNEL = 1, /* is handed on to libfuse */
+    USE_FLAG = 2,   /* sets a flag of ours */
+    USE_NOT = 4,    /* that flag becomes false */
+    USE_IGNORED = 0,
+    USE_VALUE = 8,     /* NAME=VALUE, for `set` */
+    USE_ANY_VALUE = 16, /* ignored, with or without a value */
+};
+
+struct option {
+    const char *name;
+    unsigned use;
+    int (*set)(struct options_mount *o, const char *value, char **why);
+};
+
+static const struct option options[] = {
+    {"ro", USE_KERNEL | USE_FLAG, NULL},
+    {"rw", USE_KERNEL | USE_FLAG | USE_NOT, NULL},
+    {"allow_other", USE_KERNEL | USE_FLAG, NULL},
+    {"allow_root", USE_KERNEL | USE_FLAG, NULL},
+    {"auto_unmount", USE_KERNEL, NULL},
+    {"debug", USE_KERNEL | USE_FLAG, NULL},
+    {"nonempty", USE_FLAG, NULL},
+    {"cache", USE_VALUE, set_cache},
+    {"memtable", USE_VALUE, set_memtable},
+    {"compression", USE_VALUE, set_compression},
+    {"log", USE_VALUE, set_log},
+    {"suid", USE_KERNEL, NULL},
+    {"nosuid", USE_KERNEL, NULL},
+    {"dev", USE_KERNEL, NULL},
+    {"nodev", USE_KERNEL, NULL},
+    {"exec", USE_KERNEL, NULL},
+    {"noexec", USE_KERNEL, NULL},
+    {"async", USE_KERNEL, NULL},
+    {"sync", USE_KERNEL, NULL},
+    {"dirsync", USE_KERNEL, NULL},
+    {"noatime", USE_KERNEL, NULL},
+    /* Always so: */
+    {"default_permissions", USE_IGNORED, NULL},
+    {"relatime", USE_IGNORED, NULL},
+    {"nodiratime", USE_IGNORED, NULL},
+    {"nolazytime", USE_IGNORED, NULL},
+    {"noiversion", USE_IGNORED, NULL},
+    {"nomand", USE_IGNORED, NULL},
+    {"silent", USE_IGNORED, NULL},
+    {"loud", USE_IGNORED, NULL},
+    /* For mount(8), fstab(5) and systemd: */
+    {"defaults", USE_IGNORED, NULL},
+    {"auto", USE_IGNORED, NULL},
+    {"noauto", USE_IGNORED, NULL},
+    {"nofail", USE_IGNORED, NULL},
+    {"user", USE_ANY_VALUE, NULL},
+    {"users", USE_IGNORED, NULL},
+    {"nouser", USE_IGNORED, NULL},
+    {"nousers", USE_IGNORED, NULL},
+    {"owner", USE_IGNORED, NULL},
+    {"noowner", USE_IGNORED, NULL},
+    {"group", USE_IGNORED, NULL},
+    {"nogroup", USE_IGNORED, NULL},
+    {"_netdev", USE_IGNORED, NULL},
+    {"comment", USE_ANY_VALUE, NULL},
+    {"uhelper", USE_ANY_VALUE, NULL},
+    {"helper", USE_ANY_VALUE, NULL},
+};
+
+static const struct option *find_option(const char *name, size_t len)
+{
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
+            return &options[i];
+    return NULL;
+}
+
+static void hand_on(struct options_mount *o, const char *name)
+{
+    if (o->kernel.len)
+        buf_append(&o->kernel, slice_str(","));
+    buf_append(&o->kernel, slice_str(name));
+}
+
+/* One option, without its comma. */
+static int take_option(struct options_mount *o, const char *word, bool sloppy, char **why)
+{
+    const char *value = strchr(word, '=');
+    size_t len = value ? (size_t)(value - word) : strlen(word);
+    const struct option *opt = find_option(word, len);
+    if (*word == '\0' || strncasecmp(word, "x-", 2) == 0 || (!opt && sloppy))
+        return 0;
+    if (!opt) {
+        *why = mem_printf("unknown mount option '%.*s'", (int)(len < 200 ? len : 200), word);
+        return -EINVAL;
+    }
+    if (opt->use & USE_ANY_VALUE)
+        return 0;
+    bool wants = opt->use & USE_VALUE;
+    if (wants ? !value || !value[1] : value != NULL) {
+        *why = mem_printf("mount option '%s' %s", opt->name,
+                          wants ? "needs a value" : "takes no value");
+        return -EINVAL;
+    }
+    if (opt->set)
+        return opt->set(o, value + 1, why);
+    if (opt->use & USE_FLAG)
+        set_flag(o, opt->name, !(opt->use & USE_NOT));
+    if (opt->use & USE_KERNEL)
+        hand_on(o, opt->name);
+    return 0;
+}
+
+int options_mount_parse(struct options_mount *o, const char *list, bool sloppy, char **why)
+{
+    char *word = mem_alloc(strlen(list) + 1);
+    int err = 0;
+    *why = NULL;
+    for (const char *s = list; err == 0; s++) {
+        size_t len = 0;
+        for (; *s && *s != ','; s++) {
+            if (*s == '\\' && s[1])
+                s++;
+            word[len++] = *s;
+        }
+        word[len] = '\0';
+        err = take_option(o, word, sloppy, why);
+        if (!*s)
+            break;
+    }
+    assert((err == 0) == (*why == NULL));
+    free(word);
+    return err;
+}

@@ -1,0 +1,21 @@
+/* session: the threads that take requests from the kernel and hand them to libfuse.
+ *
+ * A loop of our own instead of fuse_session_loop_mt(): the threads are fixed, they can be told to end without a race, and
+ * session_quiesce() can wait until every request that has been read is done. */
+#ifndef VARVE_MOUNT_SESSION_H
+#define VARVE_MOUNT_SESSION_H
+
+#include "mount/fuse.h"
+
+struct session;
+
+/* Starts `threads` workers on a mounted session, which stays the caller's. 0 or a negative errno. */
+int session_start(struct fuse_session *se, unsigned threads, struct session **out);
+/* Returns when all workers have ended: the file system was taken down, or session_stop() was called. Frees. */
+void session_join(struct session *s);
+/* Lets the workers end after the request that each has in hand. Returns at once. Does not take the mount down. */
+void session_stop(struct session *s);
+/* Returns when every request that any worker had read before the call has been handled. Must not be called by a worker. */
+void session_quiesce(struct session *s);
+
+#endif
