@@ -5,12 +5,14 @@
  *     moment is done with what it had read at that moment; one that has ended is, too.
  *  2. A worker that waits for a request has nothing in hand, but cannot be told from one whose read has just returned. So it is woken by a signal,
  *     whose handler does nothing: the read ends with EINTR, and the count grows. A signal that comes just before the read is lost, and sent again.
- *  3. The kernel never loses a request by EINTR: it is taken off its queue only when the wait for it is over. */
+ *  3. Threads are joined, and memory freed, only by session_free(): until then any thread may look at a worker and signal it.
+ *  4. The kernel never loses a request by EINTR: it is taken off its queue only when the wait for it is over. */
 #include "mount/session.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -30,6 +32,7 @@ struct worker {
 
 struct session {
     struct fuse_session *fuse;
+    sem_t ended; /* posted by each worker at its end */
     unsigned count;
     struct worker workers[];
 };
@@ -53,6 +56,7 @@ static void *work(void *arg)
     fuse_session_exit(fuse);
     free(request.mem);
     __atomic_store_n(&w->ended, true, __ATOMIC_SEQ_CST);
+    sem_post(&w->session->ended);
     return NULL;
 }
 
@@ -79,11 +83,13 @@ int session_start(struct fuse_session *se, unsigned threads, struct session **ou
     *out = NULL;
     install_wake_handler();
     s->fuse = se;
+    sem_init(&s->ended, 0, 0);
     for (; s->count < threads && err == 0; s->count += err == 0) {
         s->workers[s->count].session = s;
         err = -pthread_create(&s->workers[s->count].thread, NULL, work, &s->workers[s->count]);
     }
-    if (err < 0 && s->count == 0) {
+    if (s->count == 0) {
+        sem_destroy(&s->ended);
         free(s);
         return err;
     }
@@ -103,20 +109,36 @@ static void pause_briefly(void)
     nanosleep(&period, NULL);
 }
 
-/* Workers end by themselves when the connection does. When they were told to end, those that wait have to be woken: by each
- * other worker's end or, all waiting, by this. */
-void session_join(struct session *s)
+void session_wait(struct session *s)
 {
-    for (unsigned i = 0; i < s->count; i++)
-        pthread_join(s->workers[i].thread, NULL);
-    free(s);
+    for (unsigned i = 0; i < s->count;)
+        if (sem_wait(&s->ended) == 0)
+            i++;
 }
 
 void session_stop(struct session *s)
 {
     fuse_session_exit(s->fuse);
-    for (unsigned i = 0; i < s->count; i++)
-        wake(&s->workers[i]);
+    for (unsigned i = 0; i < s->count; i++) {
+        struct worker *w = &s->workers[i];
+        assert(!pthread_equal(pthread_self(), w->thread));
+        while (!__atomic_load_n(&w->ended, __ATOMIC_SEQ_CST)) {
+            wake(w);
+            pause_briefly();
+        }
+    }
+}
+
+void session_free(struct session *s)
+{
+    if (!s)
+        return;
+    for (unsigned i = 0; i < s->count; i++) {
+        assert(__atomic_load_n(&s->workers[i].ended, __ATOMIC_SEQ_CST));
+        pthread_join(s->workers[i].thread, NULL);
+    }
+    sem_destroy(&s->ended);
+    free(s);
 }
 
 void session_quiesce(struct session *s)

@@ -11,10 +11,12 @@ struct session;
 
 /* Starts `threads` workers on a mounted session, which stays the caller's. 0 or a negative errno. */
 int session_start(struct fuse_session *se, unsigned threads, struct session **out);
-/* Returns when all workers have ended: the file system was taken down, or session_stop() was called. Frees. */
-void session_join(struct session *s);
-/* Lets the workers end after the request that each has in hand. Returns at once. Does not take the mount down. */
+/* Returns when all workers have ended: the file system was taken down, or session_stop() was called. */
+void session_wait(struct session *s);
+/* Lets each worker end after the request that it has in hand, and returns when they have. Does not take the mount down. */
 void session_stop(struct session *s);
+/* After session_wait(), when no other thread uses the session any more. */
+void session_free(struct session *s);
 /* Returns when every request that any worker had read before the call has been handled. Must not be called by a worker. */
 void session_quiesce(struct session *s);
 

@@ -236,6 +236,21 @@ static int pick_run_down(const struct version *v, const struct pick_options *opt
     return 1;
 }
 
+/* The rewrite of a table on the bottom that keeps anything for pins that are gone. */
+static int pick_last_held(const struct version *v, const struct pick_options *opt,
+                          struct pick_span span, struct pick *out)
+{
+    const struct version_level *bottom = &v->levels[LEVEL_BOTTOM];
+    struct pick_run run = pick_overlap(bottom, span);
+    for (uint32_t i = run.first; i < run.end; i++) {
+        struct pick_run one = {i, i + 1};
+        if (pick_gone_bytes(v, bottom->tables[i]->meta) > 0 &&
+            pick_build(v, opt, PICK_MANUAL, LEVEL_BOTTOM, LEVEL_BOTTOM, one, false, out) == 0)
+            return 0;
+    }
+    return 1;
+}
+
 int compact_pick_range(const struct version *v, const struct pick_options *opt, struct slice start,
                        struct slice limit, struct pick *out)
 {
@@ -249,5 +264,5 @@ int compact_pick_range(const struct version *v, const struct pick_options *opt, 
         if (run.first < run.end)
             return pick_run_down(v, opt, l, run, out);
     }
-    return 1;
+    return pick_last_held(v, opt, (struct pick_span){start, limit}, out);
 }

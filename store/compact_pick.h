@@ -50,8 +50,9 @@ void compact_pick_prepare(const struct version *v, const struct pick_options *op
 /* Returns 0 with a job whose tables are not busy, or 1 when there is nothing to do, or nothing
  * beside the jobs that run. Reads `busy` flags: call under the tree's lock. */
 int compact_pick(const struct version *v, const struct pick_options *opt, struct pick *out);
-/* A job towards having all of [start, limit) on the bottom level (empty slices: everything); 1 when
- * that is so, or when running jobs are in the way. For `compact` on demand. */
+/* A job towards having all of [start, limit) on the bottom level (empty slices: everything), and
+ * nothing in it that was only kept for pins that are gone; 1 when that is so, or when running jobs
+ * are in the way. For `compact` on demand. */
 int compact_pick_range(const struct version *v, const struct pick_options *opt, struct slice start,
                        struct slice limit, struct pick *out);
 /* The level that level 0 is compacted into. */

@@ -17,7 +17,7 @@ enum {
     /* A table is rewritten rather than moved if this part of its entries are tombstones that have
      * nothing left to hide, or this part of its bytes is held for pins that are gone. */
     MOVE_TOMBSTONES_PART = 16,
-    MOVE_GONE_PART = 32,
+    MOVE_GONE_PART = 16,
     /* Tables of level 0 are moved rather than merged only if they are this part of a full table
      * or more: else the deep levels would fill up with small ones. */
     MOVE_LEVEL0_PART = 4,

@@ -15,9 +15,11 @@
 enum {
     FREED_PART = 4,
     /* Of a table's size: what gone pins held makes a rewrite worth it, in any case; and when there
-     * is nothing else to do. Once no pin is left every byte is, since it is the last time. */
+     * is nothing else to do. Not every byte does: a snapshot that lives for the hour of a backup
+     * leaves a little in each table that was written to, and rewriting all of them every night
+     * would wear the disk for nothing. */
     HELD_URGENT_PART = 8,
-    HELD_IDLE_PART = 32,
+    HELD_IDLE_PART = 16,
 };
 
 struct candidate {
@@ -47,7 +49,7 @@ static void try_held(const struct version *v, int level, uint64_t part, struct c
 int pick_held(const struct version *v, const struct pick_options *opt, bool urgent,
               struct pick *out)
 {
-    uint64_t part = urgent ? HELD_URGENT_PART : v->pin_count > 0 ? HELD_IDLE_PART : UINT64_MAX;
+    uint64_t part = urgent ? HELD_URGENT_PART : HELD_IDLE_PART;
     struct candidate best = {.ratio = 0};
     for (int l = 1; l < LEVEL_COUNT; l++)
         if (v->levels[l].held_count > 0)

@@ -224,6 +224,27 @@ static void test_against_array(void **state)
     }
 }
 
+/* What is inserted in order leaves full leaves behind: some 20 bytes of tree for an entry. */
+static void test_full_leaves(void **state)
+{
+    (void)state;
+    enum { COUNT = 50000, RECORD = 16 + 8 + 8 };
+    make_fn *const ordered[] = {make_ascending, make_descending, make_runs};
+    rng = unit_seed();
+    for (size_t m = 0; m < sizeof ordered / sizeof *ordered; m++) {
+        struct arena *arena = arena_new();
+        struct memtree t;
+        memtree_init(&t, arena, false);
+        for (size_t i = 0; i < COUNT; i++) {
+            struct item it = {.seq = i + 1};
+            ordered[m](&it, i, COUNT);
+            item_insert(&t, &it);
+        }
+        assert_true(arena_bytes(arena) < COUNT * UINT64_C(RECORD + 28));
+        arena_free(arena);
+    }
+}
+
 /* Positions stay good while leaves fill and split under them. */
 static void test_held_positions(void **state)
 {
@@ -448,9 +469,8 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_array),
-        cmocka_unit_test(test_held_positions),
-        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_against_array),  cmocka_unit_test(test_full_leaves),
+        cmocka_unit_test(test_held_positions), cmocka_unit_test(test_marks),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

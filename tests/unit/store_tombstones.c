@@ -1,6 +1,8 @@
 /* tombstones: against a list of all of them, at every sequence number. */
 #include "store/tombstones.h"
 
+#include <pthread.h>
+
 #include "tests/unit/unit.h"
 
 enum { TOMBSTONES = 400, KEYS = 120, KEY_MAX = 24 };
@@ -67,12 +69,18 @@ static void world_free(struct world *w)
     free(w);
 }
 
+/* The bytes that are passed do not live on. */
 static void add(struct world *w, unsigned start, unsigned end)
 {
     assert_true(w->count < TOMBSTONES && start < end && end < KEYS);
     w->next_seq += 1 + rand_below(3);
     w->all[w->count++] = (struct naive){start, end, w->next_seq};
-    tombstones_add(&w->tombstones, w->keys[start], w->keys[end], w->next_seq);
+    struct buf s = {0}, e = {0};
+    buf_append(&s, w->keys[start]);
+    buf_append(&e, w->keys[end]);
+    tombstones_add(&w->tombstones, buf_slice(&s), buf_slice(&e), w->next_seq);
+    buf_release(&s);
+    buf_release(&e);
 }
 
 static uint64_t expected(const struct world *w, unsigned key, uint64_t read_seq)
@@ -232,11 +240,96 @@ static void test_cost(void **state)
     world_free(w);
 }
 
+/* ---- a thread that adds, and threads that ask ---- */
+
+enum { PAIRS = 40000, READERS = 2 };
+
+/* Tombstone number i covers [4n, 4n + 1) for the n that it is dealt; [4n + 1, 4n + 4) stays bare.
+ */
+struct pairs {
+    struct arena *arena;
+    struct tombstones tombstones;
+    uint32_t n[PAIRS];
+    _Atomic uint64_t published; /* all numbers below are there */
+    atomic_uint wrong;
+};
+
+static void *add_pairs(void *arg)
+{
+    struct pairs *p = arg;
+    for (uint64_t i = 0; i < PAIRS; i++) {
+        uint8_t a[8], b[8];
+        put_be64(a, UINT64_C(4) * p->n[i]);
+        put_be64(b, UINT64_C(4) * p->n[i] + 1);
+        tombstones_add(&p->tombstones, slice_of(a, 8), slice_of(b, 8), i + 1);
+        atomic_store_explicit(&p->published, i + 2, memory_order_release);
+    }
+    return NULL;
+}
+
+static unsigned ask(const struct pairs *p, uint64_t key, uint64_t read_seq, uint64_t expected_seq)
+{
+    uint8_t bytes[8];
+    struct rangedel_cover c;
+    put_be64(bytes, key);
+    struct slice k = slice_of(bytes, 8);
+    tombstones_cover(&p->tombstones, k, read_seq, &c);
+    return c.seq != expected_seq || slice_cmp(c.lo, k) > 0 ||
+           (c.hi.len > 0 && slice_cmp(k, c.hi) >= 0);
+}
+
+static void *ask_pairs(void *arg)
+{
+    struct pairs *p = arg;
+    uint64_t seed = (uintptr_t)&seed, read_seq;
+    unsigned wrong = 0;
+    do {
+        read_seq = atomic_load_explicit(&p->published, memory_order_acquire);
+        for (int round = 0; round < 500; round++) {
+            seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            uint64_t i = (seed >> 33) % PAIRS;
+            /* By turns: a tombstone, if it is there for this read; what never has one. */
+            if (round % 2)
+                wrong += ask(p, UINT64_C(4) * p->n[i], read_seq, i + 1 < read_seq ? i + 1 : 0);
+            else
+                wrong += ask(p, UINT64_C(4) * p->n[i] + 2, read_seq, 0);
+        }
+    } while (read_seq <= PAIRS);
+    atomic_fetch_add(&p->wrong, wrong);
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    rng = unit_seed();
+    for (int round = 0; round < 4; round++) {
+        struct pairs *p = mem_zalloc(sizeof *p);
+        pthread_t threads[1 + READERS];
+        p->arena = arena_new();
+        tombstones_init(&p->tombstones, p->arena);
+        atomic_init(&p->published, 1);
+        for (uint32_t i = 0; i < PAIRS; i++) {
+            uint32_t other =
+                round % 2 ? i : (uint32_t)rand_below(i + 1); /* in order, or shuffled */
+            p->n[i] = p->n[other];
+            p->n[other] = i;
+        }
+        for (int i = 0; i < 1 + READERS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, i ? ask_pairs : add_pairs, p), 0);
+        for (int i = 0; i < 1 + READERS; i++)
+            pthread_join(threads[i], NULL);
+        assert_int_equal(atomic_load(&p->wrong), 0);
+        arena_free(p->arena);
+        free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_none),    cmocka_unit_test(test_one),  cmocka_unit_test(test_random),
-        cmocka_unit_test(test_collect), cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_collect), cmocka_unit_test(test_cost), cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

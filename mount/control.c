@@ -1,0 +1,303 @@
+/* control: see control.h.
+ *
+ * How a flush knows that it has everything. (1) syncfs(2) on our own mount makes the kernel send all dirty pages; but not on every kernel does it wait for the answers
+ * (Linux 6.1 does not for FUSE). (2) Writes of the cache are "background" requests, which the kernel sends in the order in which they were
+ * queued; so is the read of a page that is not cached. We read a fresh page of the fence: once that read reaches the daemon, all the writes have been read
+ * by workers. (3) session_quiesce() waits until what they have read is done.
+ *
+ * Invariants:
+ *  1. Jobs are done one after the other, by one thread that is not a worker: so however many wait, all the workers serve.
+ *  2. Each read of the fence is of a page that was never read before, so it cannot come from the cache.
+ *  3. What is read must be our cookie: a path that leads elsewhere by now is not taken for our mount. */
+#include "mount/control.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum job_kind { JOB_SNAPSHOT, JOB_SEEK };
+
+struct job {
+    struct job *next;
+    enum job_kind kind;
+    fuse_req_t req;
+    char name[FS_NAME_MAX + 1]; /* JOB_SNAPSHOT */
+    uint32_t mode;
+    uint64_t ino, offset; /* JOB_SEEK */
+    int whence;
+};
+
+enum { COOKIE_BYTES = 16, FENCE_PAGE = 4096 };
+#define FENCE_PAGES (UINT64_C(1) << 40)
+
+struct control {
+    struct mount *mount;
+    struct session *session;
+    char *path; /* of the mount */
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock;
+    pthread_cond_t wanted;
+    struct job *first, **last; /* [lock] */
+    bool stop;                 /* [lock] */
+    pthread_mutex_t flushing;  /* one flush at a time */
+    uint64_t page;             /* [flushing] the next of the fence */
+    uint8_t cookie[COOKIE_BYTES];
+};
+
+struct control *control_new(struct mount *m, const char *mount_path)
+{
+    struct control *c = mem_zalloc(sizeof *c);
+    c->mount = m;
+    c->path = mem_strdup(mount_path);
+    c->last = &c->first;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_mutex_init(&c->flushing, NULL);
+    pthread_cond_init(&c->wanted, NULL);
+    if (getrandom(c->cookie, sizeof c->cookie, 0) != sizeof c->cookie)
+        memcpy(c->cookie, &c, sizeof c); /* it need not be secret, only ours */
+    return c;
+}
+
+void control_free(struct control *c)
+{
+    if (!c)
+        return;
+    assert(!c->started && !c->first);
+    pthread_mutex_destroy(&c->lock);
+    pthread_mutex_destroy(&c->flushing);
+    pthread_cond_destroy(&c->wanted);
+    free(c->path);
+    free(c);
+}
+
+/* ---- the fence ---- */
+
+void control_fence_attr(struct fs_attr *attr)
+{
+    *attr = (struct fs_attr){.ino = CONTROL_INO_FENCE,
+                             .size = FENCE_PAGES * FENCE_PAGE,
+                             .mode = S_IFREG | 0400,
+                             .nlink = 1,
+                             .uid = geteuid(),
+                             .gid = getegid(),
+                             .block_bytes = FENCE_PAGE};
+}
+
+void control_fence_read(fuse_req_t req, size_t size)
+{
+    struct control *c = mount_of(req)->control;
+    uint8_t *page = reply_buffer(size);
+    memset(page, 0, size);
+    for (size_t at = 0; at + COOKIE_BYTES <= size; at += FENCE_PAGE)
+        memcpy(page + at, c->cookie, COOKIE_BYTES);
+    fuse_reply_buf(req, (const char *)page, size);
+}
+
+/* [flushing held] */
+static int pass_fence(struct control *c, int fd)
+{
+    uint8_t cookie[COOKIE_BYTES];
+    off_t offset = (off_t)(c->page++ % FENCE_PAGES * FENCE_PAGE);
+    posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM); /* one page, without its neighbours */
+    ssize_t n = pread(fd, cookie, sizeof cookie, offset);
+    posix_fadvise(fd, offset, FENCE_PAGE, POSIX_FADV_DONTNEED);
+    if (n < 0)
+        return -errno;
+    return n == sizeof cookie && memcmp(cookie, c->cookie, sizeof cookie) == 0 ? 0 : -ESTALE;
+}
+
+int control_flush(struct control *c)
+{
+    char *path = mem_printf("%s/%s/%s", c->path, FS_CONTROL_NAME, CONTROL_FENCE_NAME);
+    int err = 0;
+    assert(c->session);
+    pthread_mutex_lock(&c->flushing);
+    /* Opened for the moment only: a descriptor that is kept would keep the mount busy. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        err = errno == ENOENT || errno == ENOTDIR ? -ESTALE : -errno;
+    if (err == 0 && syncfs(fd) != 0)
+        err = -errno;
+    if (err == 0)
+        err = pass_fence(c, fd);
+    if (fd >= 0)
+        close(fd);
+    if (err == 0)
+        session_quiesce(c->session);
+    pthread_mutex_unlock(&c->flushing);
+    if (err < 0)
+        log_message(LOG_ERROR, "what the kernel still holds cannot be fetched through %s: %s", c->path,
+                    err == -ESTALE ? "that path leads elsewhere by now" : strerror(-err));
+    free(path);
+    return err;
+}
+
+/* ---- jobs ---- */
+
+static void do_snapshot(struct control *c, const struct job *job)
+{
+    struct fs_cred cred = reply_cred(job->req);
+    struct fs_attr attr;
+    int err = control_flush(c);
+    if (err == 0)
+        err = fs_mkdir(c->mount->fs, FS_INO_SNAPSHOTS, job->name, job->mode, &cred, &attr);
+    reply_entry(job->req, err, &attr);
+}
+
+void control_reply_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whence)
+{
+    uint64_t found = 0;
+    struct fs *fs = mount_of(req)->fs;
+    int err = whence == SEEK_DATA ? fs_seek_data(fs, ino, offset, &found)
+                                  : fs_seek_hole(fs, ino, offset, &found);
+    if (err < 0)
+        reply_status(req, err);
+    else
+        fuse_reply_lseek(req, (off_t)found);
+}
+
+static void do_job(struct control *c, const struct job *job)
+{
+    if (job->kind == JOB_SNAPSHOT) {
+        do_snapshot(c, job);
+        return;
+    }
+    int err = control_flush(c);
+    if (err < 0)
+        reply_status(job->req, err);
+    else
+        control_reply_seek(job->req, job->ino, job->offset, job->whence);
+}
+
+/* Takes the next job, waiting for one; NULL at the end. */
+static struct job *next_job(struct control *c)
+{
+    pthread_mutex_lock(&c->lock);
+    while (!c->first && !c->stop)
+        pthread_cond_wait(&c->wanted, &c->lock);
+    struct job *job = c->stop ? NULL : c->first;
+    if (job) {
+        c->first = job->next;
+        if (!c->first)
+            c->last = &c->first;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return job;
+}
+
+static void *control_main(void *arg)
+{
+    struct control *c = arg;
+    struct job *job;
+    while ((job = next_job(c))) {
+        do_job(c, job);
+        free(job);
+    }
+    return NULL;
+}
+
+static void add_job(const struct job *wanted)
+{
+    struct control *c = mount_of(wanted->req)->control;
+    struct job *job = mem_dup(wanted, sizeof *wanted);
+    pthread_mutex_lock(&c->lock);
+    bool stop = c->stop;
+    if (!stop) {
+        *c->last = job;
+        c->last = &job->next;
+        pthread_cond_signal(&c->wanted);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (stop) {
+        reply_status(job->req, -ENOTCONN);
+        free(job);
+    }
+}
+
+void control_snapshot(fuse_req_t req, const char *name, uint32_t mode)
+{
+    struct job job = {.kind = JOB_SNAPSHOT, .req = req, .mode = mode};
+    if (strlen(name) > FS_NAME_MAX) {
+        reply_status(req, -ENAMETOOLONG);
+        return;
+    }
+    memcpy(job.name, name, strlen(name) + 1);
+    add_job(&job);
+}
+
+void control_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whence)
+{
+    const struct job job = {
+        .kind = JOB_SEEK, .req = req, .ino = ino, .offset = offset, .whence = whence};
+    assert(whence == SEEK_DATA || whence == SEEK_HOLE);
+    add_job(&job);
+}
+
+int control_start(struct control *c, struct session *s)
+{
+    assert(!c->started);
+    c->session = s;
+    int err = -pthread_create(&c->thread, NULL, control_main, c);
+    c->started = err == 0;
+    return err;
+}
+
+void control_stop(struct control *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool started = c->started;
+    c->started = false;
+    c->stop = true;
+    struct job *refused = c->first;
+    c->first = NULL;
+    c->last = &c->first;
+    pthread_cond_signal(&c->wanted);
+    pthread_mutex_unlock(&c->lock);
+    while (refused) {
+        struct job *next = refused->next;
+        reply_status(refused->req, -ENOTCONN);
+        free(refused);
+        refused = next;
+    }
+    if (started)
+        pthread_join(c->thread, NULL);
+}
+
+/* ---- attributes of snapshots ---- */
+
+struct created {
+    uint64_t number;
+    int64_t ns;
+    bool found;
+};
+
+static int match_number(void *ctx, const struct fs_snapshot *snapshot)
+{
+    struct created *c = ctx;
+    if (snapshot->number == c->number) {
+        c->ns = snapshot->created_ns;
+        c->found = true;
+    }
+    return c->found;
+}
+
+int control_xattr(struct mount *m, uint64_t ino, const char *name, char value[32])
+{
+    struct created c = {.number = ino >> FS_INO_BITS};
+    if (c.number == 0 || ino != (c.number << FS_INO_BITS | FS_INO_ROOT) ||
+        strcmp(name, CONTROL_XATTR_CREATED) != 0)
+        return 1;
+    int err = fs_snapshot_list(m->fs, match_number, &c);
+    if (err < 0)
+        return err;
+    if (!c.found)
+        return -ESTALE;
+    snprintf(value, 32, "%lld.%09lld", (long long)(c.ns / 1000000000), (long long)(c.ns % 1000000000));
+    return 0;
+}

@@ -1,0 +1,46 @@
+/* control: the thread for what a worker must not wait for, and what the folder .varve offers beyond fs.h.
+ *
+ * With write-back caching the kernel holds data that programs have written and the daemon has not seen. A snapshot has to have it, and SEEK_DATA has
+ * to know it. Getting it means asking the kernel for it through our own mount, while workers serve the writes that this causes. */
+#ifndef VARVE_MOUNT_CONTROL_H
+#define VARVE_MOUNT_CONTROL_H
+
+#include "mount/reply.h"
+#include "mount/session.h"
+
+struct control;
+
+/* `mount_path`: where we are mounted, for the thread's own use. */
+struct control *control_new(struct mount *m, const char *mount_path);
+/* Starts the thread, once the session runs. 0 or a negative errno. */
+int control_start(struct control *c, struct session *s);
+/* Finishes the job in hand, refuses the others (-ENOTCONN), ends the thread. Needs running workers, or a dead connection. May be called twice. */
+void control_stop(struct control *c);
+void control_free(struct control *c);
+
+/* Everything that was written to the mount before the call is in the store when it returns. Needs running workers; must not be called by one. 0 or a
+ * negative errno: -ESTALE when our mount cannot be reached by its path. */
+int control_flush(struct control *c);
+
+/* These answer the request, later and from the thread: */
+
+/* Takes a snapshot of all that was written before, under /.varve/snapshots. */
+void control_snapshot(fuse_req_t req, const char *name, uint32_t mode);
+/* SEEK_DATA or SEEK_HOLE in a file that may have unwritten data in the kernel's cache. */
+void control_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whence);
+
+/* The answer to lseek's SEEK_DATA and SEEK_HOLE when nothing is unwritten. */
+void control_reply_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whence);
+
+/* ---- the fence: /.varve/.fence, which nobody but control_flush() has a use for ---- */
+#define CONTROL_FENCE_NAME ".fence"
+enum { CONTROL_INO_FENCE = 4 };
+void control_fence_attr(struct fs_attr *attr);
+void control_fence_read(fuse_req_t req, size_t size);
+
+/* ---- attributes that tell about a snapshot, on its folder ---- */
+#define CONTROL_XATTR_CREATED "user.varve.created" /* seconds since 1970, point, nine digits */
+/* Its value as text. 0, 1 (no such attribute), or a negative errno. */
+int control_xattr(struct mount *m, uint64_t ino, const char *name, char value[32]);
+
+#endif

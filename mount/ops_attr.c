@@ -1,0 +1,136 @@
+/* ops_attr: requests about attributes, extended attributes, links' targets, and the whole file system. */
+#include <assert.h>
+#include <errno.h>
+#include <sys/statvfs.h>
+
+#include "mount/control.h"
+#include "mount/ops_priv.h"
+#include "mount/wire.h"
+
+void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fs_attr attr;
+    (void)fi;
+    if (ino == CONTROL_INO_FENCE) {
+        control_fence_attr(&attr);
+        reply_attr(req, 0, &attr);
+        return;
+    }
+    int err = fs_getattr(mount_of(req)->fs, ino, &attr);
+    reply_attr(req, err, &attr);
+}
+
+/* As the kernel does for other file systems: set-user-id goes always, set-group-id where the group may execute (without that
+ * the bit once meant mandatory locking). */
+static uint32_t without_suid(uint32_t mode)
+{
+    mode &= ~(uint32_t)S_ISUID;
+    return mode & S_IXGRP ? mode & ~(uint32_t)S_ISGID : mode;
+}
+
+int ops_drop_suid(struct fs *fs, uint64_t ino)
+{
+    struct fs_attr attr, want;
+    int err = fs_getattr(fs, ino, &attr);
+    if (err < 0 || S_ISDIR(attr.mode) || without_suid(attr.mode) == attr.mode)
+        return err;
+    want = (struct fs_attr){.mode = without_suid(attr.mode)};
+    return fs_setattr(fs, ino, FS_SET_MODE, &want, &attr);
+}
+
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+                 struct fuse_file_info *fi)
+{
+    struct fs *fs = mount_of(req)->fs;
+    struct fs_attr want, attr;
+    unsigned set = reply_set(st, to_set, &want);
+    int err = 0;
+    (void)fi;
+    bool new_owner = set & (FS_SET_UID | FS_SET_GID);
+    if (wire_has_killpriv() && !(set & FS_SET_MODE) &&
+        (new_owner || to_set & FUSE_SET_ATTR_KILL_SUID))
+        err = ops_drop_suid(fs, ino);
+    if (err == 0)
+        err = fs_setattr(fs, ino, set, &want, &attr);
+    reply_attr(req, err, &attr);
+}
+
+void ops_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    char target[FS_SYMLINK_MAX + 1];
+    int err = fs_readlink(mount_of(req)->fs, ino, target);
+    if (err < 0)
+        reply_status(req, err);
+    else
+        fuse_reply_readlink(req, target);
+}
+
+void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t len,
+                  int flags)
+{
+    reply_status(req, fs_setxattr(mount_of(req)->fs, ino, name, value, len, flags));
+}
+
+/* Both kinds of answer: the length alone, or the bytes. */
+static void reply_bytes(fuse_req_t req, int err, const void *data, size_t len, size_t size)
+{
+    if (err == 0 && size > 0 && len > size)
+        err = -ERANGE;
+    if (err < 0)
+        reply_status(req, err);
+    else if (size == 0)
+        fuse_reply_xattr(req, len);
+    else
+        fuse_reply_buf(req, data, len);
+}
+
+void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+    char text[32];
+    size_t len = 0;
+    int err = control_xattr(mount_of(req), ino, name, text);
+    if (err != 1) {
+        reply_bytes(req, err, text, err == 0 ? strlen(text) : 0, size);
+        return;
+    }
+    void *value = size ? reply_buffer(size) : NULL;
+    err = fs_getxattr(mount_of(req)->fs, ino, name, value, size, &len);
+    reply_bytes(req, err, value, len, size);
+}
+
+void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+    size_t len = 0;
+    void *names = size ? reply_buffer(size) : NULL;
+    int err = fs_listxattr(mount_of(req)->fs, ino, names, size, &len);
+    reply_bytes(req, err, names, len, size);
+}
+
+void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    reply_status(req, fs_removexattr(mount_of(req)->fs, ino, name));
+}
+
+/* In units of 4 KiB. As many inodes are free as empty files would fit. */
+void ops_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    enum { UNIT = 4096 };
+    struct fs_stats stats;
+    (void)ino;
+    int err = fs_get_stats(mount_of(req)->fs, &stats);
+    if (err < 0) {
+        reply_status(req, err);
+        return;
+    }
+    assert(stats.free_bytes <= stats.total_bytes);
+    const struct statvfs st = {.f_bsize = UNIT,
+                               .f_frsize = UNIT,
+                               .f_blocks = stats.total_bytes / UNIT,
+                               .f_bfree = stats.free_bytes / UNIT,
+                               .f_bavail = stats.free_bytes / UNIT,
+                               .f_files = stats.inodes + stats.free_bytes / UNIT,
+                               .f_ffree = stats.free_bytes / UNIT,
+                               .f_favail = stats.free_bytes / UNIT,
+                               .f_namemax = FS_NAME_MAX};
+    fuse_reply_statfs(req, &st);
+}

@@ -1,0 +1,99 @@
+/* ops_dir: listings.
+ *
+ * Invariant: each entry of a readdirplus answer, but "." and "..", is counted before the answer is given, and no other. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "mount/ops_priv.h"
+
+/* The least that an entry with attributes takes in an answer: struct fuse_direntplus without a name. */
+enum { ENTRY_PLUS_MIN = 152 };
+
+struct listing {
+    fuse_req_t req;
+    bool plus;
+    char *data; /* the answer */
+    size_t size, used;
+    uint64_t *told; /* inodes that are counted, in order */
+    size_t told_count, told_max;
+};
+
+/* Folders have nothing to open: the kernel, once told, does not ask again, and keeps listings. */
+void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)fi;
+    reply_status(req, -ENOSYS);
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static size_t add_plain(struct listing *l, const char *name, const struct fs_attr *attr, off_t next)
+{
+    const struct stat st = {.st_ino = attr->ino, .st_mode = attr->mode};
+    return fuse_add_direntry(l->req, l->data + l->used, l->size - l->used, name, &st, next);
+}
+
+static size_t add_plus(struct listing *l, const char *name, const struct fs_attr *attr, off_t next)
+{
+    struct fuse_entry_param entry;
+    reply_entry_fill(attr, &entry);
+    if (is_dots(name))
+        entry.ino = 0; /* no reference to the inode goes with it */
+    return fuse_add_direntry_plus(l->req, l->data + l->used, l->size - l->used, name, &entry, next);
+}
+
+static int add_entry(void *ctx, const char *name, const struct fs_attr *attr, uint64_t next)
+{
+    struct listing *l = ctx;
+    assert(next > 0 && next <= INT64_MAX);
+    size_t len = l->plus ? add_plus(l, name, attr, (off_t)next) : add_plain(l, name, attr, (off_t)next);
+    if (len > l->size - l->used)
+        return 1; /* full */
+    l->used += len;
+    if (l->plus && !is_dots(name)) {
+        assert(l->told_count < l->told_max);
+        lookups_add(mount_of(l->req)->lookups, attr->ino);
+        l->told[l->told_count++] = attr->ino;
+    }
+    return 0;
+}
+
+static void list(fuse_req_t req, uint64_t dir, size_t size, off_t offset, bool plus)
+{
+    struct mount *m = mount_of(req);
+    size_t told_max = plus ? size / ENTRY_PLUS_MIN + 1 : 0;
+    /* The inodes' numbers stand after the answer, aligned. */
+    size_t answer = (size + 7) & ~(size_t)7;
+    char *data = reply_buffer(answer + told_max * sizeof(uint64_t));
+    struct listing l = {.req = req, .plus = plus, .data = data, .size = size, .told_max = told_max};
+    l.told = (uint64_t *)(void *)(data + answer);
+    int err = fs_readdir(m->fs, dir, (uint64_t)offset, plus, add_entry, &l);
+    if (err < 0 && l.used == 0) {
+        reply_status(req, err);
+        return;
+    }
+    /* After an error, what was found before it is shown; the next call meets the error first. The request is gone after the reply, so `m` is
+     * what takes back. */
+    if (fuse_reply_buf(req, data, l.used) == -ENOENT)
+        for (size_t i = 0; i < l.told_count; i++)
+            reply_forget(m, l.told[i], 1);
+}
+
+void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                 struct fuse_file_info *fi)
+{
+    (void)fi;
+    list(req, ino, size, offset, false);
+}
+
+void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                     struct fuse_file_info *fi)
+{
+    (void)fi;
+    list(req, ino, size, offset, true);
+}

@@ -1,0 +1,86 @@
+/* ops_file: requests about open files. The daemon keeps nothing for an open file: it only counts, for each inode, the open descriptions
+ * that may write. */
+#include <assert.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "mount/control.h"
+#include "mount/ops_priv.h"
+#include "mount/wire.h"
+
+static bool may_write(const struct fuse_file_info *fi)
+{
+    return (fi->flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* The kernel would take writes to a snapshot into its cache, and learn only much later that they are refused: so say it now. */
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct mount *m = mount_of(req);
+    if (may_write(fi) && (m->read_only || ino >> FS_INO_BITS != 0 || ino == CONTROL_INO_FENCE)) {
+        reply_status(req, -EROFS);
+        return;
+    }
+    fi->keep_cache = 1;
+    if (may_write(fi))
+        lookups_open(m->lookups, ino);
+    if (fuse_reply_open(req, fi) == -ENOENT && may_write(fi))
+        lookups_close(m->lookups, ino);
+}
+
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    if (may_write(fi))
+        lookups_close(mount_of(req)->lookups, ino);
+    reply_status(req, 0);
+}
+
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    size_t got = 0;
+    (void)fi;
+    assert(offset >= 0);
+    if (ino == CONTROL_INO_FENCE) {
+        control_fence_read(req, size);
+        return;
+    }
+    void *data = reply_buffer(size);
+    int err = fs_read(mount_of(req)->fs, ino, (uint64_t)offset, data, size, &got);
+    if (err < 0)
+        reply_status(req, err);
+    else
+        fuse_reply_buf(req, data, got);
+}
+
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+               struct fuse_file_info *fi)
+{
+    struct fs *fs = mount_of(req)->fs;
+    (void)fi;
+    assert(offset >= 0);
+    int err = wire_kills_suid() ? ops_drop_suid(fs, ino) : 0;
+    if (err == 0)
+        err = fs_write(fs, ino, (uint64_t)offset, data, size);
+    if (err < 0)
+        reply_status(req, err);
+    else
+        fuse_reply_write(req, size);
+}
+
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+    (void)fi;
+    reply_status(req, fs_fsync(mount_of(req)->fs, ino, data_only != 0));
+}
+
+/* The kernel does not send its unwritten pages first, so where there may be some, we fetch them. */
+void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+    (void)fi;
+    if ((whence != SEEK_DATA && whence != SEEK_HOLE) || offset < 0 || ino == CONTROL_INO_FENCE)
+        reply_status(req, -EINVAL);
+    else if (lookups_has_writer(mount_of(req)->lookups, ino))
+        control_seek(req, ino, (uint64_t)offset, whence);
+    else
+        control_reply_seek(req, ino, (uint64_t)offset, whence);
+}

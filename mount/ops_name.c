@@ -1,0 +1,107 @@
+/* ops_name: requests about names. */
+#include <errno.h>
+#include <string.h>
+
+#include "mount/control.h"
+#include "mount/ops_priv.h"
+
+void ops_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+    struct fs_attr attr;
+    if (dir == FS_INO_CONTROL && strcmp(name, CONTROL_FENCE_NAME) == 0) {
+        control_fence_attr(&attr);
+        reply_entry(req, 0, &attr);
+        return;
+    }
+    int err = fs_lookup(mount_of(req)->fs, dir, name, &attr);
+    reply_lookup(req, err, &attr);
+}
+
+void ops_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, dev_t rdev)
+{
+    struct fs_cred cred = reply_cred(req);
+    struct fs_attr attr;
+    int err = fs_mknod(mount_of(req)->fs, dir, name, mode, rdev, &cred, &attr);
+    reply_entry(req, err, &attr);
+}
+
+void ops_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
+                struct fuse_file_info *fi)
+{
+    struct mount *m = mount_of(req);
+    struct fs_cred cred = reply_cred(req);
+    struct fuse_entry_param entry;
+    struct fs_attr attr;
+    int err = fs_mknod(m->fs, dir, name, (mode & 07777) | S_IFREG, 0, &cred, &attr);
+    if (err < 0) {
+        reply_status(req, err);
+        return;
+    }
+    reply_entry_fill(&attr, &entry);
+    fi->keep_cache = 1;
+    lookups_add(m->lookups, attr.ino);
+    bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+    if (writes)
+        lookups_open(m->lookups, attr.ino);
+    if (fuse_reply_create(req, &entry, fi) != -ENOENT)
+        return;
+    if (writes)
+        lookups_close(m->lookups, attr.ino);
+    reply_forget(m, attr.ino, 1);
+}
+
+void ops_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode)
+{
+    struct fs_cred cred = reply_cred(req);
+    struct fs_attr attr;
+    if (dir == FS_INO_SNAPSHOTS) {
+        control_snapshot(req, name, mode);
+        return;
+    }
+    int err = fs_mkdir(mount_of(req)->fs, dir, name, mode, &cred, &attr);
+    reply_entry(req, err, &attr);
+}
+
+void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const char *name)
+{
+    struct fs_cred cred = reply_cred(req);
+    struct fs_attr attr;
+    int err = fs_symlink(mount_of(req)->fs, dir, name, target, &cred, &attr);
+    reply_entry(req, err, &attr);
+}
+
+void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir, const char *name)
+{
+    struct fs_attr attr;
+    int err = fs_link(mount_of(req)->fs, ino, dir, name, &attr);
+    reply_entry(req, err, &attr);
+}
+
+void ops_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+    reply_status(req, fs_unlink(mount_of(req)->fs, dir, name));
+}
+
+void ops_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+    reply_status(req, fs_rmdir(mount_of(req)->fs, dir, name));
+}
+
+void ops_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino_t new_dir,
+                const char *new_name, unsigned flags)
+{
+    reply_status(req, fs_rename(mount_of(req)->fs, dir, name, new_dir, new_name, flags));
+}
+
+void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+    reply_forget(mount_of(req), ino, count);
+    fuse_reply_none(req);
+}
+
+void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    for (size_t i = 0; i < count; i++)
+        reply_forget(mount_of(req), forgets[i].ino, forgets[i].nlookup);
+    fuse_reply_none(req);
+}

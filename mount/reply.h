@@ -1,0 +1,48 @@
+/* reply: between the kernel's structures and those of fs.h, and the answers that every operation gives. */
+#ifndef VARVE_MOUNT_REPLY_H
+#define VARVE_MOUNT_REPLY_H
+
+#include "fs/fs.h"
+#include "mount/fuse.h"
+#include "mount/lookups.h"
+
+struct control;
+
+/* What the operations need: libfuse's user data of the session. Constant while it is mounted. */
+struct mount {
+    struct fs *fs;
+    struct lookups *lookups;
+    struct control *control;
+    bool read_only;
+};
+static inline struct mount *mount_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+/* Seconds that the kernel may keep names and attributes: nobody else changes them. */
+#define REPLY_TIMEOUT 86400.0
+
+/* Whoever made the request. */
+struct fs_cred reply_cred(fuse_req_t req);
+
+void reply_stat(const struct fs_attr *attr, struct stat *st);
+void reply_entry_fill(const struct fs_attr *attr, struct fuse_entry_param *entry);
+/* From setattr's arguments: bits of enum fs_set, with values in *want. */
+unsigned reply_set(const struct stat *st, int to_set, struct fs_attr *want);
+
+/* `err` is 0 or a negative errno. */
+void reply_status(fuse_req_t req, int err);
+void reply_attr(fuse_req_t req, int err, const struct fs_attr *attr);
+/* Tells the kernel of an inode, and counts that. */
+void reply_entry(fuse_req_t req, int err, const struct fs_attr *attr);
+/* The same, but -ENOENT is said so that the kernel may remember it. */
+void reply_lookup(fuse_req_t req, int err, const struct fs_attr *attr);
+
+/* The kernel gives back `count` of its references to an inode. */
+void reply_forget(struct mount *m, uint64_t ino, uint64_t count);
+
+/* This thread's memory for answers, at least `size` bytes; good until its next call. */
+void *reply_buffer(size_t size);
+
+#endif

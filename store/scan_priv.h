@@ -1,0 +1,48 @@
+/* scan_priv: shared by the files of module scan. */
+#ifndef VARVE_STORE_SCAN_PRIV_H
+#define VARVE_STORE_SCAN_PRIV_H
+
+#include "store/scan.h"
+#include "store/scan_source.h"
+
+enum scan_direction { SCAN_FORWARDS, SCAN_BACKWARDS };
+
+struct scan {
+    struct view *view; /* a reference */
+    struct view_context *ctx;
+    uint64_t read_seq;
+    struct buf lower, upper;
+    int flags; /* of the tables' cursors */
+    bool opened;
+    struct source *sources; /* newest first */
+    uint32_t source_count;
+    enum scan_direction direction;
+    bool valid; /* stands on `key` */
+    struct buf key;
+    struct source *found; /* stands on the key's newest entry, a PUT; NULL: ask for the value */
+    struct store_value value;
+
+    /* forwards only */
+    struct source **heap; /* the sources that stand on an entry, the first in internal order on top */
+    uint32_t heap_count;
+    bool settled;      /* `key` is settled: what is left of it is passed over */
+    uint32_t passed;   /* entries stepped over since the last seek or settled key */
+    uint32_t skipped;  /* covered intervals since the last key that was found */
+    bool clear;        /* no source has a tombstone below read_seq from here to ... */
+    struct slice clear_until; /* ... here (empty: the end); lives as long as the sources */
+};
+
+/* ---- scan_forward.c ---- */
+/* Moves every source to its first entry at or after (key, seq); an empty key: to its first. 0 or an
+ * error. */
+int scan_seek_sources(struct scan *s, struct slice key, uint64_t seq);
+/* Stands on the first key that is there, from where the sources stand: 0, 1 or an error. */
+int scan_forwards(struct scan *s);
+
+/* ---- scan_backward.c ---- */
+/* Moves every source to its last entry below `key`; an empty key: to its last. 0 or an error. */
+int scan_seek_sources_before(struct scan *s, struct slice key);
+/* Stands on the last key that is there, from where the sources stand: 0, 1 or an error. */
+int scan_backwards(struct scan *s);
+
+#endif
