@@ -1,15 +1,15 @@
-/* scan_forward: a scan's way up. The sources stand on their next entries, ordered by a heap. Each step
- * looks at the first of them (key, newest first) and decides: too new for this read, an older version
- * of a key that is settled, hidden by a tombstone, deleted, or found.
+/* scan_forward: a scan's way up. The sources stand on their next entries, ordered by a heap. Each
+ * step looks at the first of them (key, newest first) and decides: too new for this read, an older
+ * version of a key that is settled, hidden by a tombstone, deleted, or found.
  *
- * Guarantees: what is not seen is stepped over one by one only in small numbers; then, and wherever a
- * tombstone of a newer source says so, it is passed by a seek. Only what a source's own tombstone hides
- * is always stepped over, since what that source wrote after it lies in between.
+ * Guarantees: what is not seen is stepped over one by one only in small numbers; then, and wherever
+ * a tombstone of a newer source says so, it is passed by a seek. Only what a source's own tombstone
+ * hides is always stepped over, since what that source wrote after it lies in between.
  *
  * Invariants:
  *   1. Every source stands on its first entry that is not settled yet, or has none.
- *   2. `clear`: no source has a tombstone below read_seq over a key from the present one to clear_until.
- *      The scan only ascends, so only the upper end has to be known. */
+ *   2. `clear`: no source has a tombstone below read_seq over a key from the present one to
+ * clear_until. The scan only ascends, so only the upper end has to be known. */
 #include "store/scan_priv.h"
 
 #include <assert.h>
@@ -81,10 +81,11 @@ static int pass(struct scan *s, uint64_t seq)
 
 /* ---- tombstones ---- */
 
-/* The end of what `by` covers from where it was last asked: of that interval, and of some that follow
- * it seamlessly. The more often the scan has skipped without finding a key, the more: so a chain of
- * intervals is neither walked to its end for the sake of a key close by, nor skipped link by link. */
-static int covered_until(struct scan *s, struct source *by, struct buf *end)
+/* The end of what `by` covers from where it was last asked: of that interval, and of some that
+ * follow it seamlessly. The more often the scan has skipped without finding a key, the more: so a
+ * chain of intervals is neither walked to its end for the sake of a key close by, nor skipped link
+ * by link. */
+static void covered_until(struct scan *s, struct source *by, struct buf *end)
 {
     uint32_t doublings = s->skipped < SKIP_DOUBLINGS_MAX ? s->skipped : SKIP_DOUBLINGS_MAX;
     s->skipped++;
@@ -92,22 +93,20 @@ static int covered_until(struct scan *s, struct source *by, struct buf *end)
     for (uint32_t links = UINT32_C(1) << doublings; links > 1 && end->len > 0; links--) {
         if (s->upper.len > 0 && slice_cmp(buf_slice(end), buf_slice(&s->upper)) >= 0)
             break;
-        int err = source_cover(by, buf_slice(end), s->read_seq);
-        if (err < 0)
-            return err;
-        if (by->cover.seq == 0)
+        /* An error is for who gets there: it comes back at the next question about that place. */
+        if (source_cover(by, buf_slice(end), s->read_seq) < 0 || by->cover.seq == 0)
             break;
         buf_set(end, by->cover.hi);
     }
-    return 0;
 }
 
-/* The entry on top lies under a tombstone of `by`, which is newer: moves all sources older than that
- * past the tombstone. */
+/* The entry on top lies under a tombstone of `by`, which is newer: moves all sources older than
+ * that past the tombstone. */
 static int skip_covered(struct scan *s, struct source *by)
 {
     struct buf end = {0};
-    int status = covered_until(s, by, &end);
+    int status = 0;
+    covered_until(s, by, &end);
     for (uint32_t i = by->age + 1; i < s->source_count && status >= 0; i++) {
         struct iter *it = s->sources[i].it;
         if (!it->valid || (end.len && slice_cmp(it->e.key, buf_slice(&end)) >= 0))
@@ -140,8 +139,8 @@ static int ask_cover(struct scan *s, const struct source *top, struct source **b
             return 0;
         }
         none = none && src->cover.seq == 0;
-        if (src->cover.hi.len && (s->clear_until.len == 0 ||
-                                  slice_cmp(src->cover.hi, s->clear_until) < 0))
+        if (src->cover.hi.len &&
+            (s->clear_until.len == 0 || slice_cmp(src->cover.hi, s->clear_until) < 0))
             s->clear_until = src->cover.hi;
     }
     s->clear = none;
@@ -151,8 +150,7 @@ static int ask_cover(struct scan *s, const struct source *top, struct source **b
 static int find_cover(struct scan *s, const struct source *top, struct source **by)
 {
     *by = NULL;
-    if (s->clear &&
-        (s->clear_until.len == 0 || slice_cmp(top->it->e.key, s->clear_until) < 0))
+    if (s->clear && (s->clear_until.len == 0 || slice_cmp(top->it->e.key, s->clear_until) < 0))
         return 0;
     s->clear = false;
     return ask_cover(s, top, by);

@@ -23,12 +23,13 @@ struct scan {
     struct store_value value;
 
     /* forwards only */
-    struct source **heap; /* the sources that stand on an entry, the first in internal order on top */
+    struct source *
+        *heap; /* the sources that stand on an entry, the first in internal order on top */
     uint32_t heap_count;
-    bool settled;      /* `key` is settled: what is left of it is passed over */
-    uint32_t passed;   /* entries stepped over since the last seek or settled key */
-    uint32_t skipped;  /* covered intervals since the last key that was found */
-    bool clear;        /* no source has a tombstone below read_seq from here to ... */
+    bool settled;             /* `key` is settled: what is left of it is passed over */
+    uint32_t passed;          /* entries stepped over since the last seek or settled key */
+    uint32_t skipped;         /* covered intervals since the last key that was found */
+    bool clear;               /* no source has a tombstone below read_seq from here to ... */
     struct slice clear_until; /* ... here (empty: the end); lives as long as the sources */
 };
 

@@ -16,7 +16,14 @@ static int open_table_source(struct version_table *vt, int flags, struct source 
     return 0;
 }
 
-int sources_open(struct view *view, int flags, struct source **out, uint32_t *count)
+static bool table_overlaps(const struct table_meta *m, struct slice lower, struct slice upper)
+{
+    return slice_cmp(buf_slice(&m->limit), lower) > 0 &&
+           (upper.len == 0 || slice_cmp(buf_slice(&m->smallest), upper) < 0);
+}
+
+int sources_open(struct view *view, struct slice lower, struct slice upper, int table_iter_flags,
+                 struct source **out, uint32_t *count)
 {
     struct version *v = view->version;
     uint32_t n = 0;
@@ -29,17 +36,19 @@ int sources_open(struct view *view, int flags, struct source **out, uint32_t *co
             .kind = SOURCE_MEMTABLE, .age = n, .mem = mem, .it = memtable_iter_new(mem)};
     }
     for (uint32_t i = 0; i < v->levels[0].count && err == 0; i++) {
+        if (!table_overlaps(v->levels[0].tables[i]->meta, lower, upper))
+            continue;
         list[n].age = n;
-        err = open_table_source(v->levels[0].tables[i], flags, &list[n]);
+        err = open_table_source(v->levels[0].tables[i], table_iter_flags, &list[n]);
         n += err == 0;
     }
     for (int level = 1; level < LEVEL_COUNT && err == 0; level++) {
-        if (v->levels[level].count == 0)
+        if (!version_overlaps(v, level, lower, upper))
             continue;
         list[n] = (struct source){.kind = SOURCE_LEVEL,
                                   .age = n,
                                   .level = &v->levels[level],
-                                  .it = level_iter_new(v, level, flags)};
+                                  .it = level_iter_new(v, level, table_iter_flags)};
         n++;
     }
     if (err < 0) {

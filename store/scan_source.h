@@ -19,8 +19,10 @@ struct source {
     bool have_cover;
 };
 
-/* All sources of a view, newest first, malloc'd. 0 or an error. The view outlives them. */
-int sources_open(struct view *view, int table_iter_flags, struct source **out, uint32_t *count);
+/* The sources of a view that can have anything in [lower, upper) (empty: no bound), newest first,
+ * malloc'd. 0 or an error. The view outlives them. */
+int sources_open(struct view *view, struct slice lower, struct slice upper, int table_iter_flags,
+                 struct source **out, uint32_t *count);
 void sources_close(struct source *list, uint32_t count);
 /* The newest tombstone of this source below `read_seq` over `key`; 0: none. The answer is s->cover.
  */
