@@ -75,8 +75,19 @@ bool key_split(struct slice key, uint64_t *ino, uint8_t *kind, struct slice *res
 
 enum { SUPER_VERSION = 1 };
 
+static bool chunk_bytes_valid(uint32_t bytes)
+{
+    return (bytes & (bytes - 1)) == 0 && bytes >= FS_CHUNK_BYTES_MIN && bytes <= FS_CHUNK_BYTES_MAX;
+}
+
+static bool zstd_level_valid(int32_t level)
+{
+    return level >= 0 && level <= FS_ZSTD_LEVEL_MAX;
+}
+
 void super_encode(const struct super_record *s, struct buf *out)
 {
+    assert(chunk_bytes_valid(s->chunk_bytes) && zstd_level_valid(s->zstd_level));
     buf_put_u32(out, SUPER_VERSION);
     buf_put_u64(out, s->features);
     buf_put_u32(out, s->chunk_bytes);
@@ -103,8 +114,7 @@ int super_decode(struct slice in, struct super_record *s)
     s->zstd_level = (int32_t)level;
     s->made_ns = (int64_t)made;
     memcpy(s->uuid, uuid.data, sizeof s->uuid);
-    bool power = (s->chunk_bytes & (s->chunk_bytes - 1)) == 0;
-    return power && s->chunk_bytes >= FS_CHUNK_BYTES_MIN && s->chunk_bytes <= FS_CHUNK_BYTES_MAX
+    return s->version > 0 && chunk_bytes_valid(s->chunk_bytes) && zstd_level_valid(s->zstd_level)
                ? 0
                : -EIO;
 }
@@ -125,10 +135,27 @@ int counters_decode(struct slice in, struct counters *c)
     return 0;
 }
 
+int next_ino_decode(struct slice in, uint64_t *next)
+{
+    return take_u64(&in, next) && *next >= FS_INO_FIRST && *next <= FS_INO_MASK ? 0 : -EIO;
+}
+
 /* ---- inodes ---- */
+
+static bool type_valid(uint32_t mode)
+{
+    return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISCHR(mode) || S_ISBLK(mode) ||
+           S_ISFIFO(mode) || S_ISSOCK(mode);
+}
+
+static bool ino_valid(uint64_t ino)
+{
+    return ino > 0 && ino <= FS_INO_MASK;
+}
 
 static void put_time(struct buf *out, struct fs_time t)
 {
+    assert(t.nsec < 1000000000);
     buf_put_u64(out, (uint64_t)t.sec);
     buf_put_u32(out, t.nsec);
 }
@@ -144,7 +171,8 @@ static bool take_time(struct slice *in, struct fs_time *t)
 
 void inode_encode(const struct inode *n, struct buf *out)
 {
-    assert(n->atime.nsec < 1000000000 && n->mtime.nsec < 1000000000);
+    assert(type_valid(n->mode) && ino_valid(n->parent));
+    assert(n->size <= (uint64_t)FS_FILE_SIZE_MAX);
     buf_put_u32(out, n->mode);
     buf_put_u32(out, n->nlink);
     buf_put_u32(out, n->uid);
@@ -168,14 +196,24 @@ int inode_decode(struct slice in, uint64_t ino, struct inode *n)
               take_time(&in, &n->mtime) && take_time(&in, &n->ctime) && take_time(&in, &n->btime) &&
               take_varint(&in, &n->rdev) && take_varint(&in, &n->size) &&
               take_varint(&in, &n->chunks) && take_varint(&in, &n->parent);
-    return ok && n->size <= (uint64_t)FS_FILE_SIZE_MAX ? 0 : -EIO;
+    return ok && type_valid(n->mode) && ino_valid(n->parent) &&
+                   n->size <= (uint64_t)FS_FILE_SIZE_MAX
+               ? 0
+               : -EIO;
 }
 
 /* ---- directory entries ---- */
 
+static bool name_valid(struct slice name)
+{
+    bool dots = slice_eq(name, slice_str(".")) || slice_eq(name, slice_str(".."));
+    return name.len >= 1 && name.len <= FS_NAME_MAX && !dots && !memchr(name.data, 0, name.len) &&
+           !memchr(name.data, '/', name.len);
+}
+
 void dirent_encode(const struct dirent_record *d, struct buf *out)
 {
-    assert(d->name.len >= 1 && d->name.len <= FS_NAME_MAX);
+    assert(name_valid(d->name) && ino_valid(d->ino) && type_valid((uint32_t)d->type << 12));
     buf_put_u64(out, d->ino);
     buf_put_u8(out, d->type);
     buf_append(out, d->name);
@@ -187,8 +225,8 @@ int dirent_decode(struct slice in, struct dirent_record *d)
     if (!take_u64(&in, &d->ino) || !take_u8(&in, &d->type))
         return -EIO;
     d->name = in;
-    return in.len >= 1 && in.len <= FS_NAME_MAX && !memchr(in.data, 0, in.len) &&
-                   !memchr(in.data, '/', in.len)
+    return name_valid(in) && ino_valid(d->ino) && d->type <= S_IFMT >> 12 &&
+                   type_valid((uint32_t)d->type << 12)
                ? 0
                : -EIO;
 }

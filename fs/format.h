@@ -1,29 +1,39 @@
 /* format: every key and record that the file system writes.
  *
- * Keys: inode number (be64), kind (u8), then by kind. Everything that belongs to an inode is one
- * interval of keys.
+ * A key is an inode number (be64), a kind (u8), and what the kind says. Everything that belongs to
+ * an inode is one interval of keys. Inode 0 stands for the volume:
  *
- *   inode 0, kind 0            superblock record
- *   inode 0, kind 1            counters: merged operands, each two signed 64-bit deltas (inodes,
- * chunks); the value is the sums inode 0, kind 2            next inode number that was never
- * reserved, u64 inode 0, kind 3, ino be64  an orphan: an inode without a name that was still in
- * use; empty value ino, kind 0                attributes ino, kind 1, name          extended
- * attribute: its value folder, kind 2, slot be64  directory entry: u64 inode, u8 type (S_IFMT >>
- * 12), name ino, kind 3, chunk be64    data: the chunk's bytes, up to chunk_bytes; shorter ends in
- * zeros or the end of the file. Merged operands: patches (below). A symbolic link's target is its
- * chunk 0
+ *   0, SUPER_RECORD            the superblock
  *
- * Slot: where an entry stands in its folder, and the readdir cookie: SLOT_MIN + XXH3(name, seed of
- * the volume) scaled to [SLOT_MIN, SLOT_MAX]. When another name has the slot, the next free of the
- * SLOT_PROBES following ones is taken (wrapping at SLOT_MAX), and the folder's record says so for
- * ever (INODE_DISPLACED): a look-up that misses then probes them all.
+ *   0, SUPER_COUNTERS          sums of inodes and chunks, i64 each; merged operands are their changes
+ *
+ *   0, SUPER_NEXT_INO          u64: no inode number from here on was ever given out
+ *
+ *   0, SUPER_ORPHAN, ino be64  an inode without a name that was still in use; empty value
+ *
+ *   ino, KIND_ATTR             attributes
+ *
+ *   ino, KIND_XATTR, name      an extended attribute: its value
+ *
+ *   ino, KIND_DIRENT, slot be64   an entry of a folder: u64 inode, u8 type (S_IFMT >> 12), name
+ *
+ *   ino, KIND_DATA, chunk be64    up to chunk_bytes of a file; a shorter one ends in zeros or at the
+ *                              end of the file. Merged operands are patches. A symbolic link's
+ *                              target is its chunk 0
+ *
+ * Slot: where an entry stands in its folder, and the readdir cookie: XXH3(name, seed of the volume)
+ * scaled to [SLOT_MIN, SLOT_MAX]. When another name has the slot, the next free of the SLOT_PROBES
+ * following ones is taken (wrapping at SLOT_MAX), and the folder's record says so for ever
+ * (INODE_DISPLACED): a look-up that misses then probes them all.
  *
  * Integers in records are little-endian; records may grow at the end: a reader takes the fields it
  * knows.
  *
- * Patch: one or more of: u8 kind, varint offset, and for PATCH_WRITE varint length and bytes;
- * applied in turn. PATCH_WRITE  bytes go to offset, extending with zeros PATCH_CUT    the chunk
- * ends at offset, if it is longer */
+ * Patch: one or more of these, applied in turn:
+ *
+ *   u8 PATCH_WRITE, varint offset, varint length, bytes   they go to offset, zeros before them
+ *
+ *   u8 PATCH_CUT, varint offset   the chunk ends at offset, if it is longer */
 #ifndef VARVE_FS_FORMAT_H
 #define VARVE_FS_FORMAT_H
 
@@ -69,6 +79,7 @@ struct super_record {
     int64_t made_ns;
     uint8_t uuid[16];
 };
+/* `version` is not taken from `s`. */
 void super_encode(const struct super_record *s, struct buf *out);
 /* 0, -EIO, or -EPROTONOSUPPORT for a later version or unknown features. */
 int super_decode(struct slice in, struct super_record *s);
@@ -77,7 +88,9 @@ struct counters {
     int64_t inodes, chunks;
 };
 void counters_encode(const struct counters *c, struct buf *out);
-int counters_decode(struct slice in, struct counters *c);
+int counters_decode(struct slice in, struct counters *c); /* 0 or -EIO */
+/* The value of SUPER_NEXT_INO. 0 or -EIO: a number that cannot be. */
+int next_ino_decode(struct slice in, uint64_t *next);
 
 /* ---- inode attributes ---- */
 enum inode_flags {
@@ -94,6 +107,7 @@ struct inode {
     struct fs_time atime, mtime, ctime, btime;
 };
 void inode_encode(const struct inode *n, struct buf *out);
+/* 0 or -EIO. What comes out can be relied on: the type is one of the seven, numbers are in range. */
 int inode_decode(struct slice in, uint64_t ino, struct inode *n);
 
 /* ---- directory entries ---- */
@@ -103,6 +117,8 @@ struct dirent_record {
     struct slice name;
 };
 void dirent_encode(const struct dirent_record *d, struct buf *out);
+/* 0 or -EIO. The name, which points into `in`, is one that an entry may have; the inode number is in
+ * range. */
 int dirent_decode(struct slice in, struct dirent_record *d);
 /* The slot that `name` should have. */
 uint64_t dirent_slot(uint64_t hash_seed, struct slice name);

@@ -24,8 +24,9 @@ static int fold_counters(const struct slice *base, const struct slice *operands,
     for (size_t i = 0; i < count; i++) {
         if (counters_decode(operands[i], &c) < 0)
             return -EIO;
-        sum.inodes += c.inodes;
-        sum.chunks += c.chunks;
+        /* Without overflow, whatever the disk says. */
+        sum.inodes = (int64_t)((uint64_t)sum.inodes + (uint64_t)c.inodes);
+        sum.chunks = (int64_t)((uint64_t)sum.chunks + (uint64_t)c.chunks);
     }
     counters_encode(&sum, out);
     return 0;

@@ -14,6 +14,7 @@ enum {
     FS_CHUNK_BYTES_MAX = 1 << 20,
     FS_CHUNK_BYTES_DEFAULT = 128 << 10,
     FS_ZSTD_LEVEL_DEFAULT = 1,
+    FS_ZSTD_LEVEL_MAX = 19,
 };
 
 #define FS_INO_MASK ((UINT64_C(1) << FS_INO_BITS) - 1)

@@ -1,14 +1,19 @@
 /* control: see control.h.
  *
- * How a flush knows that it has everything. (1) syncfs(2) on our own mount makes the kernel send all dirty pages; but not on every kernel does it wait for the answers
- * (Linux 6.1 does not for FUSE). (2) Writes of the cache are "background" requests, which the kernel sends in the order in which they were
- * queued; so is the read of a page that is not cached. We read a fresh page of the fence: once that read reaches the daemon, all the writes have been read
- * by workers. (3) session_quiesce() waits until what they have read is done.
+ * How a flush knows that it has everything. (1) syncfs(2) on our own mount makes the kernel send
+ * all dirty pages; but not on every kernel does it wait for the answers (Linux 6.1 does not for
+ * FUSE). (2) Writes of the cache are "background" requests, which the kernel sends in the order in
+ * which they were queued; so is the read of a page that is not cached. We read a fresh page of the
+ * fence: once that read reaches the daemon, all the writes have been read by workers. (3)
+ * session_quiesce() waits until what they have read is done.
  *
  * Invariants:
- *  1. Jobs are done one after the other, by one thread that is not a worker: so however many wait, all the workers serve.
- *  2. Each read of the fence is of a page that was never read before, so it cannot come from the cache.
- *  3. What is read must be our cookie: a path that leads elsewhere by now is not taken for our mount. */
+ *  1. Jobs are done one after the other, by one thread that is not a worker: so however many wait,
+ * all the workers serve.
+ *  2. Each read of the fence is of a page that was never read before, so it cannot come from the
+ * cache.
+ *  3. What is read must be our cookie: a path that leads elsewhere by now is not taken for our
+ * mount. */
 #include "mount/control.h"
 
 #include <assert.h>
@@ -132,8 +137,8 @@ int control_flush(struct control *c)
         session_quiesce(c->session);
     pthread_mutex_unlock(&c->flushing);
     if (err < 0)
-        log_message(LOG_ERROR, "what the kernel still holds cannot be fetched through %s: %s", c->path,
-                    err == -ESTALE ? "that path leads elsewhere by now" : strerror(-err));
+        log_message(LOG_ERROR, "what the kernel still holds cannot be fetched through %s: %s",
+                    c->path, err == -ESTALE ? "that path leads elsewhere by now" : strerror(-err));
     free(path);
     return err;
 }
@@ -298,6 +303,7 @@ int control_xattr(struct mount *m, uint64_t ino, const char *name, char value[32
         return err;
     if (!c.found)
         return -ESTALE;
-    snprintf(value, 32, "%lld.%09lld", (long long)(c.ns / 1000000000), (long long)(c.ns % 1000000000));
+    snprintf(value, 32, "%lld.%09lld", (long long)(c.ns / 1000000000),
+             (long long)(c.ns % 1000000000));
     return 0;
 }

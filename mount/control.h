@@ -1,7 +1,9 @@
-/* control: the thread for what a worker must not wait for, and what the folder .varve offers beyond fs.h.
+/* control: the thread for what a worker must not wait for, and what the folder .varve offers beyond
+ * fs.h.
  *
- * With write-back caching the kernel holds data that programs have written and the daemon has not seen. A snapshot has to have it, and SEEK_DATA has
- * to know it. Getting it means asking the kernel for it through our own mount, while workers serve the writes that this causes. */
+ * With write-back caching the kernel holds data that programs have written and the daemon has not
+ * seen. A snapshot has to have it, and SEEK_DATA has to know it. Getting it means asking the kernel
+ * for it through our own mount, while workers serve the writes that this causes. */
 #ifndef VARVE_MOUNT_CONTROL_H
 #define VARVE_MOUNT_CONTROL_H
 
@@ -14,12 +16,14 @@ struct control;
 struct control *control_new(struct mount *m, const char *mount_path);
 /* Starts the thread, once the session runs. 0 or a negative errno. */
 int control_start(struct control *c, struct session *s);
-/* Finishes the job in hand, refuses the others (-ENOTCONN), ends the thread. Needs running workers, or a dead connection. May be called twice. */
+/* Finishes the job in hand, refuses the others (-ENOTCONN), ends the thread. Needs running workers,
+ * or a dead connection. May be called twice. */
 void control_stop(struct control *c);
 void control_free(struct control *c);
 
-/* Everything that was written to the mount before the call is in the store when it returns. Needs running workers; must not be called by one. 0 or a
- * negative errno: -ESTALE when our mount cannot be reached by its path. */
+/* Everything that was written to the mount before the call is in the store when it returns. Needs
+ * running workers; must not be called by one. 0 or a negative errno: -ESTALE when our mount cannot
+ * be reached by its path. */
 int control_flush(struct control *c);
 
 /* These answer the request, later and from the thread: */

@@ -15,12 +15,17 @@ void json_init(struct json *j, FILE *out)
     *j = (struct json){.out = out};
 }
 
-/* How many bytes at `s` are one character of valid UTF-8 (RFC 3629: shortest form, no surrogates, up to U+10FFFF);
- * 0: none. */
+/* How many bytes at `s` are one character of valid UTF-8 (RFC 3629: shortest form, no surrogates,
+ * up to U+10FFFF); 0: none. */
 static size_t utf8_len(const unsigned char *s)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    size_t len = s[0] < 0x80   ? 1
+                 : s[0] < 0xc2 ? 0
+                 : s[0] < 0xe0 ? 2
+                 : s[0] < 0xf0 ? 3
+                 : s[0] < 0xf5 ? 4
+                               : 0;
     if (len < 2)
         return len;
     uint32_t c = s[0] & (0x7fu >> len);

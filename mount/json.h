@@ -1,4 +1,5 @@
-/* json: writes one JSON value to a stream. Keeps track of commas; the caller keeps the nesting right, which is asserted. */
+/* json: writes one JSON value to a stream. Keeps track of commas; the caller keeps the nesting
+ * right, which is asserted. */
 #ifndef VARVE_MOUNT_JSON_H
 #define VARVE_MOUNT_JSON_H
 
@@ -22,8 +23,9 @@ void json_list(struct json *j, const char *key);
 /* Closes the innermost; after the outermost, ends the line. */
 void json_close(struct json *j);
 
-/* Members; `key` as above. A string is escaped as RFC 8259 wants; of a byte that is not part of valid UTF-8 the output has
- * \u00XX, so that every file name can be written down and most can be read. */
+/* Members; `key` as above. A string is escaped as RFC 8259 wants; of a byte that is not part of
+ * valid UTF-8 the output has \u00XX, so that every file name can be written down and most can be
+ * read. */
 void json_string(struct json *j, const char *key, const char *value);
 void json_uint(struct json *j, const char *key, uint64_t value);
 void json_int(struct json *j, const char *key, int64_t value);

@@ -1,13 +1,15 @@
 /* log: see log.h.
  *
  * Invariants:
- *  1. The sink of err.h is set once, before threads start; what changes afterwards is `where`, which is atomic.
+ *  1. The sink of err.h is set once, before threads start; what changes afterwards is `where`,
+ * which is atomic.
  *  2. A line of the log file is written by one write(2) at its end, so lines do not mix. */
 #include "mount/log.h"
 
 #include "fs/fs.h"
 
-/* <syslog.h> has macros with the names of err.h's levels: no level is called by its name after this line. */
+/* <syslog.h> has macros with the names of err.h's levels: no level is called by its name after this
+ * line. */
 _Static_assert(LOG_ERROR == 0 && LOG_WARNING == 1 && LOG_INFO == 2 && LOG_DEBUG == 3,
                "the tables of this file are in this order");
 enum { LEVEL_ERROR, LEVEL_WARNING };
@@ -66,7 +68,8 @@ static void sink(void *ctx, enum log_level level, const char *text)
     }
 }
 
-static void from_libfuse(enum fuse_log_level level, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+from_libfuse(enum fuse_log_level level, const char *format, va_list args)
 {
     char text[1024];
     vsnprintf(text, sizeof text, format, args);
@@ -79,7 +82,9 @@ static void from_libfuse(enum fuse_log_level level, const char *format, va_list 
     }
     pthread_mutex_unlock(&keep_lock);
     if (!keep)
-        sink(NULL, level <= FUSE_LOG_ERR ? (enum log_level)LEVEL_ERROR : (enum log_level)LEVEL_WARNING, text);
+        sink(NULL,
+             level <= FUSE_LOG_ERR ? (enum log_level)LEVEL_ERROR : (enum log_level)LEVEL_WARNING,
+             text);
 }
 
 void log_start(bool verbose)

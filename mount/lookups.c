@@ -1,8 +1,10 @@
-/* lookups: see lookups.h. A hash table in shards, each with its lock, open addressing and linear probing; 16 bytes for each inode.
+/* lookups: see lookups.h. A hash table in shards, each with its lock, open addressing and linear
+ * probing; 16 bytes for each inode.
  *
  * Invariants, of each shard:
  *  1. slots is a power of two, or 0; at least a quarter of the slots is free.
- *  2. An entry stands at its home slot or after it, with no free slot between (so removal shifts back what follows).
+ *  2. An entry stands at its home slot or after it, with no free slot between (so removal shifts
+ * back what follows).
  *  3. An entry exists while its count is above 0. */
 #include "mount/lookups.h"
 
@@ -13,6 +15,7 @@
 #include "fs/fs.h"
 
 enum { SHARDS = 16, SLOTS_MIN = 64, WRITER_BITS = 20 };
+#define COUNT_MAX (UINT64_MAX >> WRITER_BITS)
 
 struct entry {
     uint64_t ino; /* 0: free */
@@ -105,8 +108,8 @@ void lookups_add(struct lookups *t, uint64_t ino)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Frees the slot and moves back those after it that would not be found any more: the ones whose home is not between the
- * free slot and where they stand. */
+/* Frees the slot and moves back those after it that would not be found any more: the ones whose
+ * home is not between the free slot and where they stand. */
 static void remove_entry(struct shard *s, struct entry *e)
 {
     size_t mask = s->slots - 1, hole = (size_t)(e - s->entries);
@@ -135,13 +138,14 @@ bool lookups_forget(struct lookups *t, uint64_t ino, uint64_t count)
         if (last)
             remove_entry(s, e);
         else
-            e->count -= count;
+            e->count = (e->count - count) & COUNT_MAX;
     }
     pthread_mutex_unlock(&s->lock);
     return last;
 }
 
-/* The count comes from the kernel, which knows the inode by then; if it were wrong, a writer less is counted, no more. */
+/* The count comes from the kernel, which knows the inode by then; if it were wrong, a writer less
+ * is counted, no more. */
 static void change_writers(struct lookups *t, uint64_t ino, bool more)
 {
     if (!is_counted(ino))

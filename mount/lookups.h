@@ -1,7 +1,9 @@
-/* lookups: how often the kernel has been told of each inode, and how many open descriptions may write to it.
+/* lookups: how often the kernel has been told of each inode, and how many open descriptions may
+ * write to it.
  *
- * The kernel keeps an inode as long as it likes and gives it back with FORGET; an inode without a name must live until then. Only inodes of the
- * present are counted: those of snapshots, the root and the control folders cannot go. All functions are thread-safe. */
+ * The kernel keeps an inode as long as it likes and gives it back with FORGET; an inode without a
+ * name must live until then. Only inodes of the present are counted: those of snapshots, the root
+ * and the control folders cannot go. All functions are thread-safe. */
 #ifndef VARVE_MOUNT_LOOKUPS_H
 #define VARVE_MOUNT_LOOKUPS_H
 

@@ -1,5 +1,5 @@
-/* mounts: see mounts.h. The format of mountinfo is in proc(5): fields by spaces, in which space, tab, newline and backslash are written
- * as \ooo. */
+/* mounts: see mounts.h. The format of mountinfo is in proc(5): fields by spaces, in which space,
+ * tab, newline and backslash are written as \ooo. */
 #include "mount/mounts.h"
 
 #include <assert.h>
@@ -14,8 +14,6 @@
 #include <unistd.h>
 
 #include "fs/fs.h"
-
-extern char **environ;
 
 void mounts_release(struct mount_point *m)
 {
@@ -48,7 +46,8 @@ static char *unescape(const char *field)
     return out;
 }
 
-/* "ID PARENT MAJOR:MINOR ROOT DIR OPTIONS [TAGS...] - TYPE SOURCE SUPEROPTIONS". False: not such a line. */
+/* "ID PARENT MAJOR:MINOR ROOT DIR OPTIONS [TAGS...] - TYPE SOURCE SUPEROPTIONS". False: not such a
+ * line. */
 static bool parse_line(char *line, struct mount_point *m)
 {
     enum { DEVICE = 2, ROOT = 3, DIR = 4, FIELDS = 5 };
@@ -71,7 +70,8 @@ static bool parse_line(char *line, struct mount_point *m)
     return true;
 }
 
-/* How well a mount answers what is looked for: 0 not at all; of those with the best answer, the last one counts. */
+/* How well a mount answers what is looked for: 0 not at all; of those with the best answer, the
+ * last one counts. */
 typedef size_t match_fn(const void *ctx, const struct mount_point *m);
 
 static int find_mount(match_fn *match, const void *ctx, struct mount_point *out)
@@ -168,11 +168,17 @@ bool mounts_is_dead(const char *dir)
 
 /* ---- taking down ---- */
 
-/* fusermount3 says itself on standard error what is wrong: it is kept from there, since the caller says it better. */
+/* fusermount3 says itself on standard error what is wrong: it is kept from there, since the caller
+ * says it better. */
 static int run_fusermount(const char *dir, bool lazy)
 {
-    char *argv[] = {(char[]){"fusermount3"}, (char[]){"-u"}, (char[]){"-q"}, (char[]){"-z"},
-                    (char[]){"--"},          NULL,           NULL};
+    char *argv[] = {(char[]){"fusermount3"},
+                    (char[]){"-u"},
+                    (char[]){"-q"},
+                    (char[]){"-z"},
+                    (char[]){"--"},
+                    NULL,
+                    NULL};
     char *where = mem_strdup(dir);
     pid_t pid;
     int status = 0;

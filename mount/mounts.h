@@ -17,8 +17,8 @@ struct mount_point {
 };
 void mounts_release(struct mount_point *m);
 
-/* These return 0 with *out (for mounts_release()), 1 when there is none, or a negative errno. Paths are absolute and without links. Of several mounts
- * on one place, the topmost. */
+/* These return 0 with *out (for mounts_release()), 1 when there is none, or a negative errno. Paths
+ * are absolute and without links. Of several mounts on one place, the topmost. */
 int mounts_at(const char *dir, struct mount_point *out);
 /* The mount that `path` is in. */
 int mounts_around(const char *path, struct mount_point *out);
@@ -31,12 +31,13 @@ bool mounts_is_ours(const struct mount_point *m);
 /* Is the daemon behind the mount gone ("Transport endpoint is not connected")? */
 bool mounts_is_dead(const char *dir);
 
-/* Takes the topmost mount on `dir` down: as root by umount2(2), otherwise by fusermount3. `lazy`: also while it is in use. 0, -EBUSY, -EPERM, -ENOENT (no
- * fusermount3) or another errno. */
+/* Takes the topmost mount on `dir` down: as root by umount2(2), otherwise by fusermount3. `lazy`:
+ * also while it is in use. 0, -EBUSY, -EPERM, -ENOENT (no fusermount3) or another errno. */
 int mounts_unmount(const char *dir, bool lazy);
 
-/* The absolute path without links of what exists; of a path whose last part does not exist or cannot be asked (a dead mount), the
- * real path of its parent and that name. The caller frees it. NULL, with errno. */
+/* The absolute path without links of what exists; of a path whose last part does not exist or
+ * cannot be asked (a dead mount), the real path of its parent and that name. The caller frees it.
+ * NULL, with errno. */
 char *mounts_real_path(const char *path);
 
 #endif

@@ -1,13 +1,15 @@
 /* ops: see ops.h. The table, and what is agreed with the kernel at the start.
  *
- * What the table leaves out on purpose: access (the kernel checks permissions: default_permissions), locks (the kernel keeps them), flush (nothing to do:
- * libfuse answers ENOSYS once, and the kernel asks no more), releasedir (no directory is ever open here), copy_file_range and fallocate
- * (ENOSYS: the kernel copies itself, and says EOPNOTSUPP). */
+ * What the table leaves out on purpose: access (the kernel checks permissions:
+ * default_permissions), locks (the kernel keeps them), flush (nothing to do: libfuse answers ENOSYS
+ * once, and the kernel asks no more), releasedir (no directory is ever open here), copy_file_range
+ * and fallocate (ENOSYS: the kernel copies itself, and says EOPNOTSUPP). */
 #include "mount/ops_priv.h"
 
 #include <assert.h>
 
-/* Requests that the kernel may have under way in the background: read-ahead, and what its cache writes. */
+/* Requests that the kernel may have under way in the background: read-ahead, and what its cache
+ * writes. */
 enum { BACKGROUND_MAX = 32 };
 
 static void ops_init(void *userdata, struct fuse_conn_info *conn)
@@ -17,8 +19,9 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
                             FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS;
     assert(userdata);
     (void)userdata;
-    /* Nothing else, whatever libfuse thinks good: truncation on open comes as a request of its own (ATOMIC_O_TRUNC would leave it to open),
-     * no other writer can change a file behind the cache (AUTO_INVAL_DATA), and set-id bits are wire.h's matter (HANDLE_KILLPRIV). */
+    /* Nothing else, whatever libfuse thinks good: truncation on open comes as a request of its own
+     * (ATOMIC_O_TRUNC would leave it to open), no other writer can change a file behind the cache
+     * (AUTO_INVAL_DATA), and set-id bits are wire.h's matter (HANDLE_KILLPRIV). */
     conn->want = conn->capable & wanted;
     conn->max_background = BACKGROUND_MAX;
     conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;

@@ -1,4 +1,5 @@
-/* ops_attr: requests about attributes, extended attributes, links' targets, and the whole file system. */
+/* ops_attr: requests about attributes, extended attributes, links' targets, and the whole file
+ * system. */
 #include <assert.h>
 #include <errno.h>
 #include <sys/statvfs.h>
@@ -20,8 +21,8 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_attr(req, err, &attr);
 }
 
-/* As the kernel does for other file systems: set-user-id goes always, set-group-id where the group may execute (without that
- * the bit once meant mandatory locking). */
+/* As the kernel does for other file systems: set-user-id goes always, set-group-id where the group
+ * may execute (without that the bit once meant mandatory locking). */
 static uint32_t without_suid(uint32_t mode)
 {
     mode &= ~(uint32_t)S_ISUID;

@@ -1,13 +1,15 @@
 /* ops_dir: listings.
  *
- * Invariant: each entry of a readdirplus answer, but "." and "..", is counted before the answer is given, and no other. */
+ * Invariant: each entry of a readdirplus answer, but "." and "..", is counted before the answer is
+ * given, and no other. */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "mount/ops_priv.h"
 
-/* The least that an entry with attributes takes in an answer: struct fuse_direntplus without a name. */
+/* The least that an entry with attributes takes in an answer: struct fuse_direntplus without a
+ * name. */
 enum { ENTRY_PLUS_MIN = 152 };
 
 struct listing {
@@ -51,7 +53,8 @@ static int add_entry(void *ctx, const char *name, const struct fs_attr *attr, ui
 {
     struct listing *l = ctx;
     assert(next > 0 && next <= INT64_MAX);
-    size_t len = l->plus ? add_plus(l, name, attr, (off_t)next) : add_plain(l, name, attr, (off_t)next);
+    size_t len =
+        l->plus ? add_plus(l, name, attr, (off_t)next) : add_plain(l, name, attr, (off_t)next);
     if (len > l->size - l->used)
         return 1; /* full */
     l->used += len;
@@ -77,8 +80,8 @@ static void list(fuse_req_t req, uint64_t dir, size_t size, off_t offset, bool p
         reply_status(req, err);
         return;
     }
-    /* After an error, what was found before it is shown; the next call meets the error first. The request is gone after the reply, so `m` is
-     * what takes back. */
+    /* After an error, what was found before it is shown; the next call meets the error first. The
+     * request is gone after the reply, so `m` is what takes back. */
     if (fuse_reply_buf(req, data, l.used) == -ENOENT)
         for (size_t i = 0; i < l.told_count; i++)
             reply_forget(m, l.told[i], 1);

@@ -1,5 +1,5 @@
-/* ops_file: requests about open files. The daemon keeps nothing for an open file: it only counts, for each inode, the open descriptions
- * that may write. */
+/* ops_file: requests about open files. The daemon keeps nothing for an open file: it only counts,
+ * for each inode, the open descriptions that may write. */
 #include <assert.h>
 #include <errno.h>
 #include <unistd.h>
@@ -13,7 +13,8 @@ static bool may_write(const struct fuse_file_info *fi)
     return (fi->flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* The kernel would take writes to a snapshot into its cache, and learn only much later that they are refused: so say it now. */
+/* The kernel would take writes to a snapshot into its cache, and learn only much later that they
+ * are refused: so say it now. */
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = mount_of(req);

@@ -1,4 +1,5 @@
-/* ops_priv: the handlers behind ops_table, each with libfuse's own contract of <fuse_lowlevel.h>. */
+/* ops_priv: the handlers behind ops_table, each with libfuse's own contract of <fuse_lowlevel.h>.
+ */
 #ifndef VARVE_MOUNT_OPS_PRIV_H
 #define VARVE_MOUNT_OPS_PRIV_H
 
@@ -31,7 +32,8 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 void ops_statfs(fuse_req_t req, fuse_ino_t ino);
-/* Takes the set-id bits away that a write or a change of owner takes away, if the file has any. 0 or an error. */
+/* Takes the set-id bits away that a write or a change of owner takes away, if the file has any. 0
+ * or an error. */
 int ops_drop_suid(struct fs *fs, uint64_t ino);
 
 /* ops_file.c */

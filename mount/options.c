@@ -1,7 +1,8 @@
 /* options: see options.h.
  *
- * Guarantees: what is accepted is true. An option that the kernel's or libfuse's FUSE knows is handed on; one that changes nothing
- * here (for mount(8), fstab and systemd) is taken and dropped; any other is refused by its name.
+ * Guarantees: what is accepted is true. An option that the kernel's or libfuse's FUSE knows is
+ * handed on; one that changes nothing here (for mount(8), fstab and systemd) is taken and dropped;
+ * any other is refused by its name.
  *
  * Invariant: `kernel` holds only words of the table below, so it needs no escaping. */
 #include "mount/options.h"
@@ -44,8 +45,8 @@ int options_compression(const char *text, int *zstd_level)
     if (strcmp(text, "none") == 0)
         level = 0;
     else if (strcmp(text, "zstd") != 0 &&
-             (sscanf(text, "zstd:%2d%n", &level, &used) != 1 || text[used] || level < 1 || level > 19 ||
-              !isdigit((unsigned char)text[5])))
+             (sscanf(text, "zstd:%2d%n", &level, &used) != 1 || text[used] || level < 1 ||
+              level > 19 || !isdigit((unsigned char)text[5])))
         return -EINVAL;
     *zstd_level = level;
     return 0;
@@ -119,7 +120,7 @@ enum option_use {
     USE_FLAG = 2,   /* sets a flag of ours */
     USE_NOT = 4,    /* that flag becomes false */
     USE_IGNORED = 0,
-    USE_VALUE = 8,     /* NAME=VALUE, for `set` */
+    USE_VALUE = 8,      /* NAME=VALUE, for `set` */
     USE_ANY_VALUE = 16, /* ignored, with or without a value */
 };
 

@@ -4,8 +4,8 @@
 
 #include "fs/fs.h"
 
-/* "4096", "64K", "1.5G" is not one: a whole number and perhaps K, M, G or T (of 1024), in either case, perhaps followed by "iB".
- * 0, -EINVAL (not a size) or -ERANGE. */
+/* "4096", "64K", "1.5G" is not one: a whole number and perhaps K, M, G or T (of 1024), in either
+ * case, perhaps followed by "iB". 0, -EINVAL (not a size) or -ERANGE. */
 int options_size(const char *text, uint64_t *bytes);
 
 /* "none" (level 0), "zstd" (level 1) or "zstd:LEVEL", 1 to 19. 0 or -EINVAL. */
@@ -16,13 +16,14 @@ struct options_mount {
     uint64_t cache_bytes, memtable_bytes; /* 0: default */
     int zstd_level;                       /* -1: the volume's own */
     char *log_path;                       /* owned; NULL: the system log */
-    struct buf kernel;                    /* what libfuse and the kernel shall see, with commas, no NUL */
+    struct buf kernel; /* what libfuse and the kernel shall see, with commas, no NUL */
 };
 /* All defaults. */
 void options_mount_init(struct options_mount *o);
 void options_mount_release(struct options_mount *o);
-/* Takes a list as it stands after -o: "ro,cache=256M". Later ones win. A backslash takes the next character as it is. With `sloppy`,
- * unknown ones are ignored. 0, or -EINVAL with *why: one line for the user, which the caller frees. */
+/* Takes a list as it stands after -o: "ro,cache=256M". Later ones win. A backslash takes the next
+ * character as it is. With `sloppy`, unknown ones are ignored. 0, or -EINVAL with *why: one line
+ * for the user, which the caller frees. */
 int options_mount_parse(struct options_mount *o, const char *list, bool sloppy, char **why);
 
 #endif

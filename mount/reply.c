@@ -1,8 +1,8 @@
 /* reply: see reply.h.
  *
  * Invariants:
- *  1. An inode is counted before the reply that tells of it, and the count is taken back if the reply was not delivered (-ENOENT: its request was
- *     interrupted).
+ *  1. An inode is counted before the reply that tells of it, and the count is taken back if the
+ * reply was not delivered (-ENOENT: its request was interrupted).
  *  2. Attributes of the control folders are never kept by the kernel: snapshots change them. */
 #include "mount/reply.h"
 
@@ -52,9 +52,8 @@ static double attr_timeout(uint64_t ino)
 
 void reply_entry_fill(const struct fs_attr *attr, struct fuse_entry_param *entry)
 {
-    *entry = (struct fuse_entry_param){.ino = attr->ino,
-                                       .attr_timeout = attr_timeout(attr->ino),
-                                       .entry_timeout = REPLY_TIMEOUT};
+    *entry = (struct fuse_entry_param){
+        .ino = attr->ino, .attr_timeout = attr_timeout(attr->ino), .entry_timeout = REPLY_TIMEOUT};
     reply_stat(attr, &entry->attr);
 }
 

@@ -1,4 +1,5 @@
-/* reply: between the kernel's structures and those of fs.h, and the answers that every operation gives. */
+/* reply: between the kernel's structures and those of fs.h, and the answers that every operation
+ * gives. */
 #ifndef VARVE_MOUNT_REPLY_H
 #define VARVE_MOUNT_REPLY_H
 

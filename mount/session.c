@@ -1,12 +1,16 @@
 /* session: see session.h.
  *
  * Invariants:
- *  1. `passes` of a worker grows by one each time before it reads a request, when it has none in hand. So a worker whose count has grown since some
- *     moment is done with what it had read at that moment; one that has ended is, too.
- *  2. A worker that waits for a request has nothing in hand, but cannot be told from one whose read has just returned. So it is woken by a signal,
- *     whose handler does nothing: the read ends with EINTR, and the count grows. A signal that comes just before the read is lost, and sent again.
- *  3. Threads are joined, and memory freed, only by session_free(): until then any thread may look at a worker and signal it.
- *  4. The kernel never loses a request by EINTR: it is taken off its queue only when the wait for it is over. */
+ *  1. `passes` of a worker grows by one each time before it reads a request, when it has none in
+ * hand. So a worker whose count has grown since some moment is done with what it had read at that
+ * moment; one that has ended is, too.
+ *  2. A worker that waits for a request has nothing in hand, but cannot be told from one whose read
+ * has just returned. So it is woken by a signal, whose handler does nothing: the read ends with
+ * EINTR, and the count grows. A signal that comes just before the read is lost, and sent again.
+ *  3. Threads are joined, and memory freed, only by session_free(): until then any thread may look
+ * at a worker and signal it.
+ *  4. The kernel never loses a request by EINTR: it is taken off its queue only when the wait for
+ * it is over. */
 #include "mount/session.h"
 
 #include <assert.h>
@@ -99,7 +103,8 @@ int session_start(struct fuse_session *se, unsigned threads, struct session **ou
 
 static void wake(struct worker *w)
 {
-    if (!__atomic_load_n(&w->busy, __ATOMIC_RELAXED) && !__atomic_load_n(&w->ended, __ATOMIC_SEQ_CST))
+    if (!__atomic_load_n(&w->busy, __ATOMIC_RELAXED) &&
+        !__atomic_load_n(&w->ended, __ATOMIC_SEQ_CST))
         pthread_kill(w->thread, WAKE_SIGNAL);
 }
 

@@ -1,7 +1,8 @@
 /* session: the threads that take requests from the kernel and hand them to libfuse.
  *
- * A loop of our own instead of fuse_session_loop_mt(): the threads are fixed, they can be told to end without a race, and
- * session_quiesce() can wait until every request that has been read is done. */
+ * A loop of our own instead of fuse_session_loop_mt(): the threads are fixed, they can be told to
+ * end without a race, and session_quiesce() can wait until every request that has been read is
+ * done. */
 #ifndef VARVE_MOUNT_SESSION_H
 #define VARVE_MOUNT_SESSION_H
 
@@ -9,15 +10,19 @@
 
 struct session;
 
-/* Starts `threads` workers on a mounted session, which stays the caller's. 0 or a negative errno. */
+/* Starts `threads` workers on a mounted session, which stays the caller's. 0 or a negative errno.
+ */
 int session_start(struct fuse_session *se, unsigned threads, struct session **out);
-/* Returns when all workers have ended: the file system was taken down, or session_stop() was called. */
+/* Returns when all workers have ended: the file system was taken down, or session_stop() was
+ * called. */
 void session_wait(struct session *s);
-/* Lets each worker end after the request that it has in hand, and returns when they have. Does not take the mount down. */
+/* Lets each worker end after the request that it has in hand, and returns when they have. Does not
+ * take the mount down. */
 void session_stop(struct session *s);
 /* After session_wait(), when no other thread uses the session any more. */
 void session_free(struct session *s);
-/* Returns when every request that any worker had read before the call has been handled. Must not be called by a worker. */
+/* Returns when every request that any worker had read before the call has been handled. Must not be
+ * called by a worker. */
 void session_quiesce(struct session *s);
 
 #endif

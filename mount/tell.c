@@ -18,10 +18,15 @@ enum { LINE_MAX_BYTES = 8192, PROGRESS_PERIOD_MS = 100 };
 
 static bool progress_shown;
 
+static bool is_control(char c)
+{
+    return (unsigned char)c < ' ' || c == 0x7f;
+}
+
 static void sanitize(char *line, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+        if (is_control(line[i]))
             line[i] = '?';
 }
 
@@ -92,13 +97,50 @@ void tell_bytes(uint64_t bytes, char out[TELL_BYTES_MAX])
     snprintf(out, TELL_BYTES_MAX, "%.1f %s", value, units[unit]);
 }
 
+/* For a time that no calendar has. */
+static void plain_time(int64_t seconds, char out[TELL_TIME_MAX])
+{
+    snprintf(out, TELL_TIME_MAX, "%" PRId64, seconds);
+}
+
 void tell_time(int64_t realtime_ns, char out[TELL_TIME_MAX])
 {
     time_t seconds = (time_t)(realtime_ns / 1000000000);
     struct tm parts;
     if (!localtime_r(&seconds, &parts) ||
         strftime(out, TELL_TIME_MAX, "%Y-%m-%d %H:%M:%S", &parts) == 0)
-        snprintf(out, TELL_TIME_MAX, "%" PRId64, (int64_t)seconds);
+        plain_time(seconds, out);
+}
+
+void tell_time_utc(int64_t realtime_ns, char out[TELL_TIME_MAX])
+{
+    time_t seconds = (time_t)(realtime_ns / 1000000000);
+    struct tm parts;
+    if (!gmtime_r(&seconds, &parts) ||
+        strftime(out, TELL_TIME_MAX, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+        plain_time(seconds, out);
+}
+
+void tell_compression(int zstd_level, char out[TELL_COMPRESSION_MAX])
+{
+    if (zstd_level == 0)
+        snprintf(out, TELL_COMPRESSION_MAX, "none");
+    else
+        snprintf(out, TELL_COMPRESSION_MAX, "zstd:%d", zstd_level);
+}
+
+void tell_uuid(const uint8_t uuid[16], char out[TELL_UUID_MAX])
+{
+    for (size_t i = 0; i < 16; i++) {
+        bool dash = i == 4 || i == 6 || i == 8 || i == 10;
+        out += sprintf(out, dash ? "-%02x" : "%02x", uuid[i]);
+    }
+}
+
+void tell_name(const char *name)
+{
+    for (const char *c = name; *c; c++)
+        putchar(is_control(*c) ? '?' : *c);
 }
 
 static int64_t now_ms(void)

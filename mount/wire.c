@@ -1,9 +1,10 @@
 /* wire: see wire.h.
  *
  * Invariants:
- *  1. The kernel sends nothing but INIT until that is answered; so the first reply without an error is the reply to INIT, and only
- *     it is changed: bits that the kernel has offered are added.
- *  2. A worker handles the request that it has read before it reads the next: so what is known of the last one is kept per thread. */
+ *  1. The kernel sends nothing but INIT until that is answered; so the first reply without an error
+ * is the reply to INIT, and only it is changed: bits that the kernel has offered are added.
+ *  2. A worker handles the request that it has read before it reads the next: so what is known of
+ * the last one is kept per thread. */
 #include "mount/wire.h"
 
 #include <assert.h>
@@ -52,7 +53,8 @@ static ssize_t wire_read(int fd, void *data, size_t size, void *userdata)
     return n;
 }
 
-/* Adds our flag to libfuse's answer, which is a header and then the fields as far as this kernel knows them. */
+/* Adds our flag to libfuse's answer, which is a header and then the fields as far as this kernel
+ * knows them. */
 static void change_init_reply(const struct iovec *iov, int count)
 {
     struct fuse_out_header header;

@@ -1,9 +1,12 @@
-/* wire: what libfuse does not speak of the kernel's protocol (<linux/fuse.h>), put in and read off on its way through.
+/* wire: what libfuse does not speak of the kernel's protocol (<linux/fuse.h>), put in and read off
+ * on its way through.
  *
- * FUSE_HANDLE_KILLPRIV_V2 (protocol 7.33). Without it the kernel asks for the attribute security.capability before every single write(2), which makes small
- * writes cost a round trip each although they go to its own cache. With it, the daemon has to take the set-user-id and set-group-id bits away
- * where the kernel says so: on writes, by a flag that wire_kills_suid() tells, on truncation by FUSE_SET_ATTR_KILL_SUID, and always on a
- * change of owner. Libfuse has it from 3.17 on; Debian 12 has 3.14. */
+ * FUSE_HANDLE_KILLPRIV_V2 (protocol 7.33). Without it the kernel asks for the attribute
+ * security.capability before every single write(2), which makes small writes cost a round trip each
+ * although they go to its own cache. With it, the daemon has to take the set-user-id and
+ * set-group-id bits away where the kernel says so: on writes, by a flag that wire_kills_suid()
+ * tells, on truncation by FUSE_SET_ATTR_KILL_SUID, and always on a change of owner. Libfuse has it
+ * from 3.17 on; Debian 12 has 3.14. */
 #ifndef VARVE_MOUNT_WIRE_H
 #define VARVE_MOUNT_WIRE_H
 
@@ -11,7 +14,8 @@
 
 #include "mount/fuse.h"
 
-/* Puts us between a mounted session and its device. One session for each process. 0 or a negative errno. */
+/* Puts us between a mounted session and its device. One session for each process. 0 or a negative
+ * errno. */
 int wire_attach(struct fuse_session *se);
 /* Has the kernel been told that we take set-id bits away? Known once INIT is answered. */
 bool wire_has_killpriv(void);

@@ -17,6 +17,7 @@ struct level_iter {
     int flags;
     uint32_t at;
     struct iter *table;
+    struct buf target; /* a key that was sought, and may lie in the table that goes */
 };
 
 static int settle(struct level_iter *li, int status)
@@ -89,6 +90,10 @@ static int level_seek(struct iter *it, struct slice key, uint64_t seq)
     uint32_t i = li->level->count ? version_find(li->level, key) : 0;
     if (i >= li->level->count)
         return settle(li, 1);
+    if (i != li->at && li->table) {
+        buf_set(&li->target, key);
+        key = buf_slice(&li->target);
+    }
     int status = enter(li, i);
     return status < 0 ? settle(li, status) : onward(li, iter_seek(li->table, key, seq));
 }
@@ -112,6 +117,7 @@ static void level_free(struct iter *it)
     struct level_iter *li = (struct level_iter *)it;
     iter_free(li->table);
     version_unref(li->version);
+    buf_release(&li->target);
     free(li);
 }
 

@@ -1,11 +1,9 @@
 /* memtable: the newest operations, sorted, in memory.
  *
- * Point entries: a skip list in an arena, after Pugh; inserts go in parallel (compare-and-swap on
- * each level), readers take no lock. Range tombstones: a skip list of boundaries; each boundary
- * holds the numbers of all tombstones that cover [it, the next boundary), newest first, as a
- * persistent list with jump pointers (Myers, "An applicative random-access stack", 1983), so that
- * finding the newest below R is O(log n), and an insertion into ground that no tombstone touches is
- * O(log n).
+ * Point entries are in a B+-tree in an arena (memtree.h): inserts go in parallel, readers take no
+ * lock. The ends of range tombstones are in another one, whose intervals carry the numbers of the
+ * tombstones that cover them, newest first, as persistent lists with jump pointers (tombstones.h):
+ * adding one is O(log n) whatever it overlaps, and so is finding the newest below R.
  *
  * A reader at R may run beside inserts of entries with seq >= R; it sees all entries below R if the
  * caller published R (release/acquire) after they were inserted. */
@@ -34,7 +32,7 @@ struct iter *memtable_iter_new(struct memtable *m);
 /* As rangedel_cover(). Slices live as long as the memtable. */
 void memtable_cover(struct memtable *m, struct slice key, uint64_t read_seq,
                     struct rangedel_cover *out);
-/* Adds every tombstone, fragment by fragment, to `b`. Only once nothing is inserted any more
+/* Adds every tombstone to `b`. Only once nothing is inserted any more
  * (sealed). */
 void memtable_rangedels(struct memtable *m, struct rangedel_builder *b);
 

@@ -5,10 +5,11 @@
  * its mark (memnode_put()), so a mark never has to be moved to another level.
  *
  * Invariant: the marks over a key are those of the slots on the path from the root to it. */
+#include "store/memtree.h"
+
 #include <assert.h>
 
 #include "store/memnode.h"
-#include "store/memtree.h"
 
 /* A stretch whose ends are keys of the tree. */
 struct stretch {

@@ -6,10 +6,11 @@
  *
  * Invariant: what a function returns was read from a leaf that had not changed until after it was
  * read. */
+#include "store/memtree.h"
+
 #include <assert.h>
 
 #include "store/memnode.h"
-#include "store/memtree.h"
 
 enum { PREFETCH_AHEAD = 4 };
 

@@ -1,0 +1,189 @@
+/* cmd_umount: takes a mount down and waits until its daemon has ended, which is when everything is
+ * on disk. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/fs.h"
+#include "mount/cmd.h"
+#include "mount/explain.h"
+#include "mount/mounts.h"
+#include "mount/options.h"
+#include "mount/tell.h"
+
+static const char usage[] =
+    "usage: varvefs umount [options] MOUNTPOINT\n"
+    "\n"
+    "Takes the mount down and returns when everything is on disk and the daemon has ended.\n"
+    "\n"
+    "  --timeout=SECONDS     do not wait longer than this for the daemon's end; then the status is "
+    "1,\n"
+    "                        and it goes on by itself\n"
+    "  -h, --help            print this\n"
+    "  -V, --version         print the version\n";
+
+enum { OPT_TIMEOUT = CMD_OPTION };
+enum { PATIENCE_MS = 3000, POLL_MS = 50 };
+
+static const struct option longs[] = {
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    CMD_COMMON,
+    {0},
+};
+
+/* What tells that the daemon has ended: its process, and the lock on its volume, for the case that
+ * the process cannot be seen (another container's). */
+struct watch {
+    int process_fd, lock_fd; /* -1: none */
+};
+
+static void watch_begin(struct watch *w, const char *volume)
+{
+    char *path = mem_printf("%s/LOCK", volume);
+    *w = (struct watch){.process_fd = -1, .lock_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    /* The number in the file is the daemon's only while the lock is held. */
+    if (w->lock_fd >= 0 && flock(w->lock_fd, LOCK_SH | LOCK_NB) != 0) {
+        pid_t pid = explain_holder(volume);
+        if (pid > 0)
+            w->process_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    } else if (w->lock_fd >= 0) {
+        flock(w->lock_fd, LOCK_UN);
+    }
+    free(path);
+}
+
+static void watch_end(struct watch *w)
+{
+    if (w->process_fd >= 0)
+        close(w->process_fd);
+    if (w->lock_fd >= 0)
+        close(w->lock_fd);
+}
+
+/* Waits up to POLL_MS. */
+static bool has_ended(const struct watch *w)
+{
+    struct pollfd process = {.fd = w->process_fd, .events = POLLIN};
+    if (w->process_fd >= 0)
+        return poll(&process, 1, POLL_MS) > 0;
+    if (w->lock_fd < 0)
+        return true;
+    if (flock(w->lock_fd, LOCK_SH | LOCK_NB) == 0) {
+        flock(w->lock_fd, LOCK_UN);
+        return true;
+    }
+    poll(NULL, 0, POLL_MS);
+    return false;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* timeout_ms < 0: as long as it takes. */
+static int wait_for_end(const struct watch *w, const char *dir, int64_t timeout_ms)
+{
+    char *what = mem_printf("%s: taken down; waiting until everything is on disk", dir);
+    int64_t start = now_ms();
+    int status = TELL_OK;
+    while (!has_ended(w) && status == TELL_OK) {
+        int64_t waited = now_ms() - start;
+        if (waited >= PATIENCE_MS)
+            tell_progress(what, 0, 0);
+        if (timeout_ms >= 0 && waited >= timeout_ms)
+            status = tell_error(
+                "%s: taken down, but its daemon still works on what is to be written", dir);
+    }
+    tell_progress_end();
+    free(what);
+    return status;
+}
+
+static int take_down(const struct mount_point *m, int64_t timeout_ms)
+{
+    struct watch w;
+    bool dead = mounts_is_dead(m->dir);
+    watch_begin(&w, m->source);
+    /* Behind a dead mount there is nothing to wait for, so it goes even while in use. */
+    int err = mounts_unmount(m->dir, dead);
+    int status = err < 0 ? explain_unmount(m->dir, err) : TELL_OK;
+    if (err == 0 && dead)
+        tell_note(
+            "%s: taken down; its daemon had been killed: what programs wrote is safe, the volume "
+            "recovers when it is mounted next",
+            m->dir);
+    else if (err == 0)
+        status = wait_for_end(&w, m->dir, timeout_ms);
+    watch_end(&w);
+    return status;
+}
+
+static int not_mounted(const char *path, const char *real)
+{
+    struct mount_point m = {0};
+    int status;
+    if (real && mounts_of_volume(real, &m) == 0)
+        status =
+            tell_error("%s: a volume; it is mounted at %s: varvefs umount %s", path, m.dir, m.dir);
+    else if (real && mounts_at(real, &m) == 0)
+        status = tell_error("%s: a file system of type %s is mounted here, not a varvefs volume",
+                            path, m.type);
+    else if (real && access(real, F_OK) != 0)
+        status = tell_error("%s: %s", path, strerror(errno));
+    else
+        status = tell_error("%s: nothing is mounted here", path);
+    mounts_release(&m);
+    return status;
+}
+
+static int set_timeout(const char *text, int64_t *ms)
+{
+    char *end;
+    errno = 0;
+    long seconds = strtol(text, &end, 10);
+    if (end == text || *end || errno || seconds < 0 || seconds > 1000000)
+        return tell_usage("umount", "'%s' is no number of seconds", text);
+    *ms = (int64_t)seconds * 1000;
+    return 0;
+}
+
+int cmd_umount(int argc, char **argv)
+{
+    const struct cmd_line line = {.name = "umount",
+                                  .usage = usage,
+                                  .shorts = ":hV",
+                                  .longs = longs,
+                                  .argc = argc,
+                                  .argv = argv,
+                                  .usage_status = TELL_USAGE};
+    struct mount_point m = {0};
+    int64_t timeout_ms = -1;
+    int option, status = 0;
+    while ((option = cmd_next(&line, &status)) != CMD_END) {
+        if (option == OPT_TIMEOUT)
+            status = set_timeout(optarg, &timeout_ms);
+        if (option == CMD_EXIT || status != 0)
+            return status;
+    }
+    status = cmd_operands(&line, 1, 1, "MOUNTPOINT");
+    if (status != 0)
+        return status;
+    char *real = mounts_real_path(argv[optind]);
+    if (real && mounts_at(real, &m) == 0 && mounts_is_ours(&m))
+        status = take_down(&m, timeout_ms);
+    else
+        status = not_mounted(argv[optind], real);
+    mounts_release(&m);
+    free(real);
+    return status;
+}

@@ -1,0 +1,346 @@
+/* daemon: see daemon.h.
+ *
+ * Order of things. The process forks first, because threads do not survive a fork; the child opens
+ * the volume, mounts, starts its threads, and says so over a pipe; the parent then asks for the
+ * root folder's attributes, which the kernel answers only when the daemon does, and ends. Until the
+ * child has said that all is well its messages go to the parent's terminal, afterwards to the log.
+ *
+ * How it ends. By umount(8) or fusermount3: the kernel has written everything back and closes the
+ * connection, the workers end. By a signal: the same, called by us; where files are still open,
+ * what was written is fetched first, and then the connection is cut.
+ *
+ * Invariants:
+ *  1. SIGTERM, SIGINT and SIGHUP are blocked in every thread and taken by one, which does nothing
+ * else.
+ *  2. The connection is closed only when no thread can write to it any more: a stale answer could
+ * end up in another file that got its number.
+ *  3. The volume is closed after the last request, and the process ends after that. */
+#include "mount/daemon.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mount/control.h"
+#include "mount/explain.h"
+#include "mount/log.h"
+#include "mount/mounts.h"
+#include "mount/ops.h"
+#include "mount/session.h"
+#include "mount/tell.h"
+#include "mount/wire.h"
+
+enum { WORKERS = 10, GRACE_MS = 2000 };
+enum { READY = 0x7f }; /* over the pipe; anything else is an exit status */
+
+struct daemon {
+    const struct daemon_config *config;
+    struct mount mount;
+    struct fuse_session *fuse;
+    struct session *session;
+    pthread_t signals;
+    bool watching;
+    bool over; /* atomic: all workers have ended */
+};
+
+/* ---- the process ---- */
+
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_message(LOG_DEBUG, "the limit of open files stays as it is");
+}
+
+/* What the shell had open is not kept open (a lock, a pipe that someone reads to its end). */
+static void leave_terminal(int ready_fd)
+{
+    const unsigned kept = (unsigned)ready_fd, first = STDERR_FILENO + 1;
+    setsid();
+    if (kept > first)
+        close_range(first, kept - 1, 0);
+    close_range(kept + 1, ~0U, 0);
+}
+
+static void close_stdio(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+    for (int i = 0; fd >= 0 && i <= STDERR_FILENO; i++)
+        dup2(fd, i);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
+static void prepare_process(int ready_fd)
+{
+    sigset_t set;
+    block_signals(&set);
+    signal(SIGPIPE, SIG_IGN);
+    umask(0);
+    raise_file_limit();
+    if (ready_fd >= 0)
+        leave_terminal(ready_fd);
+    if (chdir("/") != 0)
+        log_message(LOG_WARNING, "stays in its folder, which keeps the disk below busy");
+}
+
+/* ---- signals ---- */
+
+static void wait_until_over(struct daemon *d, int ms)
+{
+    const struct timespec step = {.tv_nsec = 10 * 1000 * 1000};
+    for (; ms > 0 && !__atomic_load_n(&d->over, __ATOMIC_ACQUIRE); ms -= 10)
+        nanosleep(&step, NULL);
+}
+
+static void end_mount(struct daemon *d)
+{
+    const char *dir = d->config->mount_dir;
+    int err = control_flush(d->mount.control);
+    /* The flush has shown that the path leads to our mount. */
+    if (err == 0)
+        err = mounts_unmount(dir, false);
+    if (err == 0)
+        wait_until_over(d, GRACE_MS);
+    if (__atomic_load_n(&d->over, __ATOMIC_ACQUIRE))
+        return;
+    log_message(LOG_INFO, "%s: still in use; ended all the same", dir);
+    control_stop(d->mount.control);
+    session_stop(d->session);
+}
+
+static void *watch_signals(void *arg)
+{
+    struct daemon *d = arg;
+    sigset_t set;
+    block_signals(&set);
+    for (;;) {
+        int number = sigwaitinfo(&set, NULL);
+        if (__atomic_load_n(&d->over, __ATOMIC_ACQUIRE))
+            return NULL;
+        if (number < 0)
+            continue;
+        log_message(LOG_INFO, "%s: ends because of signal %d", d->config->mount_dir, number);
+        end_mount(d);
+    }
+}
+
+/* ---- starting ---- */
+
+static int open_volume(struct daemon *d)
+{
+    const struct options_mount *opt = &d->config->options;
+    struct fs_options o;
+    fs_options_init(&o);
+    o.read_only = opt->read_only;
+    o.cache_bytes = opt->cache_bytes;
+    o.memtable_bytes = opt->memtable_bytes;
+    o.zstd_level = opt->zstd_level;
+    d->mount.read_only = opt->read_only;
+    int err = fs_open(d->config->volume, &o, &d->mount.fs);
+    return err < 0 ? explain_volume(d->config->volume, err) : 0;
+}
+
+static struct fuse_session *new_fuse(struct daemon *d)
+{
+    const struct daemon_config *c = d->config;
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    char *list = NULL, *source = mem_printf("fsname=%s", c->volume);
+    fuse_opt_add_opt_escaped(&list, source);
+    fuse_opt_add_opt(&list, "subtype=varvefs,default_permissions");
+    if (c->options.kernel.len) {
+        char *kernel =
+            mem_printf("%.*s", (int)c->options.kernel.len, (const char *)c->options.kernel.data);
+        fuse_opt_add_opt(&list, kernel);
+        free(kernel);
+    }
+    fuse_opt_add_arg(&args, "varvefs");
+    fuse_opt_add_arg(&args, "-o");
+    fuse_opt_add_arg(&args, list);
+    struct fuse_session *fuse = fuse_session_new(&args, &ops_table, sizeof ops_table, &d->mount);
+    fuse_opt_free_args(&args);
+    free(source);
+    free(list);
+    return fuse;
+}
+
+static int mount_fuse(struct daemon *d)
+{
+    bool mounted = false;
+    log_keep_begin();
+    d->fuse = new_fuse(d);
+    if (d->fuse)
+        mounted = fuse_session_mount(d->fuse, d->config->mount_dir) == 0;
+    char *said = log_keep_end();
+    int status = mounted ? 0 : explain_mount(d->config->mount_dir, said);
+    free(said);
+    if (mounted && wire_attach(d->fuse) != 0)
+        status = tell_error("this libfuse does not let its messages be looked at");
+    return status;
+}
+
+static int start_threads(struct daemon *d)
+{
+    int err = session_start(d->fuse, WORKERS, &d->session);
+    if (err == 0)
+        err = control_start(d->mount.control, d->session);
+    if (err == 0)
+        err = -pthread_create(&d->signals, NULL, watch_signals, d);
+    d->watching = err == 0;
+    if (err < 0)
+        return tell_error("cannot start threads: %s", strerror(-err));
+    return 0;
+}
+
+static int start(struct daemon *d)
+{
+    const struct daemon_config *c = d->config;
+    int status = open_volume(d);
+    if (status != 0)
+        return status;
+    d->mount.lookups = lookups_new();
+    d->mount.control = control_new(&d->mount, c->mount_dir);
+    status = mount_fuse(d);
+    if (status == 0)
+        status = start_threads(d);
+    if (status == 0 && (!c->foreground || c->options.log_path)) {
+        int err = log_redirect(c->options.log_path);
+        if (err < 0)
+            status = tell_error("%s: %s", c->options.log_path, strerror(-err));
+    }
+    return status;
+}
+
+/* ---- ending ---- */
+
+static int finish(struct daemon *d, int status)
+{
+    if (d->session && status != 0)
+        session_stop(d->session);
+    if (d->session)
+        session_wait(d->session);
+    __atomic_store_n(&d->over, true, __ATOMIC_RELEASE);
+    if (d->watching) {
+        pthread_kill(d->signals, SIGTERM); /* wakes it; it sees that all is over */
+        pthread_join(d->signals, NULL);
+    }
+    if (d->mount.control)
+        control_stop(d->mount.control);
+    session_free(d->session);
+    if (d->fuse) {
+        fuse_session_unmount(d->fuse);
+        fuse_session_destroy(d->fuse);
+    }
+    control_free(d->mount.control);
+    lookups_free(d->mount.lookups);
+    int err = d->mount.fs ? fs_close(d->mount.fs) : 0;
+    if (err < 0) {
+        log_message(LOG_ERROR, "%s: could not be closed: %s", d->config->volume, strerror(-err));
+        status = TELL_FAILED;
+    }
+    return status;
+}
+
+static void report(int ready_fd, int status)
+{
+    unsigned char byte = (unsigned char)status;
+    assert(status >= 0 && status <= READY);
+    if (ready_fd >= 0 && write(ready_fd, &byte, 1) != 1)
+        log_message(LOG_DEBUG, "nobody waits for the mount");
+}
+
+/* `ready_fd`: the pipe's end to report to; -1 in the foreground. */
+static int serve(const struct daemon_config *c, int ready_fd)
+{
+    struct daemon d = {.config = c};
+    log_start(c->options.debug);
+    prepare_process(ready_fd);
+    int status = start(&d);
+    if (status != 0) {
+        status = finish(&d, status);
+        report(ready_fd, status);
+        return status;
+    }
+    log_message(LOG_INFO, "%s: mounted at %s", c->volume, c->mount_dir);
+    if (ready_fd >= 0) {
+        close_stdio();
+        report(ready_fd, READY);
+        close(ready_fd);
+    }
+    return finish(&d, 0);
+}
+
+/* ---- the parent ---- */
+
+static int tell_death(pid_t pid)
+{
+    int status = 0;
+    pid_t waited;
+    do
+        waited = waitpid(pid, &status, 0);
+    while (waited < 0 && errno == EINTR);
+    if (waited == pid && WIFSIGNALED(status))
+        return tell_error("the daemon ended by signal %d (%s) before it was ready",
+                          WTERMSIG(status), strsignal(WTERMSIG(status)));
+    return tell_error("the daemon ended before it was ready");
+}
+
+static int await(const struct daemon_config *c, int fd, pid_t pid)
+{
+    unsigned char byte = 0;
+    struct stat st;
+    ssize_t n;
+    do
+        n = read(fd, &byte, 1);
+    while (n < 0 && errno == EINTR);
+    if (n != 1)
+        return tell_death(pid);
+    if (byte != READY)
+        return byte;
+    if (stat(c->mount_dir, &st) != 0)
+        return tell_error("%s: mounted, but it does not answer (%s); the system log may say more",
+                          c->mount_dir, strerror(errno));
+    return 0;
+}
+
+int daemon_mount(const struct daemon_config *c)
+{
+    int fds[2];
+    if (c->foreground)
+        return serve(c, -1);
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return tell_error("cannot make a pipe: %s", strerror(errno));
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        return tell_error("cannot start a process: %s", strerror(errno));
+    if (pid == 0) {
+        close(fds[0]);
+        return serve(c, fds[1]);
+    }
+    close(fds[1]);
+    int status = await(c, fds[0], pid);
+    close(fds[0]);
+    return status;
+}
