@@ -115,7 +115,7 @@ void dir_replace(struct txn *t, struct inode *dir, const struct dirent *entry, c
 
 enum { COOKIE_DOT = 1, COOKIE_DOTDOT = 2 };
 
-/* Hands one entry on. Nonzero ends the listing (`fn` did), negative: an error. */
+/* Hands one entry on. 1 when `fn` ends the listing. */
 static int emit(struct reader *r, uint64_t ino, uint32_t type_mode, const char *name, uint64_t next,
                 bool with_attr, fs_dirent_fn *fn, void *ctx)
 {
@@ -123,11 +123,11 @@ static int emit(struct reader *r, uint64_t ino, uint32_t type_mode, const char *
     if (with_attr) {
         struct inode n;
         int err = inode_get(&r->read, ino, &n);
-        if (err < 0)
-            return err == -ENOENT
-                       ? corrupt(name, UINT64_MAX, "an entry for an inode that is not there")
-                       : err;
-        inode_attr(r->fs, &n, r->snapshot, &attr);
+        /* What is damaged must not keep the rest of the folder from being listed. */
+        if (err == 0)
+            inode_attr(r->fs, &n, r->snapshot, &attr);
+        else if (err == -ENOENT)
+            corrupt(name, UINT64_MAX, "an entry for an inode that is not there");
     }
     return fn(ctx, name, &attr, next) ? 1 : 0;
 }
@@ -159,8 +159,8 @@ int dir_list(struct reader *r, const struct inode *dir, uint64_t cookie, bool wi
         err = emit(r, dir->ino, S_IFDIR, ".", COOKIE_DOT, with_attr, fn, ctx);
     if (err == 0 && cookie < COOKIE_DOTDOT)
         err = emit(r, dir->parent, S_IFDIR, "..", COOKIE_DOTDOT, with_attr, fn, ctx);
-    if (err != 0)
-        return err < 0 ? err : 0;
+    if (err != 0 || cookie >= SLOT_MAX)
+        return 0;
     struct key lower = key_dirent(dir->ino, cookie + 1), upper = key_kind(dir->ino, KIND_DATA);
     struct store_iter *it = store_iter_new(&r->read, key_slice(&lower), key_slice(&upper));
     err = store_iter_first(it);

@@ -69,9 +69,9 @@ int fs_mknod(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, uint6
 {
     if ((mode & S_IFMT) == 0)
         mode |= S_IFREG;
-    if (S_ISDIR(mode) || S_ISLNK(mode))
+    if (!S_ISREG(mode) && !S_ISCHR(mode) && !S_ISBLK(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode))
         return -EINVAL;
-    return make(fs, dir, name, mode, rdev, NULL, cred, attr);
+    return make(fs, dir, name, mode & (S_IFMT | 07777), rdev, NULL, cred, attr);
 }
 
 int fs_mkdir(struct fs *fs, uint64_t dir, const char *name, uint32_t mode,
@@ -286,9 +286,6 @@ int fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len
     return err;
 }
 
-/* One batch holds at most this much data; longer writes are cut, as the kernel does by itself. */
-enum { WRITE_MAX = 32 << 20 };
-
 static int write_locked(struct txn *t, uint64_t ino, uint64_t offset, const void *data, size_t len)
 {
     struct inode n;
@@ -313,7 +310,7 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, siz
         return err;
     if (offset > (uint64_t)FS_FILE_SIZE_MAX || len > (uint64_t)FS_FILE_SIZE_MAX - offset)
         return -EFBIG;
-    if (len > WRITE_MAX)
+    if (len > FS_WRITE_MAX)
         return -EINVAL;
     err = txn_init(&t, fs);
     if (err < 0)
@@ -367,12 +364,15 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool with_attr, fs_
     struct inode n;
     if (ino_is_virtual(dir))
         return virtual_readdir(fs, dir, cookie, with_attr, fn, ctx);
-    if (cookie >= SLOT_MAX)
-        return 0;
     int err = begin(fs, dir, &r, &n);
     if (err < 0)
         return err;
-    err = inode_is_dir(&n) ? dir_list(&r, &n, cookie, with_attr, fn, ctx) : -ENOTDIR;
+    if (!inode_is_dir(&n))
+        err = -ENOTDIR;
+    else if (n.nlink == 0)
+        err = -ENOENT; /* removed, but still open somewhere */
+    else
+        err = dir_list(&r, &n, cookie, with_attr, fn, ctx);
     reader_end(&r);
     return err;
 }

@@ -19,6 +19,7 @@
 #include "store/store.h"
 
 enum { FS_NAME_MAX = 255, FS_SYMLINK_MAX = 4095, FS_XATTR_VALUE_MAX = 65536, FS_LINK_MAX = 65000 };
+enum { FS_WRITE_MAX = 32 << 20 };
 #define FS_FILE_SIZE_MAX INT64_MAX
 
 /* Inode numbers that are fixed. */
@@ -65,7 +66,8 @@ struct fs_options {
     uint64_t memtable_bytes; /* 0: the store's default */
     int zstd_level;          /* -1: what the volume was made with */
     uint32_t workers;        /* background threads; 0: fs_work() is pulled */
-    bool no_sweep; /* leave orphans alone (for tests and the verifier; implied by read_only) */
+    bool no_sweep; /* leave orphans alone, at the end too (for tests; implied by read_only) */
+    const struct store_options *store; /* for tests: instead of all defaults; what is set above wins */
 };
 void fs_options_init(struct fs_options *o);
 
@@ -136,7 +138,8 @@ int fs_readlink(struct fs *fs, uint64_t ino, char *target);
 /* ---- data ---- */
 /* `*got` < len only at the end of the file. Does not touch atime. */
 int fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len, size_t *got);
-/* All or nothing. Extends the file; sets mtime and ctime. -EFBIG past FS_FILE_SIZE_MAX. */
+/* All or nothing. Extends the file; sets mtime and ctime. -EFBIG past FS_FILE_SIZE_MAX, -EINVAL for
+ * more than FS_WRITE_MAX at once. */
 int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len);
 /* As lseek(2) with SEEK_DATA / SEEK_HOLE, at the granularity of chunks. -ENXIO. */
 int fs_seek_data(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found);
@@ -147,17 +150,21 @@ int fs_sync(struct fs *fs);
 /* ---- directories ---- */
 /* `next` is where to go on after this entry. Returning nonzero ends the listing: the entry does not
  * count as taken. `attr` is complete if attributes were asked for, otherwise only ino and the type
- * bits of mode. Valid during the call. */
+ * bits of mode. Both are valid during the call. */
 typedef int fs_dirent_fn(void *ctx, const char *name, const struct fs_attr *attr, uint64_t next);
 /* From `cookie` (0: the beginning) in a stable order, "." and ".." first. Entries that exist
  * throughout a listing are met exactly once, however it is divided, and whatever else is made,
  * renamed and removed meanwhile. Cookies stay good across remounts and in snapshots; they fit 63
- * bits. Returns 0 at the end or when `fn` ended it. */
+ * bits. An entry whose inode is damaged is listed all the same, with nothing but ino and type in
+ * `attr`: then nlink is 0. `fn` must not call functions of this door. Returns 0 at the end or when
+ * `fn` ended it; -ENOENT for a folder that has been removed. */
 int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool with_attr, fs_dirent_fn *fn,
                void *ctx);
 
 /* ---- extended attributes ---- */
 enum { FS_XATTR_CREATE = 1, FS_XATTR_REPLACE = 2 }; /* as in setxattr(2) */
+/* -EOPNOTSUPP for names outside user., trusted. and security.; -EINVAL for one of these alone, and
+ * for unknown flags; -ERANGE, -E2BIG: the name, the value is too long; -EEXIST, -ENODATA by flags. */
 int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t len,
                 int flags);
 /* `*len` is the value's length. size 0: only that. -ERANGE when `size` is too small. -ENODATA. */
@@ -173,11 +180,11 @@ struct fs_snapshot {
     uint64_t number;
     int64_t created_ns; /* realtime */
 };
-/* -EEXIST, -EINVAL (a name with '/', "." or ".."), -ENAMETOOLONG, -EMLINK when there are
- * FS_SNAPSHOTS_MAX. */
+/* -EEXIST, -EINVAL (a name with '/', "." or ".."), -ENOENT (an empty one), -ENAMETOOLONG, -EMLINK
+ * when there are FS_SNAPSHOTS_MAX. */
 int fs_snapshot_create(struct fs *fs, const char *name);
 int fs_snapshot_delete(struct fs *fs, const char *name); /* -ENOENT */
-int fs_snapshot_rename(struct fs *fs, const char *from, const char *to);
+int fs_snapshot_rename(struct fs *fs, const char *from, const char *to); /* -ENOENT, -EEXIST */
 typedef int fs_snapshot_fn(void *ctx, const struct fs_snapshot *snapshot);
 int fs_snapshot_list(struct fs *fs, fs_snapshot_fn *fn, void *ctx); /* by age */
 

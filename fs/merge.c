@@ -3,8 +3,6 @@
  *
  * Folding is associative: one MERGE made of several does what they do in turn, so the store may
  * fold in any grouping that keeps the order. */
-#include <limits.h>
-
 #include "fs/format.h"
 
 enum {

@@ -21,8 +21,7 @@ void fs_make_options_init(struct fs_make_options *o)
 
 static void put_root(struct store_batch *b, const struct store *s, const struct fs_make_options *o)
 {
-    int64_t now = store_realtime(s);
-    struct fs_time t = {.sec = now / 1000000000, .nsec = (uint32_t)(now % 1000000000)};
+    struct fs_time t = fs_now(s);
     struct inode root = {.mode = S_IFDIR | (o->mode & 07777),
                          .nlink = 2,
                          .uid = o->uid,
@@ -65,7 +64,10 @@ static void put_super(struct store_batch *b, const struct store *s, const struct
 
 void open_store_options(struct store_options *so, const struct fs_options *o)
 {
-    store_options_init(so);
+    if (o->store)
+        *so = *o->store;
+    else
+        store_options_init(so);
     so->env = o->env;
     so->read_only = o->read_only;
     so->workers = o->workers;
@@ -93,7 +95,7 @@ static int check_make_options(const struct fs_make_options *o)
     bool power = (o->chunk_bytes & (o->chunk_bytes - 1)) == 0;
     if (!power || o->chunk_bytes < FS_CHUNK_BYTES_MIN || o->chunk_bytes > FS_CHUNK_BYTES_MAX)
         return -EINVAL;
-    return o->zstd_level >= 0 && o->zstd_level <= 19 ? 0 : -EINVAL;
+    return o->zstd_level >= 0 && o->zstd_level <= FS_ZSTD_LEVEL_MAX ? 0 : -EINVAL;
 }
 
 int fs_make(const char *path, const struct fs_make_options *given)
@@ -123,12 +125,27 @@ int fs_make(const char *path, const struct fs_make_options *given)
 
 /* ---- opening ---- */
 
+static int require_root(struct fs *fs)
+{
+    struct store_read read;
+    struct inode root;
+    store_read_begin(fs->store, &read);
+    int err = inode_get(&read, FS_INO_ROOT, &root);
+    store_read_end(&read);
+    if (err == -ENOENT || (err == 0 && !inode_is_dir(&root)))
+        err = corrupt("inode 1", UINT64_MAX, "there is no root folder");
+    return err;
+}
+
 int fs_open(const char *path, const struct fs_options *o, struct fs **out)
 {
     struct store_options so;
-    struct fs *fs = mem_zalloc(sizeof *fs);
     *out = NULL;
+    if (o->zstd_level > FS_ZSTD_LEVEL_MAX)
+        return -EINVAL;
+    struct fs *fs = mem_zalloc(sizeof *fs);
     fs->read_only = o->read_only;
+    fs->no_sweep = o->no_sweep || o->read_only;
     open_store_options(&so, o);
     int err = store_open(path, &so, &fs->store);
     if (err < 0) {
@@ -136,10 +153,12 @@ int fs_open(const char *path, const struct fs_options *o, struct fs **out)
         return err;
     }
     err = volume_load(fs);
+    if (err == 0)
+        err = require_root(fs);
     if (err == 0 && o->zstd_level < 0 && !o->read_only)
         err = store_set_zstd_level(fs->store, fs->super.zstd_level);
-    if (err == 0 && !o->read_only && !o->no_sweep)
-        err = orphan_sweep(fs);
+    if (err == 0 && !fs->no_sweep)
+        orphan_sweep(fs);
     if (err < 0) {
         volume_release(fs);
         store_close(fs->store);
@@ -153,7 +172,7 @@ int fs_open(const char *path, const struct fs_options *o, struct fs **out)
 int fs_close(struct fs *fs)
 {
     /* Nobody is left who could use an orphan. If this fails the next mount does it. */
-    if (!fs->read_only && !store_failure(fs->store))
+    if (!fs->no_sweep && !store_failure(fs->store))
         orphan_sweep(fs);
     volume_release(fs);
     int err = store_close(fs->store);

@@ -41,28 +41,22 @@ void orphan_delete(struct fs *fs, uint64_t ino)
         orphan_add(fs, ino);
 }
 
-/* Any inode of the set; 0: it is empty. */
-static uint64_t any(struct fs *fs)
+void orphan_sweep(struct fs *fs)
 {
-    struct orphan_set *s = &fs->orphans;
-    uint64_t ino = 0;
-    pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < s->cap && ino == 0; i++)
-        ino = s->inos[i];
-    pthread_mutex_unlock(&s->lock);
-    return ino;
-}
-
-int orphan_sweep(struct fs *fs)
-{
-    uint64_t ino;
-    while ((ino = any(fs)) != 0) {
-        orphan_take(fs, ino);
-        int err = delete_one(fs, ino);
-        if (err < 0) {
-            orphan_add(fs, ino);
-            return err;
+    uint64_t *list;
+    size_t count = orphan_list(fs, &list), failed = 0;
+    int err = 0;
+    for (size_t i = 0; i < count; i++) {
+        int one = orphan_take(fs, list[i]) ? delete_one(fs, list[i]) : 0;
+        if (one < 0) {
+            orphan_add(fs, list[i]);
+            failed++;
+            err = one;
         }
     }
-    return 0;
+    free(list);
+    /* One that cannot be deleted must not keep the others, or the volume, from being used. */
+    if (failed)
+        log_message(LOG_WARNING, "%zu of %zu deleted files could not be freed yet: %s", failed,
+                    count, strerror(-err));
 }

@@ -8,7 +8,7 @@
 /* Deletes an inode that has been taken out of the set (orphan_take()). A failure puts it back, to
  * be tried at the next occasion. */
 void orphan_delete(struct fs *fs, uint64_t ino);
-/* Deletes all that are in the set. Returns the first error. */
-int orphan_sweep(struct fs *fs);
+/* Tries to delete all that are in the set. What cannot be deleted stays in it. */
+void orphan_sweep(struct fs *fs);
 
 #endif

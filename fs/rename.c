@@ -78,6 +78,9 @@ static int lock_all(struct move *m)
                : err;
 }
 
+/* More folders above another than any path could name: they must form a circle. */
+enum { DEPTH_MAX = 1 << 20 };
+
 /* Would `folder` come to lie below itself if it were put into `dir`? */
 static int below_itself(struct move *m, uint64_t folder, uint64_t dir)
 {
@@ -86,10 +89,10 @@ static int below_itself(struct move *m, uint64_t folder, uint64_t dir)
         if (dir == folder)
             return -EINVAL;
         int err = inode_get(&m->t.read, dir, &n);
+        if (err == -ENOENT || depth > DEPTH_MAX)
+            err = corrupt(m->to.name, UINT64_MAX, "the folders above it do not lead to the root");
         if (err < 0)
             return err;
-        if (depth > 1 << 20)
-            return corrupt(m->to.name, UINT64_MAX, "the folders above it form a circle");
         dir = n.parent;
     }
     return folder == FS_INO_ROOT ? -EINVAL : 0;
@@ -108,12 +111,19 @@ static int check_replace(const struct move *m)
     return to_dir && m->to.n.size > 0 ? -ENOTEMPTY : 0;
 }
 
+static bool same_file(const struct move *m)
+{
+    return m->to.exists && m->from.n.ino == m->to.n.ino;
+}
+
 static int check(struct move *m)
 {
     bool across = m->from.dir != m->to.dir, exchange = m->flags & FS_RENAME_EXCHANGE;
     int err = 0;
     if (exchange && !m->to.exists)
         return -ENOENT;
+    if (same_file(m))
+        return m->flags & FS_RENAME_NOREPLACE ? -EEXIST : 0;
     if (inode_is_dir(&m->from.n) && across)
         err = below_itself(m, m->from.n.ino, m->to.dir_ino);
     if (err == 0 && exchange && inode_is_dir(&m->to.n) && across)
@@ -166,8 +176,8 @@ static int apply(struct move *m)
     int err = check(m);
     if (err < 0)
         return err;
-    if (m->to.exists && m->from.n.ino == m->to.n.ino)
-        return 0; /* two names of one file: nothing to do, says POSIX */
+    if (same_file(m))
+        return 0; /* two names of one file, or one name: nothing to do, says POSIX */
     if (m->flags & FS_RENAME_EXCHANGE)
         exchange(m);
     else

@@ -1,10 +1,13 @@
-/* snapshot: see snapshot.h. Readers of a snapshot hold the table's lock for reading, so a deletion
- * waits until they are done; taking one does not wait for readers of others longer than it takes to
- * add a line to the table. */
+/* snapshot: see snapshot.h.
+ *
+ * Makers, droppers and renamers take turns (t->change); only the moment at which the table changes
+ * excludes readers of snapshots (t->lock). So taking a snapshot, which waits for the disk, holds
+ * nobody up, and dropping one waits for those who are reading, and then for nobody. */
 #include "fs/snapshot.h"
 
 #include "fs/dir.h"
 
+/* [change or lock held] */
 static struct snapshot_entry *by_name(struct snapshot_table *t, const char *name)
 {
     for (size_t i = 0; i < t->count; i++)
@@ -13,89 +16,121 @@ static struct snapshot_entry *by_name(struct snapshot_table *t, const char *name
     return NULL;
 }
 
-/* A number that no snapshot has, going round. [lock held] 0: there is none. */
-static uint64_t free_number(struct snapshot_table *t)
+/* The first number from `n` on that no snapshot has, or FS_SNAPSHOTS_MAX + 1. [change held] */
+static uint64_t free_from(const struct snapshot_table *t, uint64_t n)
+{
+    for (size_t i = snapshot_place(t, n); i < t->count && t->entries[i].number == n; i++)
+        n++;
+    return n;
+}
+
+/* A number that no snapshot has, going round. 0: there is none. [change held] */
+static uint64_t free_number(const struct snapshot_table *t)
 {
     if (t->count >= FS_SNAPSHOTS_MAX)
         return 0;
-    for (uint64_t n = t->last_number;;) {
-        n = n >= FS_SNAPSHOTS_MAX ? 1 : n + 1;
-        size_t i = 0;
-        while (i < t->count && t->entries[i].number != n)
-            i++;
-        if (i == t->count)
-            return n;
-    }
+    uint64_t n = free_from(t, t->last_number + 1);
+    if (n > FS_SNAPSHOTS_MAX)
+        n = free_from(t, 1);
+    assert(n >= 1 && n <= FS_SNAPSHOTS_MAX);
+    return n;
 }
 
-static void insert(struct snapshot_table *t, const char *name, uint64_t number,
-                   const struct store_pin *pin)
+static void insert(struct snapshot_table *t, const struct snapshot_entry *entry)
 {
-    t->entries = mem_realloc(t->entries, (t->count + 1) * sizeof *t->entries);
-    size_t i = t->count++;
-    for (; i > 0 && t->entries[i - 1].number > number; i--)
-        t->entries[i] = t->entries[i - 1];
-    t->entries[i] = (struct snapshot_entry){
-        .number = number, .seq = pin->seq, .created_ns = pin->created_ns, .name = mem_strdup(name)};
+    pthread_rwlock_wrlock(&t->lock);
+    snapshot_insert(t, entry);
+    pthread_rwlock_unlock(&t->lock);
+}
+
+static int create(struct fs *fs, const char *name)
+{
+    struct snapshot_table *t = &fs->snapshots;
+    struct store_pin pin;
+    if (by_name(t, name))
+        return -EEXIST;
+    uint64_t number = free_number(t);
+    if (number == 0)
+        return -EMLINK;
+    int err = store_pin_create(fs->store, name, number, &pin);
+    if (err < 0)
+        return err;
+    const struct snapshot_entry entry = {
+        .number = number, .seq = pin.seq, .created_ns = pin.created_ns, .name = mem_strdup(name)};
     t->last_number = number;
+    insert(t, &entry);
+    return 0;
 }
 
 int snapshot_create(struct fs *fs, const char *name)
 {
-    struct snapshot_table *t = &fs->snapshots;
-    struct store_pin pin;
     int err = dir_check_name(name);
+    if (err == 0 && fs->read_only)
+        err = -EROFS;
     if (err < 0)
         return err;
-    if (fs->read_only)
-        return -EROFS;
+    pthread_mutex_lock(&fs->snapshots.change);
+    err = create(fs, name);
+    pthread_mutex_unlock(&fs->snapshots.change);
+    return err;
+}
+
+/* First out of the table, so that nobody begins to read what is about to go. */
+static int drop(struct fs *fs, const char *name)
+{
+    struct snapshot_table *t = &fs->snapshots;
+    const struct snapshot_entry *e = by_name(t, name);
+    if (!e)
+        return -ENOENT;
     pthread_rwlock_wrlock(&t->lock);
-    uint64_t number = by_name(t, name) ? 0 : free_number(t);
-    if (number == 0)
-        err = by_name(t, name) ? -EEXIST : -EMLINK;
-    if (err == 0)
-        err = store_pin_create(fs->store, name, number, &pin);
-    if (err == 0)
-        insert(t, name, number, &pin);
+    struct snapshot_entry gone = snapshot_remove(t, (size_t)(e - t->entries));
     pthread_rwlock_unlock(&t->lock);
+    int err = store_pin_delete(fs->store, name);
+    assert(err <= 0); /* what is in the table is in the store */
+    if (err < 0)
+        insert(t, &gone);
+    else
+        free(gone.name);
     return err;
 }
 
 int snapshot_delete(struct fs *fs, const char *name)
 {
-    struct snapshot_table *t = &fs->snapshots;
     if (fs->read_only)
         return -EROFS;
+    pthread_mutex_lock(&fs->snapshots.change);
+    int err = drop(fs, name);
+    pthread_mutex_unlock(&fs->snapshots.change);
+    return err;
+}
+
+static int rename_entry(struct fs *fs, const char *from, const char *to)
+{
+    struct snapshot_table *t = &fs->snapshots;
+    struct snapshot_entry *e = by_name(t, from);
+    int err = e ? store_pin_rename(fs->store, from, to) : -ENOENT;
+    assert(err <= 0); /* what is in the table is in the store */
+    if (err < 0)
+        return err;
+    char *name = mem_strdup(to);
     pthread_rwlock_wrlock(&t->lock);
-    struct snapshot_entry *e = by_name(t, name);
-    int err = e ? store_pin_delete(fs->store, name) : -ENOENT;
-    if (err == 0) {
-        free(e->name);
-        size_t i = (size_t)(e - t->entries);
-        memmove(e, e + 1, (t->count - i - 1) * sizeof *e);
-        t->count--;
-    }
+    free(e->name);
+    e->name = name;
     pthread_rwlock_unlock(&t->lock);
-    return err == 1 ? -ENOENT : err;
+    return 0;
 }
 
 int snapshot_rename(struct fs *fs, const char *from, const char *to)
 {
-    struct snapshot_table *t = &fs->snapshots;
     int err = dir_check_name(to);
+    if (err == 0 && fs->read_only)
+        err = -EROFS;
     if (err < 0)
         return err;
-    if (fs->read_only)
-        return -EROFS;
-    pthread_rwlock_wrlock(&t->lock);
-    struct snapshot_entry *e = by_name(t, from);
-    err = e ? store_pin_rename(fs->store, from, to) : -ENOENT;
-    if (err == 0) {
-        free(e->name);
-        e->name = mem_strdup(to);
-    }
-    pthread_rwlock_unlock(&t->lock);
-    return err == 1 ? -ENOENT : err;
+    pthread_mutex_lock(&fs->snapshots.change);
+    err = rename_entry(fs, from, to);
+    pthread_mutex_unlock(&fs->snapshots.change);
+    return err;
 }
 
 int snapshot_find(struct fs *fs, const char *name, uint64_t *number)
@@ -125,15 +160,21 @@ int snapshot_root(struct fs *fs, uint64_t number, struct fs_attr *attr)
 int snapshot_after(struct fs *fs, uint64_t after, uint64_t *number, char *name)
 {
     const struct snapshot_table *t = &fs->snapshots;
-    int err = 1;
     pthread_rwlock_rdlock(&fs->snapshots.lock);
-    for (size_t i = 0; i < t->count && err == 1; i++) {
-        if (t->entries[i].number <= after)
-            continue;
+    size_t i = snapshot_place(t, after + 1);
+    bool found = i < t->count;
+    if (found) {
         *number = t->entries[i].number;
         memcpy(name, t->entries[i].name, strlen(t->entries[i].name) + 1);
-        err = 0;
     }
     pthread_rwlock_unlock(&fs->snapshots.lock);
-    return err;
+    return found ? 0 : 1;
+}
+
+size_t snapshot_count(struct fs *fs)
+{
+    pthread_rwlock_rdlock(&fs->snapshots.lock);
+    size_t count = fs->snapshots.count;
+    pthread_rwlock_unlock(&fs->snapshots.lock);
+    return count;
 }

@@ -9,10 +9,11 @@ int snapshot_delete(struct fs *fs, const char *name);
 int snapshot_rename(struct fs *fs, const char *from, const char *to);
 /* The number of the snapshot of that name. 0 or -ENOENT. */
 int snapshot_find(struct fs *fs, const char *name, uint64_t *number);
-/* Attributes of a snapshot's root. */
+/* Attributes of a snapshot's root (0: of the present's). */
 int snapshot_root(struct fs *fs, uint64_t number, struct fs_attr *attr);
 /* The first snapshot with a number above `after`; its name is copied (FS_NAME_MAX + 1 bytes). 0, or
  * 1 when there is none. */
 int snapshot_after(struct fs *fs, uint64_t after, uint64_t *number, char *name);
+size_t snapshot_count(struct fs *fs);
 
 #endif

@@ -6,8 +6,6 @@ int txn_init(struct txn *t, struct fs *fs)
     *t = (struct txn){.fs = fs};
     if (fs->read_only)
         return -EROFS;
-    int64_t now = store_realtime(fs->store);
-    t->now = (struct fs_time){.sec = now / 1000000000, .nsec = (uint32_t)(now % 1000000000)};
     t->batch = batch_take(fs);
     return 0;
 }
@@ -16,6 +14,7 @@ void txn_lock(struct txn *t, const uint64_t *inos, size_t count)
 {
     assert(!t->reading && t->locked.count == 0);
     lock_take(&t->fs->locks, inos, count, &t->locked);
+    t->now = fs_now(t->fs->store);
     store_read_begin(t->fs->store, &t->read);
     t->reading = true;
 }
@@ -44,8 +43,7 @@ int txn_commit(struct txn *t)
     assert(t->reading);
     if (t->inodes || t->chunks)
         add_counters(t);
-    int flags = (t->sync ? STORE_SYNC : 0) | (t->frees ? STORE_RESERVE : 0);
-    int err = store_write(t->fs->store, t->batch, flags);
+    int err = store_write(t->fs->store, t->batch, t->frees ? STORE_RESERVE : 0);
     if (err < 0)
         return err;
     __atomic_fetch_add(&t->fs->inodes, t->inodes, __ATOMIC_RELAXED);

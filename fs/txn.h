@@ -16,13 +16,13 @@ struct txn {
     struct store_read read; /* open between txn_lock() and txn_end() */
     bool reading;
     struct lock_set locked;
-    struct fs_time now;     /* of the operation */
+    struct fs_time now;     /* of the operation, from txn_lock() on: so what is done later on an inode
+                               does not get an earlier time */
     int64_t inodes, chunks; /* what it adds to the counters */
     bool frees;             /* it frees space: may use the reserve */
-    bool sync;              /* returns only once it is durable */
 };
 
-/* Takes a batch (kept per thread for reuse). -EROFS on a read-only volume. */
+/* Takes a batch. -EROFS on a read-only volume: then there is nothing to end. */
 int txn_init(struct txn *t, struct fs *fs);
 /* Locks and opens a view. May be called again after txn_unlock() when what was read before shows
  * that others have to be locked. */

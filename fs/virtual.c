@@ -23,10 +23,8 @@ int virtual_getattr(struct fs *fs, uint64_t ino, struct fs_attr *attr)
     inode_attr(fs, &root, 0, attr);
     attr->ino = ino;
     attr->mode = S_IFDIR | 0755;
-    attr->nlink = ino == FS_INO_CONTROL ? 3 : 2;
-    attr->size = ino == FS_INO_CONTROL ? 1 : fs->snapshots.count;
-    if (ino == FS_INO_SNAPSHOTS)
-        attr->nlink += (uint32_t)fs->snapshots.count;
+    attr->size = ino == FS_INO_CONTROL ? 1 : snapshot_count(fs);
+    attr->nlink = 2 + (uint32_t)attr->size; /* what is in them are folders */
     return 0;
 }
 
@@ -43,14 +41,15 @@ int virtual_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr
 
 static int dots(struct fs *fs, uint64_t dir, uint64_t cookie, fs_dirent_fn *fn, void *ctx)
 {
-    struct fs_attr attr;
+    struct fs_attr attr, above;
     int err = virtual_getattr(fs, dir, &attr);
+    if (err == 0)
+        err = dir == FS_INO_CONTROL ? snapshot_root(fs, 0, &above)
+                                    : virtual_getattr(fs, FS_INO_CONTROL, &above);
     if (err == 0 && cookie < COOKIE_DOT && fn(ctx, ".", &attr, COOKIE_DOT))
         return 1;
-    if (err == 0 && cookie < COOKIE_DOTDOT) {
-        attr.ino = dir == FS_INO_CONTROL ? FS_INO_ROOT : FS_INO_CONTROL;
-        return fn(ctx, "..", &attr, COOKIE_DOTDOT) ? 1 : 0;
-    }
+    if (err == 0 && cookie < COOKIE_DOTDOT && fn(ctx, "..", &above, COOKIE_DOTDOT))
+        return 1;
     return err;
 }
 

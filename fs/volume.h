@@ -36,12 +36,16 @@ struct snapshot_entry {
     char *name;
 };
 struct snapshot_table {
-    pthread_rwlock_t
-        lock; /* held for reading while a snapshot is read: it cannot be dropped meanwhile */
-    struct snapshot_entry *entries; /* [lock] ascending number */
+    /* Held by whoever makes, drops or renames a snapshot, for as long as that takes; then only they
+     * change the rest, each time with `lock` held for writing, but briefly. */
+    pthread_mutex_t change;
+    /* Held for reading while a snapshot is read: it cannot be dropped meanwhile. Writers go first,
+     * so no thread takes it twice. */
+    pthread_rwlock_t lock;
+    struct snapshot_entry *entries; /* ascending number */
     size_t count;
-    uint64_t last_number; /* [lock] numbers go round, so that a new snapshot does not get one that
-                             was freed just now */
+    uint64_t last_number; /* numbers go round, so that a new snapshot does not get one that was
+                             freed just now */
 };
 
 /* Inodes without a name that the outside may still use. */
@@ -64,6 +68,7 @@ struct batch_pool {
 struct fs {
     struct store *store;
     bool read_only;
+    bool no_sweep;
     struct super_record super;
     struct locks locks;
     pthread_mutex_t rename; /* moves of folders between folders, one at a time: no two may close a
@@ -80,6 +85,9 @@ struct fs {
 int volume_load(struct fs *fs);
 void volume_release(struct fs *fs); /* everything but the store */
 
+/* The time of the store's clock. */
+struct fs_time fs_now(const struct store *s);
+
 /* A fresh inode number for something made in `folder`. 0 or an error (a reservation could not be
  * written). */
 int ino_take(struct fs *fs, uint64_t folder, uint64_t *ino);
@@ -93,13 +101,23 @@ struct reader {
     uint64_t snapshot; /* 0: the present */
     struct store_read read;
 };
-/* A consistent view of what `ino` belongs to. 0, or -ESTALE when its snapshot is gone. */
+/* A consistent view of what `ino` belongs to. 0, or -ESTALE when its snapshot is gone. A thread has
+ * at most one reader of a snapshot at a time (snapshot_table.lock). */
 int reader_begin(struct fs *fs, uint64_t ino, struct reader *r);
 void reader_end(struct reader *r);
+
+/* Where the snapshot `number` stands in the table, or the first behind it. [t->lock, or change] */
+size_t snapshot_place(const struct snapshot_table *t, uint64_t number);
+/* Adds a line for a number that is not there; the name becomes the table's. [t->lock for writing] */
+void snapshot_insert(struct snapshot_table *t, const struct snapshot_entry *entry);
+/* Takes the line at `place` out; the name becomes the caller's. [t->lock for writing] */
+struct snapshot_entry snapshot_remove(struct snapshot_table *t, size_t place);
 
 /* ---- orphans in memory ---- */
 void orphan_add(struct fs *fs, uint64_t ino);
 /* Removes it; false when it was not there. */
 bool orphan_take(struct fs *fs, uint64_t ino);
+/* Those that are in the set now; the caller frees the list. */
+size_t orphan_list(struct fs *fs, uint64_t **list);
 
 #endif

@@ -36,7 +36,7 @@ int xattr_get(const struct reader *r, uint64_t ino, const char *name, void *valu
     return err == 1 ? -ENODATA : err;
 }
 
-/* Appends the name of the attribute that `it` stands on. */
+/* Appends the name of the attribute with that key, if there is room; counts it in any case. */
 static int add_name(struct slice key, char *names, size_t size, size_t *len)
 {
     uint64_t ino;
@@ -46,10 +46,8 @@ static int add_name(struct slice key, char *names, size_t size, size_t *len)
         return corrupt("a table", UINT64_MAX, "an extended attribute without a name");
     size_t at = *len;
     *len += name.len + 1;
-    if (size == 0)
-        return 0;
     if (*len > size)
-        return -ERANGE;
+        return 0;
     memcpy(names + at, name.data, name.len);
     names[at + name.len] = 0;
     return 0;
@@ -67,12 +65,16 @@ int xattr_list(const struct reader *r, uint64_t ino, char *names, size_t size, s
             err = store_iter_next(it);
     }
     store_iter_free(it);
-    return err < 0 ? err : 0;
+    if (err == 1)
+        err = size > 0 && *len > size ? -ERANGE : 0;
+    return err;
 }
 
 int xattr_set(struct txn *t, uint64_t ino, const char *name, struct slice value, int flags)
 {
     struct key k = key_xattr(ino, name);
+    if (flags & ~(FS_XATTR_CREATE | FS_XATTR_REPLACE))
+        return -EINVAL;
     if (value.len > FS_XATTR_VALUE_MAX)
         return -E2BIG;
     if (flags & (FS_XATTR_CREATE | FS_XATTR_REPLACE)) {

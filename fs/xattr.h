@@ -4,8 +4,8 @@
 
 #include "fs/inode.h"
 
-/* 0 for a name that may be set: user., trusted. or security., 1 to 255 bytes. -EOPNOTSUPP, -ERANGE.
- */
+/* 0 for a name that may be set: user., trusted. or security. and something behind it, up to 255
+ * bytes. -EOPNOTSUPP, -EINVAL, -ERANGE. */
 int xattr_check_name(const char *name);
 /* As fs_getxattr() and fs_listxattr(). */
 int xattr_get(const struct reader *r, uint64_t ino, const char *name, void *value, size_t size,

@@ -187,8 +187,30 @@ struct cached *cache_shard_take_victim(struct cache_shard *s)
     return NULL;
 }
 
+void cache_shard_assert_valid(const struct cache_shard *s)
+{
+    size_t in_table = 0, in_ring = 0;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < s->bucket_count; i++) {
+        for (const struct cached *item = s->buckets[i]; item; item = item->chain) {
+            assert(item->resident && item->use <= USE_MAX && atomic_load(&item->refs) >= 1);
+            assert((item->hash & (s->bucket_count - 1)) == i);
+            bytes += cached_charge(item);
+            in_table++;
+        }
+    }
+    const struct cached *item = s->hand;
+    for (; item && in_ring <= s->count && (in_ring == 0 || item != s->hand); in_ring++) {
+        assert(item->resident && item->next->prev == item);
+        item = item->next;
+    }
+    assert(in_table == s->count && in_ring == s->count);
+    assert(bytes == atomic_load(&s->bytes));
+}
+
 void cache_shard_release(struct cache_shard *s)
 {
+    cache_shard_assert_valid(s);
     while (s->hand) {
         struct cached *item = s->hand;
         assert(atomic_load(&item->refs) == 1);

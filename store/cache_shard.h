@@ -44,6 +44,8 @@ struct cache_shard {
 _Static_assert(sizeof(struct cache_shard) == 128, "a shard fills two cache lines");
 
 void cache_shard_init(struct cache_shard *s);
+/* Asserts every invariant. Under the mutex. */
+void cache_shard_assert_valid(const struct cache_shard *s);
 /* Frees what is resident; nothing is pinned (asserted). */
 void cache_shard_release(struct cache_shard *s);
 

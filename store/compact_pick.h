@@ -1,5 +1,5 @@
 /* compact_pick: which tables to compact next. A pure function of a version, its `busy` flags and
- * the settings; only what range tombstones would free is estimated with the help of opened tables.
+ * the settings; but what range tombstones would free is reckoned the better the more tables are open.
  *
  * Levels follow Dong et al., "Optimizing Space Amplification in RocksDB" (CIDR 2017): the targets
  * are derived from the size of the bottom level upwards, so that the bottom holds about 90 % of the
@@ -9,7 +9,7 @@
  * Order of urgency: of level 0 too long and the levels over their target, what is furthest over;
  * then, when none presses, reclaiming: tables that keep much only for pins that are gone are
  * rewritten; tables with tombstones over data that nobody can see any more sink towards that data;
- * and at last tables that keep a little for pins that are gone. Every job brings the tree nearer to
+ * and at last tables that keep less for such pins. Every job brings the tree nearer to
  * a state in which there is nothing to do, so picking and running ends, if nobody writes. */
 #ifndef VARVE_STORE_COMPACT_PICK_H
 #define VARVE_STORE_COMPACT_PICK_H

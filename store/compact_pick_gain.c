@@ -1,5 +1,4 @@
-/* compact_pick_gain: what would be freed if the tombstones of a table reached the data that they
- * hide.
+/* compact_pick_gain: what would be freed if a table's tombstones reached the data that they hide.
  *
  * What a pin sees: entries with seq < pin. An entry d under a tombstone t > d is dead unless a pin
  * p has d < p <= t: such a pin sees the entry and not the tombstone.
@@ -10,8 +9,7 @@
  * Nothing is opened for it but the table with the tombstones: an unlink has mostly opened what it
  * is about.
  *
- * Invariant: a table's `gain` is what was reckoned when `gain_signature` described what lay below.
- */
+ * Invariant: a table's `gain` was reckoned when `gain_signature` described what lay below. */
 #include "store/compact_pick_priv.h"
 
 #include <assert.h>

@@ -1,13 +1,11 @@
-/* compact_pick_job: puts a job together, once it is known which tables of the upper level it is
- * about.
+/* compact_pick_job: puts a job together, once its tables of the upper level are known.
  *
  * Invariants of a job:
  *   1. No input is busy, and its span is clear of all running jobs that write to the output level
  *      (struct pick_guard).
  *   2. Together with a table of the input level its job has everything on the output level that
  *      overlaps the span, so what it writes fits there, and is newer than all below it.
- *   3. Of level 0 a job takes everything, so nothing older of a key is left above what it writes.
- */
+ *   3. Of level 0 a job takes everything, so nothing older of a key stays above what it writes. */
 #include "store/compact_pick_priv.h"
 
 #include <assert.h>

@@ -41,12 +41,11 @@ bool pick_guard_blocks(const struct pick_guard *g, struct pick_span span);
 
 /* The job that takes `upper` of level `from` to level `to` (or rewrites it, if equal), with all
  * that it overlaps there. `widen`: with more neighbours of `upper`, if that does not add to what
- * they overlap and stays within inputs_bytes_max. Returns 0, or 1 when running jobs are in the way.
- */
+ * they overlap and stays within inputs_bytes_max. Returns 0, or 1 when running jobs are in the
+ * way. */
 int pick_build(const struct version *v, const struct pick_options *opt, enum pick_reason reason,
                int from, int to, struct pick_run upper, bool widen, struct pick *out);
-/* The job that takes all of level 0 to `base`. Level 0 must not be empty. Returns as pick_build().
- */
+/* The job that takes all of level 0 to `base`; level 0 is not empty. Returns as pick_build(). */
 int pick_build_level0(const struct version *v, const struct pick_options *opt,
                       enum pick_reason reason, int base, struct pick *out);
 

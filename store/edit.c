@@ -51,8 +51,7 @@ void edit_release(struct edit *e)
     edit_init(e);
 }
 
-/* Room for one more item behind `count`: moves the array only when `count` fills it (invariant 2).
- */
+/* Room for one more item behind `count`; moves the array only if that fills it (invariant 2). */
 static void *array_grow(void *items, uint32_t count, size_t item_bytes)
 {
     assert(count <= UINT32_MAX / 2);

@@ -43,8 +43,7 @@ struct edit_number {
     int level;
     uint64_t number;
 };
-/* A blob file enters with what it holds; garbage is added as entries that refer to it are dropped.
- */
+/* A blob file enters with what it holds; garbage is added as entries that refer to it drop out. */
 struct edit_blob {
     uint64_t number;
     uint64_t count, bytes; /* frames, and the sum of their lengths */

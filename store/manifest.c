@@ -5,11 +5,11 @@
  *
  * Invariants:
  *   1. CURRENT is only ever replaced by rename, with a file that was synced, and after everything
- * that it leads to was synced.
+ *      that it leads to was synced.
  *   2. The first record of a manifest is its base, with the uuid and the features of the store; the
  *      uuid is that of the file's header.
  *   3. Once the outcome of a write or a rename is unknown nothing is written any more, and nothing
- * is removed that CURRENT may name. */
+ *      is removed that CURRENT may name. */
 #include "store/manifest.h"
 
 #include "store/err.h"
@@ -226,8 +226,8 @@ static int write_file(struct env *env, const char *path, struct slice bytes)
     return err < 0 ? io_failed(path, "write it", err) : 0;
 }
 
-/* Puts manifest `number`, which is durable, in force. `*tried` is set once CURRENT may have
- * changed. */
+/* Puts manifest `number`, which is durable, in force. `*tried`: CURRENT may have changed, also on
+ * failure. A rename for which there was no space has done nothing. */
 static int current_replace(struct env *env, const char *dir, uint64_t number, bool *tried)
 {
     char *path = name_current(dir), *temp = name_temp(dir, number);

@@ -13,11 +13,10 @@
 
 /* Reads CURRENT and the manifest that it names. Does not change anything. `*uuid_out` and
  * `src->uuid` must be the same memory: it is filled in before tables are named. Returns 0 with a
- * reference in
- * `*version`; 1 when there is no CURRENT (not a store); -EPROTONOSUPPORT for a newer format or
- * unknown features (logged, says which); -EIO raised by corrupt(), also when the base does not
- * verify; or another I/O error. Ends at the first record that does not verify: `*end` tells how,
- * and the version is that of the edits before it. */
+ * reference in `*version`; 1 when there is no CURRENT (not a store); -EPROTONOSUPPORT for a newer
+ * format or unknown features (logged, says which); -EIO raised by corrupt(), also when the base
+ * does not verify; or another I/O error. Ends at the first record that does not verify: `*end`
+ * tells how, and the version is that of the edits before it. */
 int manifest_read(const struct version_source *src, uint8_t uuid_out[UUID_SIZE],
                   struct version **version, uint64_t *manifest_number, enum journal_end *end);
 

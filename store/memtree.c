@@ -164,6 +164,16 @@ static struct memnode *lock_leaf(const struct memtree *t, const struct memkey *k
     return leaf;
 }
 
+/* For assert: is (k, seq), which belongs at index `at`, not there yet? */
+static bool is_new(const struct memnode *leaf, uint32_t at, const struct memkey *k, uint64_t seq,
+                   uint64_t word)
+{
+    if (at == memnode_get(leaf->count) || memnode_get(leaf->words[at]) != word)
+        return true;
+    const struct memrec *r = memnode_get(leaf->recs[at]);
+    return memrec_seq(r) != seq || !slice_eq(memrec_key(r), k->key);
+}
+
 const struct memrec *memtree_insert(struct memtree *t, const struct entry *e)
 {
     struct memrec *r = record_new(t->arena, e);
@@ -173,6 +183,7 @@ const struct memrec *memtree_insert(struct memtree *t, const struct entry *e)
     for (;;) {
         struct memnode *leaf = lock_leaf(t, &k, e->seq);
         uint32_t at = memnode_search(leaf, &k, e->seq, &word);
+        assert(is_new(leaf, at, &k, e->seq, word));
         if (memnode_get(leaf->count) < MEMNODE_CAP) {
             memnode_put(leaf, at, r, NULL);
             memnode_unlock(leaf);

@@ -35,6 +35,9 @@ const struct memrec *memtree_insert(struct memtree *t, const struct entry *e);
 /* The slices live as long as the arena. */
 void memrec_entry(const struct memrec *r, struct entry *e);
 
+/* Asserts every invariant of the tree. Not beside memtree_insert(). */
+void memtree_assert_valid(const struct memtree *t);
+
 /* ---- positions ---- */
 
 /* Stands on an entry; stays good whatever is inserted. */

@@ -42,7 +42,6 @@ void reduce_free(struct reduce *r)
     free(r->kept_min);
     buf_release(&r->key);
     buf_release(&r->taken);
-    buf_release(&r->out);
     group_release(&r->group);
     free(r);
 }
@@ -157,24 +156,30 @@ static uint64_t entry_bytes(const struct entry *e)
     return bytes;
 }
 
-/* Reports an entry that only pins still see: those between it and what hides it from later readers.
- */
+/* Reports an entry that only pins still see: those between it and the oldest of what hides it, a
+ * kept entry or a tombstone. Example: pins 10 and 20, a PUT at 25, a tombstone at 12, a PUT at 5:
+ * pin 20 sees the tombstone, so the last one is held for pin 10. */
 static void report_held(struct reduce *r, const struct entry *e)
 {
-    uint64_t hider = r->hidden_from ? r->hidden_from : oldest_above(r, e->seq);
-    if (hider <= e->seq || r->opt.pin_count == 0)
+    if (r->opt.pin_count == 0)
         return;
+    uint64_t hider = oldest_above(r, e->seq);
+    if (hider == 0 || (r->hidden_from && r->hidden_from < hider))
+        hider = r->hidden_from;
+    if (hider == 0)
+        return;
+    assert(hider > e->seq);
     size_t stripe = reduce_stripe(r, hider); /* pins up to here do not see the hider */
     if (stripe > 0 && r->opt.pins[stripe - 1] > e->seq)
         r->opt.held(r->opt.ctx, r->opt.pins[stripe - 1], entry_bytes(e));
 }
 
-void reduce_keep(struct reduce *r, const struct entry *e, bool terminal)
+void reduce_keep(struct reduce *r, const struct entry *e)
 {
     if (e->seq < r->key_kept_min)
         r->key_kept_min = e->seq;
     report_held(r, e);
-    if (terminal)
+    if (!entry_type_is_merge(e->type))
         r->hidden_from = e->seq;
 }
 
@@ -217,7 +222,7 @@ static int reduce_delete(struct reduce *r, struct entry *e)
     if (!reduce_same_key(r) && !reduce_older_exists(r))
         return 1;
     *e = (struct entry){.key = buf_slice(&r->key), .seq = seq, .type = ENTRY_DELETE};
-    reduce_keep(r, e, true);
+    reduce_keep(r, e);
     return 0;
 }
 
@@ -246,7 +251,7 @@ static int step(struct reduce *r, struct entry *e)
     *e = *in;
     r->advance = r->closed = true;
     r->closed_stripe = stripe;
-    reduce_keep(r, e, true);
+    reduce_keep(r, e);
     return 0;
 }
 

@@ -1,20 +1,21 @@
 /* reduce: what flush and compaction do to a stream of entries: keep what somebody can see, drop and
  * count the rest, fold merge operands.
  *
- * Somebody: the pins, and every read from `latest` on. Pins cut the line of sequence numbers into
- * stripes; an entry belongs to the stripe of the oldest reader that sees it. Rules, per user key,
- * newest entry first:
+ * Somebody: the pins, and every read at a number above all that is in the inputs. Pins cut the line
+ * of sequence numbers into stripes: entries of one stripe are seen by the same readers. Rules, for
+ * each user key, newest entry first:
  *   1. Within a stripe only the newest PUT or DELETE and the MERGEs above it matter; what is older
  * in the stripe is dropped.
  *   2. An entry with a newer tombstone over it in its own stripe is dropped, and so is everything
  * older in that stripe.
  *   3. MERGEs whose base is in their own stripe are folded into a PUT with the newest sequence
  * number of the group. MERGEs of one stripe without their base are folded into one MERGE if the
- * operator can; onto nothing, into a PUT, if no older data of the key exists anywhere.
+ * operator can; onto nothing, into a PUT, if no older data of the key exists anywhere. What cannot
+ * be folded (no operator, or damage, which was logged) stays as it is.
  *   4. A DELETE is dropped if no older data of the key exists anywhere.
  *   5. A tombstone fragment keeps one number per stripe (the newest), and only those that hide
- * something: a kept entry, or older data outside the job. Entries keep their sequence numbers. The
- * output is in internal order. */
+ *      something: a kept entry, or older data outside the job.
+ * Apart from folding, entries keep their sequence numbers. The output is in internal order. */
 #ifndef VARVE_STORE_REDUCE_H
 #define VARVE_STORE_REDUCE_H
 
@@ -30,12 +31,12 @@ struct reduce_options {
     /* Can a source outside the job hold older entries for keys in [start, limit)? (limit of a
      * single key: the key and a zero byte.) */
     bool (*older_exists)(void *ctx, struct slice start, struct slice limit);
-    /* Fetches a separated value for folding; appends to `*out`. */
+    /* Fetches a separated value for folding; appends to `*out`. 0 or an error. */
     int (*fetch)(void *ctx, struct slice encoded_ref, struct buf *out);
-    /* An entry with a blob reference is not passed on. */
+    /* An entry with a blob reference is not passed on. Once for each. */
     void (*drop_blob)(void *ctx, struct slice encoded_ref);
-    /* An entry was kept although a newer one hides it, only for `pin` (the newest pin that sees
-     * it): `bytes` of key, value and blob. */
+    /* The entry that is given next is kept although something newer hides it, only for pins, of
+     * which `pin` is the newest: `bytes` of key, value and blob. */
     void (*held)(void *ctx, uint64_t pin, uint64_t bytes);
 };
 

@@ -4,19 +4,19 @@
 
 #include "store/reduce.h"
 
-/* An operand that waits for its group to be complete. Offsets into `bytes`. */
+/* An entry that waits for its group to be complete. */
 struct operand {
     enum entry_type type;
     uint64_t seq;
-    size_t offset, len;
+    size_t at, len;                 /* what it has, in `bytes` */
+    size_t fetched_at, fetched_len; /* in `fetched`, if that is a blob reference */
 };
 
 struct group {
     struct operand *list; /* newest first */
     uint32_t count, cap;
-    struct buf bytes;
-    struct buf folded;
-    uint32_t emit; /* next operand to be emitted unchanged; == count: none */
+    struct buf bytes, fetched, folded;
+    uint32_t emit; /* next one to be passed on unchanged; == count: none */
 };
 
 struct reduce {
@@ -29,10 +29,9 @@ struct reduce {
     /* the key being worked on */
     struct buf key;
     bool have_key;
-    bool closed; /* the newest terminal entry (PUT, DELETE, hidden) was met */
+    bool closed; /* a PUT, DELETE or hidden entry was met: what follows in its stripe is dropped */
     size_t closed_stripe;
-    uint64_t hidden_from; /* number of the newest PUT or DELETE kept: older ones are held for pins;
-                             0: none */
+    uint64_t hidden_from; /* number of the last PUT or DELETE kept; 0: none */
 
     /* tombstones along the stream */
     size_t fragment;    /* first with end > key */
@@ -43,7 +42,6 @@ struct reduce {
     bool taken_all;
 
     struct group group;
-    struct buf out; /* an entry that was made */
 };
 
 /* How many pins do not see `seq`: entries with the same number are seen by the same readers. */
@@ -57,15 +55,15 @@ int reduce_advance(struct reduce *r);
 void reduce_drop(struct reduce *r);
 bool reduce_older_exists(struct reduce *r);
 /* Notes that an entry of the present key is kept. */
-void reduce_keep(struct reduce *r, const struct entry *e, bool terminal);
+void reduce_keep(struct reduce *r, const struct entry *e);
 
 /* ---- reduce_merge.c ---- */
 void group_init(struct group *g);
 void group_release(struct group *g);
 /* Input stands on a visible MERGE: gathers its group and gives the first entry that comes of it. 0
- * or an error. */
+ * or an error of the input. */
 int group_reduce(struct reduce *r, struct entry *e);
-/* The next operand of a group that is emitted unchanged; 1 when there is none. */
+/* The next entry of a group that is passed on unchanged; 1 when there is none. */
 int group_next(struct reduce *r, struct entry *e);
 
 #endif

@@ -1,13 +1,12 @@
-/* version: see version.h. This file has the objects, their sharing, and what is asked of a version;
- * version_apply.c makes the next one.
+/* version: see version.h. This file has the version, what its successors share with it, and what is
+ * asked of it; version_file.c has the files' objects, version_apply.c makes the next version.
  *
- * Guarantees: a file is opened at most once as long as its object lives, and `on_death` is called
- * after it was closed.
+ * Guarantees: nothing here blocks or reaches the disk, but for a file that the last reference
+ * closes.
  *
  * Invariants:
  *   1. Arrays of tables and pins never change once a version has them; the last of the versions
- * that share one frees it.
- *   2. An object's `table` or `reader` goes from NULL to open once, under `opening`. */
+ *      that share one frees it. */
 #include "store/version_priv.h"
 
 #include <assert.h>

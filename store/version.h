@@ -7,7 +7,7 @@
  *      tables may overlap.
  *   2. Deeper levels are in key order; their spans [smallest, limit) do not overlap.
  *   3. For one key, everything on a level is newer than everything on the levels below it. (Only
- * the contents could tell; the check of a store does.)
+ *      the contents could tell; the check of a store does.)
  *   4. Blob files and pins ascend by number and by sequence number; garbage never exceeds what the
  *      file holds; the names of pins differ.
  *   5. No table's number occurs twice; next_file is above every number that is named.
@@ -37,8 +37,7 @@ struct version_source {
     void *death_ctx;
 };
 
-/* What compact_pick has reckoned of a table's tombstones: bytes freed, and what it takes to free
- * them. */
+/* What compact_pick reckoned of a table's tombstones: bytes freed, and what it takes. */
 struct version_gain {
     double freed, cost;
 };

@@ -5,7 +5,7 @@
  *
  * Invariants:
  *   1. An object's `table` or `reader` goes from NULL to open once, under `opening`, and is
- * published with release; so whoever sees it sees all of what it points to. */
+ *      published with release; so whoever sees it sees all of what it points to. */
 #include "store/version.h"
 
 #include <assert.h>

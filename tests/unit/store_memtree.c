@@ -188,6 +188,7 @@ static void check_seek(const struct memtree *t, const struct item *sorted, size_
 static void check_all(const struct memtree *t, struct item *items, size_t count, make_fn *make)
 {
     qsort(items, count, sizeof *items, item_cmp);
+    memtree_assert_valid(t);
     check_walks(t, items, count);
     for (int i = 0; i < 500; i++) {
         struct item target = {.seq = rand_below(count + 2)};
@@ -369,6 +370,7 @@ static void test_marks(void **state)
             for (int look = 0; look < 20; look++)
                 check_marks(&t, model, rand_below(DOMAIN));
         }
+        memtree_assert_valid(&t);
         for (uint64_t n = 0; n < DOMAIN; n++)
             check_marks(&t, model, n);
         free(model);
