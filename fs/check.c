@@ -1,8 +1,6 @@
 /* check: fs_check() of the door: the store first, then the present and each snapshot. */
 #include "fs/check.h"
 
-#include <stdio.h>
-
 #include "fs/open.h"
 
 struct counting {
@@ -10,6 +8,8 @@ struct counting {
     store_progress_fn *progress;
     void *ctx; /* of both */
     struct fs_check_report *report;
+    bool stopped; /* `fn` has asked for the end */
+    bool super_told;
 };
 
 /* Every finding goes through here. */
@@ -20,7 +20,9 @@ static int count_finding(void *ctx, const struct store_finding *f)
                         : f->severity == STORE_WARNING ? &k->report->warnings
                                                        : &k->report->damages;
     ++*counter;
-    return k->fn(k->ctx, f);
+    int stop = k->fn(k->ctx, f);
+    k->stopped |= stop != 0;
+    return stop;
 }
 
 static void pass_progress(void *ctx, uint64_t done, uint64_t total)
@@ -28,6 +30,11 @@ static void pass_progress(void *ctx, uint64_t done, uint64_t total)
     struct counting *k = ctx;
     if (k->progress)
         k->progress(k->ctx, done, total);
+}
+
+static const char *reason(int err)
+{
+    return corrupt_last()[0] ? corrupt_last() : strerror(-err);
 }
 
 /* The present (number 0) or a snapshot. */
@@ -38,35 +45,58 @@ static int check_tree(struct fs *fs, uint64_t number, const char *prefix, struct
                       .fn = count_finding,
                       .ctx = k,
                       .report = number ? &ignored : k->report,
-                      .prefix = prefix};
+                      .prefix = prefix,
+                      .super_told = number == 0 && k->super_told};
     int err = reader_begin(fs, ino_join(number, FS_INO_ROOT), &c.reader);
     if (err < 0)
         return err;
     corrupt_forget();
     err = check_walk(&c);
-    if (err < 0) {
-        check_say(&c, FINDING_CHUNK, STORE_DAMAGE, prefix, "%s",
-                  corrupt_last()[0] ? corrupt_last() : strerror(-err));
-        err = 0;
-    } else {
+    if (err < 0)
+        check_say(&c, FINDING_CHUNK, STORE_DAMAGE, prefix, "%s", reason(err));
+    check_sort(&c);
+    check_damaged(&c);
+    if (err == 0) /* otherwise whatever was not met would be missed */
         check_links(&c);
-    }
     reader_end(&c.reader);
     free(c.inodes);
     free(c.entries);
     free(c.orphans);
-    return err;
+    return 0;
 }
 
 static int check_snapshots(struct fs *fs, struct counting *k)
 {
     int err = 0;
-    for (size_t i = 0; i < fs->snapshots.count && err == 0; i++) {
+    for (size_t i = 0; i < fs->snapshots.count && err == 0 && !k->stopped; i++) {
         const struct snapshot_entry *s = &fs->snapshots.entries[i];
         char *prefix = mem_printf("/%s/%s/%s", FS_CONTROL_NAME, FS_SNAPSHOTS_NAME, s->name);
         err = check_tree(fs, s->number, prefix, k);
         free(prefix);
     }
+    return err;
+}
+
+static int check_trees(struct fs *fs, bool snapshots, struct counting *k)
+{
+    corrupt_forget();
+    int err = volume_load(fs);
+    if (err == -EIO) {
+        struct store_finding f = {.code = FINDING_SUPER,
+                                  .severity = STORE_DAMAGE,
+                                  .file = "",
+                                  .offset = UINT64_MAX,
+                                  .text = reason(err)};
+        count_finding(k, &f);
+        k->super_told = true;
+        err = 0;
+    }
+    bool readable = fs->super.chunk_bytes != 0;
+    if (err == 0 && readable && !k->stopped)
+        err = check_tree(fs, 0, "", k);
+    if (err == 0 && readable && snapshots)
+        err = check_snapshots(fs, k);
+    volume_release(fs);
     return err;
 }
 
@@ -76,23 +106,8 @@ static int check_open(struct store *s, bool snapshots, struct counting *k)
     fs->store = s;
     fs->read_only = true;
     int err = store_check(s, count_finding, pass_progress, k);
-    if (err == 0) {
-        err = volume_load(fs);
-        if (err == -EIO) {
-            struct store_finding f = {.code = FINDING_SUPER,
-                                      .severity = STORE_DAMAGE,
-                                      .file = "",
-                                      .offset = UINT64_MAX,
-                                      .text = "the superblock cannot be read"};
-            count_finding(k, &f);
-            err = 0;
-        } else if (err == 0) {
-            err = check_tree(fs, 0, "", k);
-            if (err == 0 && snapshots)
-                err = check_snapshots(fs, k);
-        }
-        volume_release(fs);
-    }
+    if (err == 0 && !k->stopped)
+        err = check_trees(fs, snapshots, k);
     free(fs);
     return err;
 }

@@ -14,6 +14,7 @@ struct check_inode {
     uint64_t ino, parent;
     uint32_t mode, nlink;
     uint32_t subfolders; /* entries of type folder that it lists */
+    bool damaged; /* its attributes do not decode: nothing but `ino` and `subfolders` counts */
     bool reachable;
 };
 /* What the pass keeps of an entry. */
@@ -30,13 +31,15 @@ struct check {
     int stopped; /* what `fn` returned to stop */
     struct reader reader;
     const char *prefix; /* of paths: "" or "/.varve/snapshots/NAME" */
+    bool super_told;    /* that the superblock's keys are damaged has been said already */
     struct check_inode *inodes;
     size_t inode_count, inode_cap;
-    struct check_entry *entries;
+    struct check_entry *entries; /* after the pass: ascending child, then folder */
     size_t entry_count, entry_cap;
+    bool sorted;
     uint64_t *orphans; /* ascending */
     size_t orphan_count, orphan_cap;
-    struct counters stored, counted;
+    struct counters counted;
 };
 
 /* ---- check_report.c ---- */
@@ -51,8 +54,14 @@ void check_say_inode(struct check *c, int code, uint64_t ino, const char *format
 int check_walk(struct check *c);
 
 /* ---- check_links.c ---- */
-/* Links, parents, orphans, reachability. Sorts c->entries. */
+/* Puts c->entries in order. */
+void check_sort(struct check *c);
+/* The entries for `ino`; NULL if there are none. [after check_sort()] */
+const struct check_entry *check_entries_of(const struct check *c, uint64_t ino, size_t *count);
+struct check_inode *check_find(const struct check *c, uint64_t ino);
+/* Inodes that do not decode. [after check_sort()] */
+void check_damaged(struct check *c);
+/* Links, parents, orphans, reachability. [after check_sort()] */
 void check_links(struct check *c);
-struct check_inode *check_find(struct check *c, uint64_t ino);
 
 #endif

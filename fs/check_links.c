@@ -4,6 +4,8 @@
 
 #include "fs/check.h"
 
+/* ---- the lists ---- */
+
 static int by_child(const void *a, const void *b)
 {
     const struct check_entry *x = a, *y = b;
@@ -12,7 +14,31 @@ static int by_child(const void *a, const void *b)
     return (x->folder > y->folder) - (x->folder < y->folder);
 }
 
-struct check_inode *check_find(struct check *c, uint64_t ino)
+void check_sort(struct check *c)
+{
+    if (c->entry_count)
+        qsort(c->entries, c->entry_count, sizeof *c->entries, by_child);
+    c->sorted = true;
+}
+
+const struct check_entry *check_entries_of(const struct check *c, uint64_t ino, size_t *count)
+{
+    size_t lo = 0, hi = c->entry_count;
+    assert(c->sorted);
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (c->entries[mid].child < ino)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (hi = lo; hi < c->entry_count && c->entries[hi].child == ino; hi++)
+        ;
+    *count = hi - lo;
+    return *count ? c->entries + lo : NULL;
+}
+
+struct check_inode *check_find(const struct check *c, uint64_t ino)
 {
     size_t lo = 0, hi = c->inode_count;
     while (lo < hi) {
@@ -38,49 +64,85 @@ static bool is_orphan(const struct check *c, uint64_t ino)
     return lo < c->orphan_count && c->orphans[lo] == ino;
 }
 
-static void check_folder(struct check *c, const struct check_inode *n,
-                         const struct check_entry *names, size_t count)
+void check_damaged(struct check *c)
 {
-    if (count > 1)
-        check_say_inode(c, FINDING_DIR_TWICE, n->ino, "the folder has %zu names", count);
-    if (count >= 1 && names[0].folder != n->parent)
-        check_say_inode(c, FINDING_PARENT, n->ino,
-                        "folder %" PRIu64 " lists it, but its record says %" PRIu64,
-                        names[0].folder, n->parent);
-    if (n->nlink != 2 + n->subfolders && !(n->nlink == 0 && count == 0))
+    for (size_t i = 0; i < c->inode_count && c->stopped == 0; i++)
+        if (c->inodes[i].damaged)
+            check_say_inode(c, FINDING_INODE, c->inodes[i].ino, "its attributes do not decode");
+}
+
+/* ---- names ---- */
+
+static bool listed_by(const struct check_entry *names, size_t count, uint64_t folder)
+{
+    for (size_t i = 0; i < count; i++)
+        if (names[i].folder == folder)
+            return true;
+    return false;
+}
+
+static void check_folder_links(struct check *c, const struct check_inode *n)
+{
+    if (n->nlink != 2 + n->subfolders)
         check_say_inode(c, FINDING_LINKS, n->ino,
                         "its link count is %" PRIu32 ", with %" PRIu32
                         " folders in it it should be %" PRIu32,
                         n->nlink, n->subfolders, 2 + n->subfolders);
 }
 
-/* One inode and all its names. */
-static void check_names(struct check *c, const struct check_inode *n,
-                        const struct check_entry *names, size_t count)
+static void check_folder(struct check *c, const struct check_inode *n,
+                         const struct check_entry *names, size_t count)
 {
+    if (count > 1)
+        check_say_inode(c, FINDING_DIR_TWICE, n->ino, "the folder has %zu names", count);
+    if (count > 0 && !listed_by(names, count, n->parent))
+        check_say_inode(c, FINDING_PARENT, n->ino,
+                        "folder %" PRIu64 " lists it, but its record says %" PRIu64,
+                        names[0].folder, n->parent);
+    if (count > 0 || n->nlink > 0)
+        check_folder_links(c, n);
+}
+
+static void check_root(struct check *c, const struct check_inode *n, size_t count)
+{
+    if (count > 0)
+        check_say_inode(c, FINDING_DIR_TWICE, n->ino, "the root folder is listed in another");
+    if (n->parent != n->ino)
+        check_say_inode(c, FINDING_PARENT, n->ino, "the root folder has another as its parent");
+    check_folder_links(c, n);
+}
+
+/* One inode and all its names. */
+static void check_names(struct check *c, struct check_inode *n, const struct check_entry *names,
+                        size_t count)
+{
+    if (n->damaged) {
+        n->parent = count ? names[0].folder : 0; /* the best guess, for those below it */
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         if (names[i].type != (n->mode & S_IFMT) >> 12)
             check_say_inode(c, FINDING_DIRENT_TYPE, n->ino,
                             "folder %" PRIu64 " lists it as another type", names[i].folder);
-    if (n->ino == FS_INO_ROOT) {
-        if (count > 0)
-            check_say_inode(c, FINDING_DIR_TWICE, n->ino, "the root folder is listed in another");
-        return;
-    }
-    if (count == 0 && !is_orphan(c, n->ino)) {
+    if (n->ino == FS_INO_ROOT && S_ISDIR(n->mode))
+        check_root(c, n, count);
+    else if (count == 0 && is_orphan(c, n->ino))
+        return; /* check_orphans() looks at it */
+    else if (count == 0)
         check_say_inode(c, FINDING_LOST, n->ino,
                         "nothing names it (%" PRIu32 " links are recorded)", n->nlink);
-        return;
-    }
-    if (S_ISDIR(n->mode))
+    else if (S_ISDIR(n->mode))
         check_folder(c, n, names, count);
     else if (n->nlink != count)
         check_say_inode(c, FINDING_LINKS, n->ino, "its link count is %" PRIu32 ", it has %zu names",
                         n->nlink, count);
 }
 
+/* ---- orphans ---- */
+
 static void check_orphans(struct check *c)
 {
+    size_t sound = 0;
     for (size_t i = 0; i < c->orphan_count; i++) {
         const struct check_inode *n = check_find(c, c->orphans[i]);
         if (!n)
@@ -90,11 +152,16 @@ static void check_orphans(struct check *c)
         else if (n->nlink != 0)
             check_say_inode(c, FINDING_ORPHAN, n->ino,
                             "it is in the list of orphans, but has %" PRIu32 " links", n->nlink);
+        else
+            sound++;
     }
-    if (c->orphan_count > 0)
-        check_say(c, FINDING_ORPHAN_NOTE, STORE_NOTE, c->prefix,
-                  "%zu deleted files were still open; the next mount frees them", c->orphan_count);
+    /* Those of a snapshot go with it. */
+    if (sound > 0 && c->prefix[0] == 0)
+        check_say(c, FINDING_ORPHAN_NOTE, STORE_NOTE, "",
+                  "%zu deleted files were still open; the next mount frees them", sound);
 }
+
+/* ---- paths ---- */
 
 /* Follows the parents of a folder until one that is known to be reachable; then all on the way are.
  */
@@ -115,10 +182,10 @@ static void check_reachable(struct check *c, struct check_inode *n)
 static void check_paths(struct check *c)
 {
     struct check_inode *root = check_find(c, FS_INO_ROOT);
-    if (!root || !S_ISDIR(root->mode)) {
+    if (!root || (!root->damaged && !S_ISDIR(root->mode)))
         check_say(c, FINDING_INODE, STORE_DAMAGE, c->prefix, "there is no root folder");
+    if (!root)
         return;
-    }
     root->reachable = true;
     for (size_t i = 0; i < c->inode_count && c->stopped == 0; i++)
         if (S_ISDIR(c->inodes[i].mode) && c->inodes[i].nlink > 0)
@@ -128,8 +195,7 @@ static void check_paths(struct check *c)
 void check_links(struct check *c)
 {
     size_t at = 0;
-    if (c->entry_count)
-        qsort(c->entries, c->entry_count, sizeof *c->entries, by_child);
+    assert(c->sorted);
     for (size_t i = 0; i <= c->inode_count && c->stopped == 0; i++) {
         uint64_t ino = i < c->inode_count ? c->inodes[i].ino : UINT64_MAX;
         for (; at < c->entry_count && c->entries[at].child < ino; at++)

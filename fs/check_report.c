@@ -34,6 +34,7 @@ static bool name_in(struct check *c, uint64_t folder, uint64_t ino, struct buf *
     struct key lower = key_kind(folder, KIND_DIRENT), upper = key_kind(folder, KIND_DATA);
     struct store_iter *it = store_iter_new(&c->reader.read, key_slice(&lower), key_slice(&upper));
     bool found = false;
+    buf_clear(name);
     for (int err = store_iter_first(it); err == 0 && !found; err = store_iter_next(it)) {
         struct slice value;
         struct dirent_record d;
@@ -46,15 +47,32 @@ static bool name_in(struct check *c, uint64_t folder, uint64_t ino, struct buf *
     return found;
 }
 
-/* Puts "/a/b" of `ino` in front of what is in `path`; ends with "?" where the chain of parents
+/* A folder that lists `ino`, and the name there: what the inode's record says; when that leads
+ * nowhere, and once all entries are known, one of these. */
+static bool parent_of(struct check *c, uint64_t ino, uint64_t *folder, struct buf *name)
+{
+    struct inode n;
+    if (inode_get(&c->reader.read, ino, &n) == 0) {
+        *folder = n.parent;
+        if (name_in(c, *folder, ino, name))
+            return true;
+    }
+    size_t count = 0;
+    const struct check_entry *entries = c->sorted ? check_entries_of(c, ino, &count) : NULL;
+    if (!entries)
+        return false;
+    *folder = entries[0].folder;
+    return name_in(c, *folder, ino, name);
+}
+
+/* Puts "/a/b" of `ino` in front of what is in `path`; begins with "?" where the chain of parents
  * cannot be followed. */
 static void path_of(struct check *c, uint64_t ino, struct buf *path)
 {
     struct buf name = {0}, longer = {0};
     for (int depth = 0; ino != FS_INO_ROOT; depth++) {
-        struct inode n;
-        bool known = depth < PATH_DEPTH_MAX && inode_get(&c->reader.read, ino, &n) == 0 &&
-                     name_in(c, n.parent, ino, &name);
+        uint64_t folder = 0;
+        bool known = depth < PATH_DEPTH_MAX && parent_of(c, ino, &folder, &name);
         buf_clear(&longer);
         buf_put_u8(&longer, '/');
         if (known)
@@ -65,7 +83,7 @@ static void path_of(struct check *c, uint64_t ino, struct buf *path)
         buf_set(path, buf_slice(&longer));
         if (!known)
             break;
-        ino = n.parent;
+        ino = folder;
     }
     buf_release(&name);
     buf_release(&longer);

@@ -9,25 +9,30 @@
 #include "fs/extent.h"
 #include "fs/xattr.h"
 
+enum attr_state { ATTR_NONE, ATTR_DAMAGED, ATTR_GOOD };
+
 struct walk {
     struct check *c;
     struct store_iter *it;
-    uint64_t ino;    /* the inode that the pass is in; 0: the superblock's keys */
-    bool known;      /* its attributes were met and decode */
-    bool complained; /* that they were not */
-    struct inode n;
+    uint64_t ino; /* the inode that the pass is in; 0: the superblock's keys */
+    enum attr_state attr;
+    bool complained; /* of what is reported once for an inode */
+    struct inode n;  /* if attr is ATTR_GOOD */
     uint64_t entries, chunks;
     uint32_t subfolders;
-    uint64_t max_ino, next_ino;
+    uint64_t max_ino, next_ino; /* 0: none */
+    struct counters stored;
+    bool has_counters;
 };
 
-#define GROW(list, count, cap)                                    \
-    do {                                                          \
-        if ((count) == (cap)) {                                   \
-            (cap) = (cap) ? (cap)*2 : 1024;                       \
-            (list) = mem_realloc((list), (cap) * sizeof *(list)); \
-        }                                                         \
-    } while (0)
+/* Room for one more in a list. */
+static void *grow(void *list, size_t count, size_t *cap, size_t each_bytes)
+{
+    if (count < *cap)
+        return list;
+    *cap = *cap ? *cap * 2 : 1024;
+    return mem_realloc(list, *cap * each_bytes);
+}
 
 static uint64_t span_count(const struct walk *w)
 {
@@ -35,42 +40,59 @@ static uint64_t span_count(const struct walk *w)
     return w->n.size / chunk + (w->n.size % chunk != 0);
 }
 
+static bool holds_data(const struct inode *n)
+{
+    return S_ISREG(n->mode) || S_ISLNK(n->mode);
+}
+
 /* ---- an inode as a whole ---- */
+
+static void check_counts(struct walk *w)
+{
+    struct check *c = w->c;
+    const struct inode *n = &w->n;
+    if (inode_is_dir(n) && w->entries != n->size)
+        check_say_inode(c, FINDING_DIR_COUNT, w->ino,
+                        "the folder's record counts %" PRIu64 " entries, there are %" PRIu64,
+                        n->size, w->entries);
+    if (w->chunks != n->chunks)
+        check_say_inode(c, FINDING_CHUNK_COUNT, w->ino,
+                        "the record counts %" PRIu64 " chunks, there are %" PRIu64, n->chunks,
+                        w->chunks);
+    if (S_ISLNK(n->mode) && (n->size == 0 || n->size > FS_SYMLINK_MAX || w->chunks != 1))
+        check_say_inode(c, FINDING_SYMLINK, w->ino, "the symbolic link has no proper target");
+    if (!holds_data(n) && !inode_is_dir(n) && n->size > 0)
+        check_say_inode(c, FINDING_INODE, w->ino, "its type has no size, but it has one");
+}
 
 static void end_inode(struct walk *w)
 {
     struct check *c = w->c;
-    if (w->ino == 0 || !w->known)
+    if (w->ino == 0 || w->attr == ATTR_NONE)
         return;
-    if (inode_is_dir(&w->n) && w->entries != w->n.size)
-        check_say_inode(c, FINDING_DIR_COUNT, w->ino,
-                        "the folder's record counts %" PRIu64 " entries, there are %" PRIu64,
-                        w->n.size, w->entries);
-    if (w->chunks != w->n.chunks)
-        check_say_inode(c, FINDING_CHUNK_COUNT, w->ino,
-                        "the record counts %" PRIu64 " chunks, there are %" PRIu64, w->n.chunks,
-                        w->chunks);
-    if (S_ISLNK(w->n.mode) && (w->n.size == 0 || w->n.size > FS_SYMLINK_MAX || w->chunks != 1))
-        check_say_inode(c, FINDING_SYMLINK, w->ino, "the symbolic link has no proper target");
     c->counted.inodes++;
     c->counted.chunks += (int64_t)w->chunks;
-    GROW(c->inodes, c->inode_count, c->inode_cap);
-    c->inodes[c->inode_count++] = (struct check_inode){.ino = w->ino,
-                                                       .parent = w->n.parent,
-                                                       .mode = w->n.mode,
-                                                       .nlink = w->n.nlink,
-                                                       .subfolders = w->subfolders};
+    c->inodes = grow(c->inodes, c->inode_count, &c->inode_cap, sizeof *c->inodes);
+    struct check_inode *line = &c->inodes[c->inode_count++];
+    *line = (struct check_inode){.ino = w->ino, .subfolders = w->subfolders, .damaged = true};
+    if (w->attr == ATTR_DAMAGED)
+        return;
+    line->damaged = false;
+    line->parent = w->n.parent;
+    line->mode = w->n.mode;
+    line->nlink = w->n.nlink;
+    check_counts(w);
 }
 
 static void begin_inode(struct walk *w, uint64_t ino)
 {
     end_inode(w);
+    assert(ino > w->ino);
     w->ino = ino;
-    w->known = w->complained = false;
+    w->attr = ATTR_NONE;
+    w->complained = false;
     w->entries = w->chunks = 0;
     w->subfolders = 0;
-    if (ino > w->max_ino)
-        w->max_ino = ino;
 }
 
 static void count_type(struct fs_check_report *r, const struct inode *n)
@@ -88,33 +110,41 @@ static void count_type(struct fs_check_report *r, const struct inode *n)
         r->bytes += n->size;
 }
 
-static bool type_known(uint32_t mode)
-{
-    return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISCHR(mode) || S_ISBLK(mode) ||
-           S_ISFIFO(mode) || S_ISSOCK(mode);
-}
-
+/* That it is damaged is said later, when its name can be told: check_damaged(). */
 static void on_attr(struct walk *w, struct slice value)
 {
-    if (inode_decode(value, w->ino, &w->n) < 0 || !type_known(w->n.mode)) {
-        check_say(w->c, FINDING_INODE, STORE_DAMAGE, "",
-                  "inode %" PRIu64 ": its attributes do not decode", w->ino);
-        w->complained = true;
-        return;
-    }
-    w->known = true;
-    count_type(w->c->report, &w->n);
+    w->max_ino = w->ino;
+    w->attr = inode_decode(value, w->ino, &w->n) == 0 ? ATTR_GOOD : ATTR_DAMAGED;
+    if (w->attr == ATTR_GOOD)
+        count_type(w->c->report, &w->n);
 }
 
 /* ---- what belongs to it ---- */
 
+/* Does a look-up of that name come to that slot? */
 static bool slot_right(struct walk *w, uint64_t slot, struct slice name)
 {
-    uint64_t home = dirent_slot(w->c->fs->super.hash_seed, name);
-    if (slot == home)
+    const struct check *c = w->c;
+    char text[FS_NAME_MAX + 1];
+    struct dirent found;
+    if (slot == dirent_slot(c->fs->super.hash_seed, name))
         return true;
-    uint64_t distance = slot > home ? slot - home : slot + (SLOT_MAX - SLOT_MIN + 1) - home;
-    return (w->n.flags & INODE_DISPLACED) && distance <= SLOT_PROBES;
+    memcpy(text, name.data, name.len);
+    text[name.len] = 0;
+    return dir_find(c->fs, &c->reader.read, &w->n, text, &found) == 0 && found.slot == slot;
+}
+
+static void check_dirent(struct walk *w, uint64_t slot, struct slice name)
+{
+    if (!inode_is_dir(&w->n)) {
+        if (!w->complained)
+            check_say_inode(w->c, FINDING_INODE, w->ino, "it has entries, but is no folder");
+        w->complained = true;
+    } else if (!slot_right(w, slot, name)) {
+        check_say_inode(w->c, FINDING_SLOT, w->ino,
+                        "entry \"%.*s\" stands where a look-up misses it", (int)name.len,
+                        (const char *)name.data);
+    }
 }
 
 static void on_dirent(struct walk *w, struct slice rest, struct slice value)
@@ -122,55 +152,65 @@ static void on_dirent(struct walk *w, struct slice rest, struct slice value)
     struct check *c = w->c;
     struct dirent_record d;
     uint64_t slot;
-    if (!take_be64(&rest, &slot) || rest.len || dirent_decode(value, &d) < 0) {
+    bool key = take_be64(&rest, &slot) && rest.len == 0 && slot >= SLOT_MIN && slot <= SLOT_MAX;
+    if (!key || dirent_decode(value, &d) < 0) {
         check_say_inode(c, FINDING_DIRENT, w->ino, "an entry of the folder does not decode");
         return;
     }
-    if (!inode_is_dir(&w->n))
-        check_say_inode(c, FINDING_INODE, w->ino, "it has entries, but is no folder");
-    if (!slot_right(w, slot, d.name))
-        check_say_inode(c, FINDING_SLOT, w->ino, "entry \"%.*s\" stands where a look-up misses it",
-                        (int)d.name.len, (const char *)d.name.data);
+    if (w->attr == ATTR_GOOD)
+        check_dirent(w, slot, d.name);
     w->entries++;
     w->subfolders += d.type == S_IFDIR >> 12;
     c->report->entries++;
-    GROW(c->entries, c->entry_count, c->entry_cap);
+    c->entries = grow(c->entries, c->entry_count, &c->entry_cap, sizeof *c->entries);
     c->entries[c->entry_count++] =
         (struct check_entry){.child = d.ino, .folder = w->ino, .type = d.type};
+}
+
+/* The last chunk of a file: the others' lengths do not matter to any reader; that they can be read,
+ * the store's own check has proved. */
+static void check_last_chunk(struct walk *w, uint64_t most)
+{
+    struct slice value;
+    int err = store_iter_value(w->it, &value);
+    if (err < 0)
+        check_say_inode(w->c, FINDING_CHUNK, w->ino, "its last chunk cannot be read");
+    else if (value.len > most)
+        check_say_inode(w->c, FINDING_BEYOND_END, w->ino,
+                        "its last chunk holds %" PRIu64 " bytes beyond its end",
+                        (uint64_t)value.len - most);
+    else if (S_ISLNK(w->n.mode) && (value.len < most || memchr(value.data, 0, value.len)))
+        check_say_inode(w->c, FINDING_SYMLINK, w->ino, "the symbolic link's target is cut off");
 }
 
 static void on_chunk(struct walk *w, struct slice rest)
 {
     struct check *c = w->c;
-    uint64_t chunk, spans = span_count(w), chunk_bytes = c->fs->super.chunk_bytes;
-    struct slice value;
+    uint64_t chunk, chunk_bytes = c->fs->super.chunk_bytes;
     if (!take_be64(&rest, &chunk) || rest.len) {
         check_say_inode(c, FINDING_KEY, w->ino, "a chunk without a number");
         return;
     }
     w->chunks++;
     c->report->chunks++;
-    if (chunk >= spans || inode_is_dir(&w->n)) {
+    if (w->attr != ATTR_GOOD)
+        return;
+    if (chunk >= span_count(w) || !holds_data(&w->n))
         check_say_inode(c, FINDING_BEYOND_END, w->ino, "chunk %" PRIu64 " is beyond its end",
                         chunk);
-        return;
-    }
-    /* The others' lengths do not matter to any reader; that they can be read, the store's own check
-     * has proved. */
-    if (chunk + 1 != spans)
-        return;
-    uint64_t most = w->n.size - chunk * chunk_bytes;
-    int err = store_iter_value(w->it, &value);
-    if (err < 0)
-        check_say_inode(c, FINDING_CHUNK, w->ino, "its last chunk cannot be read");
-    else if (value.len > most)
-        check_say_inode(c, FINDING_BEYOND_END, w->ino,
-                        "its last chunk holds %zu bytes beyond its end", value.len - (size_t)most);
+    else if (chunk + 1 == span_count(w))
+        check_last_chunk(w, w->n.size - chunk * chunk_bytes);
 }
 
-static void on_xattr(struct walk *w, struct slice rest, struct slice value)
+static void on_xattr(struct walk *w, struct slice rest)
 {
     char name[256];
+    struct slice value;
+    int err = store_iter_value(w->it, &value);
+    if (err < 0) {
+        check_say_inode(w->c, FINDING_CHUNK, w->ino, "an extended attribute cannot be read");
+        return;
+    }
     if (rest.len >= 1 && rest.len <= 255) {
         memcpy(name, rest.data, rest.len);
         name[rest.len] = 0;
@@ -188,40 +228,78 @@ static void on_super(struct walk *w, uint8_t kind, struct slice rest, struct sli
 {
     struct check *c = w->c;
     uint64_t ino;
-    switch (kind) {
-    case SUPER_RECORD: /* read when the volume was opened */
-        break;
-    case SUPER_COUNTERS:
-        if (counters_decode(value, &c->stored) < 0)
-            check_say(c, FINDING_SUPER, STORE_DAMAGE, "", "the counters do not decode");
-        break;
-    case SUPER_NEXT_INO:
-        if (!take_u64(&value, &w->next_ino))
-            check_say(c, FINDING_SUPER, STORE_DAMAGE, "", "the next inode number does not decode");
-        break;
-    case SUPER_ORPHAN:
-        if (!take_be64(&rest, &ino))
-            break;
-        GROW(c->orphans, c->orphan_count, c->orphan_cap);
+    if (kind == SUPER_RECORD && rest.len == 0)
+        return; /* read when the volume was opened */
+    if (kind == SUPER_COUNTERS && rest.len == 0) {
+        w->has_counters = counters_decode(value, &w->stored) == 0;
+    } else if (kind == SUPER_NEXT_INO && rest.len == 0) {
+        if (next_ino_decode(value, &w->next_ino) < 0)
+            w->next_ino = 0;
+    } else if (kind == SUPER_ORPHAN && take_be64(&rest, &ino) && rest.len == 0) {
+        c->orphans = grow(c->orphans, c->orphan_count, &c->orphan_cap, sizeof *c->orphans);
         c->orphans[c->orphan_count++] = ino;
-        break;
-    default:
-        check_say(c, FINDING_KEY, STORE_DAMAGE, "", "a key of the superblock that is unknown");
+    } else {
+        check_say(c, FINDING_KEY, STORE_DAMAGE, c->prefix,
+                  "a key of the superblock that is unknown");
     }
 }
 
+static void check_super(struct walk *w)
+{
+    struct check *c = w->c;
+    if ((!w->has_counters || w->next_ino == 0) && !c->super_told)
+        check_say(c, FINDING_SUPER, STORE_DAMAGE, c->prefix,
+                  "counters or next inode number are missing or do not decode");
+    if (w->next_ino && w->max_ino >= FS_INO_FIRST && w->max_ino >= w->next_ino)
+        check_say(c, FINDING_NEXT_INO, STORE_DAMAGE, c->prefix,
+                  "inode %" PRIu64 " is in use, but numbers are reserved only below %" PRIu64,
+                  w->max_ino, w->next_ino);
+    const struct counters *s = &w->stored, *n = &c->counted;
+    if (w->has_counters && (s->inodes != n->inodes || s->chunks != n->chunks))
+        check_say(c, FINDING_COUNTERS, STORE_DAMAGE, c->prefix,
+                  "the superblock counts %" PRId64 " inodes and %" PRId64
+                  " chunks, there are %" PRId64 " and %" PRId64,
+                  s->inodes, s->chunks, n->inodes, n->chunks);
+}
+
 /* ---- the pass ---- */
+
+static bool key_ours(struct slice key, uint64_t *ino, uint8_t *kind, struct slice *rest)
+{
+    if (!key_split(key, ino, kind, rest))
+        return false;
+    if (*ino == 0)
+        return true; /* on_super() looks closer */
+    return (*ino == FS_INO_ROOT || *ino >= FS_INO_FIRST) && *ino <= FS_INO_MASK &&
+           *kind < KIND_END && (*kind != KIND_ATTR || rest->len == 0);
+}
+
+static void on_belonging(struct walk *w, uint8_t kind, struct slice rest, struct slice value)
+{
+    if (w->attr == ATTR_NONE && !w->complained) {
+        w->complained = true;
+        check_say_inode(w->c, FINDING_NO_INODE, w->ino, "it has no attributes, but other keys");
+    }
+    if (kind == KIND_XATTR)
+        on_xattr(w, rest);
+    else if (kind == KIND_DIRENT)
+        on_dirent(w, rest, value);
+    else
+        on_chunk(w, rest);
+}
 
 static int on_key(struct walk *w)
 {
     struct slice value = {0}, rest;
     uint64_t ino;
     uint8_t kind;
-    if (!key_split(store_iter_key(w->it), &ino, &kind, &rest) || (ino && kind >= KIND_END)) {
-        check_say(w->c, FINDING_KEY, STORE_DAMAGE, "", "a key that the file system does not write");
+    if (!key_ours(store_iter_key(w->it), &ino, &kind, &rest)) {
+        check_say(w->c, FINDING_KEY, STORE_DAMAGE, w->c->prefix,
+                  "a key that the file system does not write");
         return 0;
     }
-    int err = ino && kind == KIND_DATA ? 0 : store_iter_value(w->it, &value);
+    bool small = ino == 0 || kind == KIND_ATTR || kind == KIND_DIRENT;
+    int err = small ? store_iter_value(w->it, &value) : 0;
     if (err < 0)
         return err;
     if (ino != w->ino)
@@ -230,48 +308,24 @@ static int on_key(struct walk *w)
         on_super(w, kind, rest, value);
     else if (kind == KIND_ATTR)
         on_attr(w, value);
-    else if (!w->known && !w->complained) {
-        w->complained = true;
-        check_say(w->c, FINDING_NO_INODE, STORE_DAMAGE, "",
-                  "inode %" PRIu64 " has no attributes, but other keys", ino);
-    } else if (w->known && kind == KIND_XATTR)
-        on_xattr(w, rest, value);
-    else if (w->known && kind == KIND_DIRENT)
-        on_dirent(w, rest, value);
-    else if (w->known)
-        on_chunk(w, rest);
+    else
+        on_belonging(w, kind, rest, value);
     return 0;
-}
-
-static void check_super(struct walk *w)
-{
-    struct check *c = w->c;
-    if (w->max_ino >= FS_INO_FIRST && w->max_ino >= w->next_ino)
-        check_say(c, FINDING_NEXT_INO, STORE_DAMAGE, c->prefix,
-                  "inode %" PRIu64 " is in use, but numbers are reserved only below %" PRIu64,
-                  w->max_ino, w->next_ino);
-    if (c->stored.inodes != c->counted.inodes || c->stored.chunks != c->counted.chunks)
-        check_say(c, FINDING_COUNTERS, STORE_DAMAGE, c->prefix,
-                  "the superblock counts %" PRId64 " inodes and %" PRId64
-                  " chunks, there are %" PRId64 " and %" PRId64,
-                  c->stored.inodes, c->stored.chunks, c->counted.inodes, c->counted.chunks);
 }
 
 int check_walk(struct check *c)
 {
     struct slice all = {0};
     struct walk w = {.c = c, .it = store_iter_new(&c->reader.read, all, all)};
-    int err;
-    for (err = store_iter_first(w.it); err == 0 && c->stopped == 0; err = store_iter_next(w.it)) {
+    int err = store_iter_first(w.it);
+    while (err == 0 && c->stopped == 0) {
         err = on_key(&w);
-        if (err < 0)
-            break;
+        if (err == 0)
+            err = store_iter_next(w.it);
     }
-    if (err == 1)
-        err = 0;
     end_inode(&w);
-    if (err == 0 && c->stopped == 0)
+    if (err >= 0 && c->stopped == 0)
         check_super(&w);
     store_iter_free(w.it);
-    return err;
+    return err < 0 ? err : 0;
 }

@@ -97,26 +97,31 @@ void super_encode(const struct super_record *s, struct buf *out)
     buf_append_bytes(out, s->uuid, sizeof s->uuid);
 }
 
-int super_decode(struct slice in, struct super_record *s)
+static bool super_take(struct slice *in, struct super_record *s)
 {
     uint32_t level;
     uint64_t made;
     struct slice uuid;
-    *s = (struct super_record){0};
-    if (!take_u32(&in, &s->version) || !take_u64(&in, &s->features))
-        return -EIO;
-    if (s->version > SUPER_VERSION || s->features != 0)
-        return -EPROTONOSUPPORT;
-    if (!take_u32(&in, &s->chunk_bytes) || !take_u32(&in, &level) ||
-        !take_u64(&in, &s->hash_seed) || !take_u64(&in, &made) ||
-        !take_bytes(&in, sizeof s->uuid, &uuid))
-        return -EIO;
+    if (!take_u32(in, &s->chunk_bytes) || !take_u32(in, &level) || !take_u64(in, &s->hash_seed) ||
+        !take_u64(in, &made) || !take_bytes(in, sizeof s->uuid, &uuid))
+        return false;
     s->zstd_level = (int32_t)level;
     s->made_ns = (int64_t)made;
     memcpy(s->uuid, uuid.data, sizeof s->uuid);
-    return s->version > 0 && chunk_bytes_valid(s->chunk_bytes) && zstd_level_valid(s->zstd_level)
-               ? 0
-               : -EIO;
+    return chunk_bytes_valid(s->chunk_bytes) && zstd_level_valid(s->zstd_level);
+}
+
+int super_decode(struct slice in, struct super_record *s)
+{
+    *s = (struct super_record){0};
+    if (!take_u32(&in, &s->version) || !take_u64(&in, &s->features) || s->version == 0)
+        return -EIO;
+    if (s->version > SUPER_VERSION || s->features != 0)
+        return -EPROTONOSUPPORT;
+    if (super_take(&in, s))
+        return 0;
+    *s = (struct super_record){0};
+    return -EIO;
 }
 
 void counters_encode(const struct counters *c, struct buf *out)

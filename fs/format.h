@@ -5,29 +5,31 @@
  *
  *   0, SUPER_RECORD            the superblock
  *
- *   0, SUPER_COUNTERS          sums of inodes and chunks, i64 each; merged operands are their changes
+ *   0, SUPER_COUNTERS          sums of inodes and chunks, i64 each; operands are changes of them
  *
  *   0, SUPER_NEXT_INO          u64: no inode number from here on was ever given out
  *
- *   0, SUPER_ORPHAN, ino be64  an inode without a name that was still in use; empty value
+ *   0, SUPER_ORPHAN, be64      an inode without a name that was still in use; empty value
  *
  *   ino, KIND_ATTR             attributes
  *
  *   ino, KIND_XATTR, name      an extended attribute: its value
  *
- *   ino, KIND_DIRENT, slot be64   an entry of a folder: u64 inode, u8 type (S_IFMT >> 12), name
+ *   ino, KIND_DIRENT, be64     an entry of a folder, by slot: u64 inode, u8 type, name to the end
  *
- *   ino, KIND_DATA, chunk be64    up to chunk_bytes of a file; a shorter one ends in zeros or at the
- *                              end of the file. Merged operands are patches. A symbolic link's
- *                              target is its chunk 0
+ *   ino, KIND_DATA, be64       a chunk, by number: up to chunk_bytes; operands are patches
+ *
+ * A chunk that is shorter than chunk_bytes ends in zeros or at the end of the file; one that is
+ * missing is a hole. The target of a symbolic link is its chunk 0. The type of an entry is its
+ * inode's S_IFMT >> 12.
  *
  * Slot: where an entry stands in its folder, and the readdir cookie: XXH3(name, seed of the volume)
  * scaled to [SLOT_MIN, SLOT_MAX]. When another name has the slot, the next free of the SLOT_PROBES
  * following ones is taken (wrapping at SLOT_MAX), and the folder's record says so for ever
  * (INODE_DISPLACED): a look-up that misses then probes them all.
  *
- * Integers in records are little-endian; records may grow at the end: a reader takes the fields it
- * knows.
+ * Integers in records are little-endian. Records other than entries may grow at the end: a reader
+ * takes the fields it knows.
  *
  * Patch: one or more of these, applied in turn:
  *
@@ -107,7 +109,8 @@ struct inode {
     struct fs_time atime, mtime, ctime, btime;
 };
 void inode_encode(const struct inode *n, struct buf *out);
-/* 0 or -EIO. What comes out can be relied on: the type is one of the seven, numbers are in range. */
+/* 0 or -EIO. What comes out can be relied on: the type is one of the seven, numbers are in range.
+ */
 int inode_decode(struct slice in, uint64_t ino, struct inode *n);
 
 /* ---- directory entries ---- */
@@ -117,8 +120,8 @@ struct dirent_record {
     struct slice name;
 };
 void dirent_encode(const struct dirent_record *d, struct buf *out);
-/* 0 or -EIO. The name, which points into `in`, is one that an entry may have; the inode number is in
- * range. */
+/* 0 or -EIO. The name, which points into `in`, is one that an entry may have; the inode number is
+ * in range. */
 int dirent_decode(struct slice in, struct dirent_record *d);
 /* The slot that `name` should have. */
 uint64_t dirent_slot(uint64_t hash_seed, struct slice name);

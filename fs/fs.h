@@ -67,7 +67,8 @@ struct fs_options {
     int zstd_level;          /* -1: what the volume was made with */
     uint32_t workers;        /* background threads; 0: fs_work() is pulled */
     bool no_sweep; /* leave orphans alone, at the end too (for tests; implied by read_only) */
-    const struct store_options *store; /* for tests: instead of all defaults; what is set above wins */
+    const struct store_options
+        *store; /* for tests: instead of all defaults; what is set above wins */
 };
 void fs_options_init(struct fs_options *o);
 
@@ -164,7 +165,8 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool with_attr, fs_
 /* ---- extended attributes ---- */
 enum { FS_XATTR_CREATE = 1, FS_XATTR_REPLACE = 2 }; /* as in setxattr(2) */
 /* -EOPNOTSUPP for names outside user., trusted. and security.; -EINVAL for one of these alone, and
- * for unknown flags; -ERANGE, -E2BIG: the name, the value is too long; -EEXIST, -ENODATA by flags. */
+ * for unknown flags; -ERANGE, -E2BIG: the name, the value is too long; -EEXIST, -ENODATA by flags.
+ */
 int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t len,
                 int flags);
 /* `*len` is the value's length. size 0: only that. -ERANGE when `size` is too small. -ENODATA. */
@@ -183,7 +185,7 @@ struct fs_snapshot {
 /* -EEXIST, -EINVAL (a name with '/', "." or ".."), -ENOENT (an empty one), -ENAMETOOLONG, -EMLINK
  * when there are FS_SNAPSHOTS_MAX. */
 int fs_snapshot_create(struct fs *fs, const char *name);
-int fs_snapshot_delete(struct fs *fs, const char *name); /* -ENOENT */
+int fs_snapshot_delete(struct fs *fs, const char *name);                 /* -ENOENT */
 int fs_snapshot_rename(struct fs *fs, const char *from, const char *to); /* -ENOENT, -EEXIST */
 typedef int fs_snapshot_fn(void *ctx, const struct fs_snapshot *snapshot);
 int fs_snapshot_list(struct fs *fs, fs_snapshot_fn *fn, void *ctx); /* by age */

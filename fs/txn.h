@@ -16,8 +16,8 @@ struct txn {
     struct store_read read; /* open between txn_lock() and txn_end() */
     bool reading;
     struct lock_set locked;
-    struct fs_time now;     /* of the operation, from txn_lock() on: so what is done later on an inode
-                               does not get an earlier time */
+    struct fs_time now; /* of the operation, from txn_lock() on: so what is done later on an inode
+                           does not get an earlier time */
     int64_t inodes, chunks; /* what it adds to the counters */
     bool frees;             /* it frees space: may use the reserve */
 };

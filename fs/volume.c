@@ -106,21 +106,25 @@ static void init_locks(struct fs *fs)
     pthread_rwlockattr_destroy(&writers_first);
 }
 
+static int first_error(int a, int b)
+{
+    return a < 0 ? a : b;
+}
+
 int volume_load(struct fs *fs)
 {
     struct store_read read;
     init_locks(fs);
     store_read_begin(fs->store, &read);
     int err = load_super(fs, &read);
-    if (err == 0)
+    if (err == 0) {
+        /* The verifier wants what can be had, whatever else is damaged. */
         err = load_counters(fs, &read);
-    if (err == 0)
-        err = load_next_ino(fs, &read);
-    if (err == 0)
-        err = load_orphans(fs, &read);
+        err = first_error(err, load_next_ino(fs, &read));
+        err = first_error(err, load_orphans(fs, &read));
+        err = first_error(err, store_pin_list(fs->store, load_snapshot, fs));
+    }
     store_read_end(&read);
-    if (err == 0)
-        err = store_pin_list(fs->store, load_snapshot, fs);
     return err;
 }
 

@@ -80,8 +80,9 @@ struct fs {
     int64_t inodes, chunks; /* atomic: the counters as of the last acknowledged operation */
 };
 
-/* Reads superblock, counters, reservation, orphans and snapshots of an open store. 0, -EIO,
- * -EPROTONOSUPPORT. */
+/* Reads superblock, counters, reservation, orphans and snapshots of an open store: after an error
+ * as many of these as can be read. 0, -EIO, -EPROTONOSUPPORT. In any case volume_release() ends it.
+ */
 int volume_load(struct fs *fs);
 void volume_release(struct fs *fs); /* everything but the store */
 
@@ -108,7 +109,8 @@ void reader_end(struct reader *r);
 
 /* Where the snapshot `number` stands in the table, or the first behind it. [t->lock, or change] */
 size_t snapshot_place(const struct snapshot_table *t, uint64_t number);
-/* Adds a line for a number that is not there; the name becomes the table's. [t->lock for writing] */
+/* Adds a line for a number that is not there; the name becomes the table's. [t->lock for writing]
+ */
 void snapshot_insert(struct snapshot_table *t, const struct snapshot_entry *entry);
 /* Takes the line at `place` out; the name becomes the caller's. [t->lock for writing] */
 struct snapshot_entry snapshot_remove(struct snapshot_table *t, size_t place);

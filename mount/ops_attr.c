@@ -39,6 +39,13 @@ int ops_drop_suid(struct fs *fs, uint64_t ino)
     return fs_setattr(fs, ino, FS_SET_MODE, &want, &attr);
 }
 
+/* A request to set nothing is how the kernel announces a write that takes them away; it wants to
+ * see the new mode in the answer. */
+static bool kills_suid(unsigned set, int to_set)
+{
+    return set & (FS_SET_UID | FS_SET_GID) || to_set & FUSE_SET_ATTR_KILL_SUID || set == 0;
+}
+
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
                  struct fuse_file_info *fi)
 {
@@ -47,9 +54,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     unsigned set = reply_set(st, to_set, &want);
     int err = 0;
     (void)fi;
-    bool new_owner = set & (FS_SET_UID | FS_SET_GID);
-    if (wire_has_killpriv() && !(set & FS_SET_MODE) &&
-        (new_owner || to_set & FUSE_SET_ATTR_KILL_SUID))
+    if (wire_has_killpriv() && !(set & FS_SET_MODE) && kills_suid(set, to_set))
         err = ops_drop_suid(fs, ino);
     if (err == 0)
         err = fs_setattr(fs, ino, set, &want, &attr);

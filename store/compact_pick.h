@@ -1,5 +1,5 @@
 /* compact_pick: which tables to compact next. A pure function of a version, its `busy` flags and
- * the settings; but what range tombstones would free is reckoned the better the more tables are open.
+ * the settings; what range tombstones would free is reckoned the better the more tables are open.
  *
  * Levels follow Dong et al., "Optimizing Space Amplification in RocksDB" (CIDR 2017): the targets
  * are derived from the size of the bottom level upwards, so that the bottom holds about 90 % of the

@@ -62,14 +62,6 @@ uint64_t pick_run_bytes(const struct version_level *level, struct pick_run run)
     return bytes;
 }
 
-static bool any_busy(const struct version_level *level, struct pick_run run)
-{
-    for (uint32_t i = run.first; i < run.end; i++)
-        if (level->tables[i]->busy)
-            return true;
-    return false;
-}
-
 /* ---- running jobs ---- */
 
 static void guard_add(struct pick_guard *g, const struct version_level *level)
@@ -137,7 +129,7 @@ static bool inputs_widen(struct inputs *in, const struct pick_guard *guard, uint
     const struct version_level *from = &in->v->levels[in->from], *to = &in->v->levels[in->to];
     struct pick_run own = pick_overlap(to, pick_table_span(from->tables[i]));
     struct inputs wider = *in;
-    if (from->tables[i]->busy || own.first == own.end)
+    if (own.first == own.end)
         return false;
     wider.upper.first -= i < in->upper.first;
     wider.upper.end += i >= in->upper.end;
@@ -255,12 +247,6 @@ static void make_pick(const struct inputs *in, enum pick_reason reason, struct p
         assert(!out->lower[i]->busy);
 }
 
-static bool inputs_free(const struct inputs *in, const struct pick_guard *guard)
-{
-    return !pick_guard_blocks(guard, in->span) && !any_busy(&in->v->levels[in->from], in->upper) &&
-           !any_busy(&in->v->levels[in->to], in->lower);
-}
-
 int pick_build(const struct version *v, const struct pick_options *opt, enum pick_reason reason,
                int from, int to, struct pick_run upper, bool widen, struct pick *out)
 {
@@ -269,7 +255,7 @@ int pick_build(const struct version *v, const struct pick_options *opt, enum pic
     struct pick_guard guard;
     pick_guard_init(&guard, v, from, to);
     inputs_complete(&in);
-    if (!inputs_free(&in, &guard))
+    if (pick_guard_blocks(&guard, in.span))
         return 1;
     if (widen && from != to)
         widen_inputs(&in, &guard);
@@ -292,7 +278,7 @@ int pick_build_level0(const struct version *v, const struct pick_options *opt,
     in.bytes = level0->bytes + pick_run_bytes(&v->levels[base], in.lower);
     for (uint32_t i = in.lower.first; i < in.lower.end; i++)
         pick_span_include(&in.span, pick_table_span(v->levels[base].tables[i]));
-    if (!inputs_free(&in, &guard))
+    if (pick_guard_blocks(&guard, in.span))
         return 1;
     for (int l = 1; l < base; l++)
         assert(v->levels[l].count == 0);

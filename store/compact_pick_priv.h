@@ -30,8 +30,9 @@ uint64_t pick_run_bytes(const struct version_level *level, struct pick_run run);
  * a gap has no table in common with the first, and still their outputs could overlap. From the
  * flags alone one cannot tell which busy tables belong to one job. So a job is let through only if
  * its span lies on one side of all busy tables of both levels: then it is apart from every job that
- * has its inputs there. Jobs that only share the input level, or write to it, are no danger: their
- * tables are not ours, and what they put in a gap between ours is newer above and older below. */
+ * has its inputs there, and none of its own inputs is busy. Jobs that only share the input level,
+ * or write to it, are no danger: their tables are not ours, and what they put in a gap between ours
+ * is newer above and older below. */
 struct pick_guard {
     bool any;
     struct pick_span busy;

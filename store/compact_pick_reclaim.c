@@ -107,11 +107,8 @@ static void try_level0(const struct version *v, int base, struct candidate *best
     struct version_gain sum = {.cost = (double)level0->bytes}, g;
     struct pick_guard guard;
     struct pick_span span = pick_table_span(level0->tables[0]);
-    for (uint32_t i = 0; i < level0->count; i++) {
-        if (level0->tables[i]->busy)
-            return;
+    for (uint32_t i = 1; i < level0->count; i++)
         pick_span_include(&span, pick_table_span(level0->tables[i]));
-    }
     struct pick_run below = pick_overlap(next, span);
     pick_guard_init(&guard, v, 0, base);
     if (pick_guard_blocks(&guard, with_run(span, next, below)))

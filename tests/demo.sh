@@ -178,11 +178,11 @@ cat <<END
 
 Now with a folder of your own:
 
-    build/varvefs mkfs ~/vault                 a new volume (--encrypt: with a passphrase)
+    build/varvefs mkfs ~/vault                 a new volume
     mkdir ~/work
     build/varvefs mount ~/vault ~/work         use ~/work as any folder
     mkdir ~/work/.varve/snapshots/today        a snapshot; rmdir drops it
-    cat ~/work/.varve/stats                    how it is doing
+    build/varvefs stat ~/work                   how it is doing
     build/varvefs umount ~/work
 
 'make check' runs the tests, 'sudo make install' installs it, 'make help' lists the rest.

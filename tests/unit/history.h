@@ -91,6 +91,7 @@ static inline int history_full(void *ctx, struct slice key, const struct slice *
 {
     (void)ctx;
     assert_true(key.len > 0 && count > 0);
+    assert_true(!base || base->len > 0); /* no value is empty: this one was made up */
     if (base)
         buf_append(out, *base);
     for (size_t i = 0; i < count; i++)

@@ -483,12 +483,13 @@ static void readers_see_the_same_before_and_after(void **state)
     }
 }
 
-/* What the reduction leaves is reduced already: it passes once more as it is. */
-static void a_second_pass_changes_nothing(void **state)
+/* Passing once more loses nothing. (It may find more to drop: what the first pass dropped further
+ * down a key was still there when it looked at what is above.) */
+static void a_second_pass_loses_nothing(void **state)
 {
     (void)state;
     struct simrng rng = {unit_seed()};
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 1000; i++) {
         struct job j, k = {.rng = &rng};
         random_job(&j, &rng);
         j.refuses = j.over_cautious = false;
@@ -501,10 +502,10 @@ static void a_second_pass_changes_nothing(void **state)
         k.merge.ctx = &k;
         make_input(&k);
         run(&k);
-        assert_int_equal(k.out_count, j.out_count);
-        for (size_t e = 0; e < j.out_count; e++)
-            assert_true(compare(&j.out[e], &k.out[e]) == 0 && j.out[e].type == k.out[e].type);
+        assert_true(k.out_count <= j.out_count);
         check_readers(&k);
+        check_entries(&k);
+        check_tombstones(&k);
         job_release(&k);
         job_release(&j);
     }
@@ -536,7 +537,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_see_the_same_before_and_after),
-        cmocka_unit_test(a_second_pass_changes_nothing),
+        cmocka_unit_test(a_second_pass_loses_nothing),
         cmocka_unit_test(an_error_of_the_input_comes_through),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

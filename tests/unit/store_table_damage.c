@@ -361,10 +361,8 @@ static void test_bad_footers(void **state)
         void (*tamper)(struct table_footer *footer);
         const char *why;
     } cases[] = {
-        {footer_astray, "not verify"},
-        {footer_far_away, "outside the file"},
-        {footer_too_long, "outside the file"},
-        {footer_into_header, "outside the file"},
+        {footer_astray, "not verify"},         {footer_far_away, "outside the file"},
+        {footer_too_long, "outside the file"}, {footer_into_header, "outside the file"},
         {footer_swapped, "not decode"},
     };
     struct maker m;
