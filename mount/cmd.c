@@ -107,7 +107,7 @@ int cmd_find_place(const char *path, struct cmd_place *out)
 {
     struct mount_point m = {0};
     char *real = mounts_real_path(path);
-    int status = 0;
+    int status = 0, err;
     *out = (struct cmd_place){0};
     if (!real)
         return tell_error("%s: %s", path, strerror(errno));
@@ -116,8 +116,8 @@ int cmd_find_place(const char *path, struct cmd_place *out)
             status = tell_error(
                 "%s: mounted, but its daemon has ended; take it down with: varvefs umount %s", path,
                 out->mount);
-    } else if (!explain_is_volume(real)) {
-        status = explain_volume(path, -ENOENT);
+    } else if ((err = explain_is_volume(real)) < 0) {
+        status = explain_volume(path, err);
     } else if (mounts_of_volume(real, &m) == 0 && !mounts_is_dead(m.dir)) {
         take_mount(&m, out);
     } else {

@@ -125,12 +125,10 @@ static int make_absolute(char **path)
 
 static int find_paths(struct daemon_config *c, const char *volume, const char *dir)
 {
-    c->volume = realpath(volume, NULL);
+    int err = explain_is_volume(volume);
+    c->volume = err == 0 ? realpath(volume, NULL) : NULL;
     if (!c->volume)
-        return explain_volume(volume, -errno);
-    if (!explain_is_volume(c->volume))
-        return explain_volume(volume,
-                              access(volume, X_OK) == 0 || errno != EACCES ? -ENOENT : -EACCES);
+        return explain_volume(volume, err < 0 ? err : -errno);
     c->mount_dir = mounts_real_path(dir);
     if (!c->mount_dir)
         return tell_error("%s: no such mount point; make it with: mkdir -p %s", dir, dir);

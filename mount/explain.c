@@ -15,13 +15,13 @@
 #include "mount/mounts.h"
 #include "mount/tell.h"
 
-bool explain_is_volume(const char *path)
+int explain_is_volume(const char *path)
 {
     struct stat st;
     char *current = mem_printf("%s/CURRENT", path);
-    bool is = stat(current, &st) == 0 && S_ISREG(st.st_mode);
+    int err = stat(current, &st) ? -errno : S_ISREG(st.st_mode) ? 0 : -ENOENT;
     free(current);
-    return is;
+    return err;
 }
 
 pid_t explain_holder(const char *volume)
@@ -122,7 +122,7 @@ int explain_volume(const char *path, int err)
 int explain_make(const char *path, int err)
 {
     assert(err < 0);
-    if (err == -ENOTEMPTY && explain_is_volume(path))
+    if (err == -ENOTEMPTY && explain_is_volume(path) == 0)
         return tell_error(
             "%s: there is a varvefs volume in it already; to make a new one there, delete it "
             "first, with all its data",

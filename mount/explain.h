@@ -10,8 +10,9 @@
 int explain_volume(const char *path, int err);
 /* The same for fs_make(). */
 int explain_make(const char *path, int err);
-/* Is there a volume in the folder (a CURRENT file)? */
-bool explain_is_volume(const char *path);
+/* Is there a volume in the folder (a CURRENT file)? 0, or the negative errno that says why not: for
+ * explain_volume(). */
+int explain_is_volume(const char *path);
 /* The process that has the volume open, as its LOCK file says; 0: unknown. */
 pid_t explain_holder(const char *volume);
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -162,8 +163,8 @@ bool mounts_is_ours(const struct mount_point *m)
 
 bool mounts_is_dead(const char *dir)
 {
-    struct stat st;
-    return stat(dir, &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+    struct statvfs st; /* stat(2) may be answered from the kernel's cache */
+    return statvfs(dir, &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 /* ---- taking down ---- */

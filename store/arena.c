@@ -98,8 +98,7 @@ static void *chunk_alloc(struct chunk *c, size_t bytes, size_t align)
     return c->data + at;
 }
 
-/* The slot's chunk `full` (NULL: none yet) has no room. NULL: another thread has refilled the slot.
- */
+/* The slot's chunk `full` (NULL: none yet) has no room. NULL: another thread has refilled it. */
 static void *alloc_slow(struct arena *a, struct slot *slot, struct chunk *full, size_t bytes,
                         size_t align)
 {

@@ -27,8 +27,7 @@ void *arena_alloc_line(struct arena *a, size_t bytes);
 /* What the arena takes from the system, unused ends of chunks included. */
 size_t arena_bytes(const struct arena *a);
 
-/* The calling thread's slot, below ARENA_SLOTS: for counters that should not be fought over either.
- */
+/* The calling thread's slot, below ARENA_SLOTS: for counters that should not be fought over too. */
 unsigned arena_slot(void);
 
 #endif

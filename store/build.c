@@ -1,11 +1,11 @@
 /* build: see build.h.
  *
  * Invariants:
- *   1. A table begins and ends between user keys; the tombstones of a table lie between its
- * beginning and that of the next one. So spans do not overlap, and all that is known of a key on
- * the output level is in one table.
- *   2. Every file made is in `made` from before its creation until build_free(): build_abandon()
- * can remove all of them.
+ *   1. A table begins and ends between user keys; its tombstones lie between its beginning and that
+ * of the next one. So spans do not overlap, and all that is known of a key on the output level is
+ * in one table.
+ *   2. Every file made is in `made` from before its creation until it was removed again or the
+ * build is freed: build_abandon() can remove all of them.
  *   3. build_finish() returns 0 only when all files, and their names, are on disk. */
 #include "store/build.h"
 
@@ -38,6 +38,7 @@ struct build {
     uint32_t made_count;
     struct buf last_key, packed, ref;
     uint64_t entries;
+    bool ended;                    /* finished or abandoned: nothing is added any more */
     uint64_t held_pin, held_bytes; /* of the entry that is added next */
     uint64_t written_table, written_blob;
 };
@@ -45,6 +46,7 @@ struct build {
 struct build *build_new(const struct build_options *opt)
 {
     struct build *b = mem_zalloc(sizeof *b);
+    assert(opt->next_file && opt->rangedels);
     b->opt = *opt;
     return b;
 }
@@ -53,6 +55,7 @@ static uint64_t make(struct build *b, enum file_kind kind)
 {
     b->made = mem_realloc(b->made, (b->made_count + 1) * sizeof *b->made);
     uint64_t number = b->opt.next_file(b->opt.ctx);
+    assert(number > 0 && (b->made_count == 0 || number > b->made[b->made_count - 1].number));
     b->made[b->made_count++] = (struct made){kind, number};
     return number;
 }
@@ -114,13 +117,16 @@ static int begin_table(struct build *b)
 
 static int end_table(struct build *b, struct rangedel *dels)
 {
-    table_set_rangedel(b->table, dels);
     struct table_meta *meta;
     struct table_writer *w = b->table;
+    assert(w && (table_entry_count(w) > 0 || rangedel_count(dels) > 0));
+    table_set_rangedel(w, dels);
     b->table = NULL;
     int err = table_finish(w, &meta);
     if (err < 0)
         return err;
+    assert(b->meta_count == 0 || slice_cmp(buf_slice(&b->metas[b->meta_count - 1]->limit),
+                                           buf_slice(&meta->smallest)) <= 0);
     b->written_table += meta->size_bytes;
     b->metas = mem_realloc(b->metas, (b->meta_count + 1) * sizeof *b->metas);
     b->metas[b->meta_count++] = meta;
@@ -134,6 +140,7 @@ static int maybe_split(struct build *b, struct slice key)
         table_estimate_bytes(b->table) < b->opt.table_bytes ||
         slice_eq(key, buf_slice(&b->last_key)))
         return 0;
+    assert(slice_cmp(key, buf_slice(&b->last_key)) > 0);
     struct rangedel *dels = b->opt.rangedels(b->opt.ctx, key);
     int err = end_table(b, dels);
     rangedel_unref(dels);
@@ -143,6 +150,7 @@ static int maybe_split(struct build *b, struct slice key)
 int build_add(struct build *b, const struct entry *e)
 {
     struct entry separated;
+    assert(!b->ended && e->type != ENTRY_RANGE_DELETE);
     if (++b->entries % CANCEL_ENTRIES == 0 && b->opt.cancelled && b->opt.cancelled(b->opt.ctx))
         return -ECANCELED;
     int err = maybe_split(b, e->key);
@@ -185,6 +193,8 @@ static int end_last_table(struct build *b)
 
 int build_finish(struct build *b, struct edit *edit, int level)
 {
+    assert(!b->ended && level >= 0 && level < LEVEL_COUNT);
+    b->ended = true;
     int err = end_blob(b);
     if (err == 0)
         err = end_last_table(b);
@@ -202,6 +212,7 @@ int build_finish(struct build *b, struct edit *edit, int level)
 
 void build_abandon(struct build *b)
 {
+    b->ended = true;
     table_abandon(b->table);
     b->table = NULL;
     blob_writer_free(b->blob);

@@ -34,7 +34,8 @@ void build_held(struct build *b, uint64_t pin, uint64_t bytes);
  * and blob files are added to `edit` at `level`. Without entries and tombstones nothing is made.
  * After a failure, or instead, build_abandon(). */
 int build_finish(struct build *b, struct edit *edit, int level);
-/* Removes what was written. */
+/* Removes what was written, also when build_finish() had succeeded (and nothing was installed).
+ * What cannot be removed is logged, and left to the next open. */
 void build_abandon(struct build *b);
 void build_free(struct build *b);
 /* Bytes written: tables, blob files. */

@@ -1,7 +1,7 @@
 /* cache: decoded blocks and values, bounded in bytes, sharded to keep threads apart.
  *
  * Keyed by (file number, offset): file numbers are never used twice, so nothing ever has to be
- * invalidated; what belongs to removed files ages out, or goes at once with cache_drop_file().
+ * invalidated; what belongs to removed files ages out.
  * Each shard is CLOCK with a use count of up to 3, so that one scan does not flush what is in use.
  */
 #ifndef VARVE_STORE_CACHE_H

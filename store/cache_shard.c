@@ -1,10 +1,10 @@
 /* cache_shard: hash table with chains, and CLOCK with use counts.
  *
  * Invariants:
- *   1. An item is resident if and only if it is in the table and in the ring; both change under the
- * mutex.
+ *   1. An item is resident if and only if it is in the table and in the ring; both change under
+ *      the mutex.
  *   2. While an item is resident its reference count is at least 1. It rises from 1 only under the
- * mutex, so whoever holds the mutex and reads 1 may evict.
+ *      mutex, so whoever holds the mutex and reads 1 may evict.
  *   3. `bytes` is the sum of the charges of the `count` resident items. */
 #include "store/cache_shard.h"
 
@@ -16,8 +16,7 @@ enum {
     USE_MAX = 3,
 };
 
-/* What an item costs beside its data: its header, two malloc headers and its share of the buckets.
- */
+/* What an item costs beside its data: header, two malloc headers and its share of the buckets. */
 enum { ITEM_OVERHEAD = sizeof(struct cached) + 2 * 16 + sizeof(void *) };
 
 /* The finaliser of splitmix64 (Steele, Lea, Flood, 2014) over both numbers: the regularity of

@@ -124,7 +124,7 @@ static void inputs_complete(struct inputs *in)
 
 /* Takes table `i`, a neighbour of `upper`, in as well, if it shares what `upper` overlaps and adds
  * nothing to it. One that overlaps nothing is better left alone: it can be moved for nothing. */
-static bool inputs_widen(struct inputs *in, const struct pick_guard *guard, uint32_t i)
+static bool inputs_widen(struct inputs *in, uint32_t i)
 {
     const struct version_level *from = &in->v->levels[in->from], *to = &in->v->levels[in->to];
     struct pick_run own = pick_overlap(to, pick_table_span(from->tables[i]));
@@ -135,18 +135,18 @@ static bool inputs_widen(struct inputs *in, const struct pick_guard *guard, uint
     wider.upper.end += i >= in->upper.end;
     inputs_complete(&wider);
     if (wider.lower.first != in->lower.first || wider.lower.end != in->lower.end ||
-        wider.bytes > in->opt->inputs_bytes_max || pick_guard_blocks(guard, wider.span))
+        wider.bytes > in->opt->inputs_bytes_max)
         return false;
     *in = wider;
     return true;
 }
 
-static void widen_inputs(struct inputs *in, const struct pick_guard *guard)
+static void widen_inputs(struct inputs *in)
 {
     uint32_t count = in->v->levels[in->from].count;
-    while (in->upper.first > 0 && inputs_widen(in, guard, in->upper.first - 1))
+    while (in->upper.first > 0 && inputs_widen(in, in->upper.first - 1))
         continue;
-    while (in->upper.end < count && inputs_widen(in, guard, in->upper.end))
+    while (in->upper.end < count && inputs_widen(in, in->upper.end))
         continue;
 }
 
@@ -258,7 +258,9 @@ int pick_build(const struct version *v, const struct pick_options *opt, enum pic
     if (pick_guard_blocks(&guard, in.span))
         return 1;
     if (widen && from != to)
-        widen_inputs(&in, &guard);
+        widen_inputs(&in);
+    assert(
+        !pick_guard_blocks(&guard, in.span)); /* a busy table nearby would have added to `lower` */
     make_pick(&in, reason, out);
     return 0;
 }

@@ -1,7 +1,6 @@
 /* level_iter: the cursor over one level: its tables in key order, one open cursor at a time.
  *
- * Invariant: while valid, `at` is the table that `table` is a cursor over, and no other table of
- * the level has entries between the one that it stands on and its neighbours in that table. */
+ * Invariant: while valid, `table` is a cursor over the table `at` and stands on the same entry. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -22,6 +21,7 @@ struct level_iter {
 
 static int settle(struct level_iter *li, int status)
 {
+    assert(status != 0 || (li->table && li->table->valid && li->at < li->level->count));
     li->it.valid = status == 0;
     if (li->it.valid)
         li->it.e = li->table->e;
@@ -48,6 +48,7 @@ static int enter(struct level_iter *li, uint32_t i)
  * tombstones. */
 static int onward(struct level_iter *li, int status)
 {
+    assert(li->table && li->at < li->level->count);
     while (status == 1 && li->at + 1 < li->level->count) {
         status = enter(li, li->at + 1);
         if (status == 0)
@@ -58,6 +59,7 @@ static int onward(struct level_iter *li, int status)
 
 static int backward(struct level_iter *li, int status)
 {
+    assert(li->table && li->at < li->level->count);
     while (status == 1 && li->at > 0) {
         status = enter(li, li->at - 1);
         if (status == 0)

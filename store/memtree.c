@@ -6,10 +6,10 @@
  *
  * Invariants:
  *   1. A node that is being split stays locked until its parent knows of the new half. A descent
- * takes the child's version before it makes sure that the parent has not changed: so it arrives at
- * the right node.
+ *      takes the child's version before it makes sure that the parent has not changed: so it
+ *      arrives at the right node.
  *   2. Locks are taken upwards only, from a node to its parent, and who holds one waits only for
- * nodes of higher levels: somebody always gets on.
+ *      nodes of higher levels: somebody always gets on.
  *   3. The root is the first node of its level. Only the holder of its lock replaces it. */
 #include "store/memtree.h"
 

@@ -5,7 +5,7 @@
  * counter. A reader takes no lock and writes nothing: it reads a node and then makes sure that the
  * version has not moved. A writer locks the one node that it changes; a split locks its parents as
  * well, upwards. Nothing is removed before the arena is, so whatever a reader comes across is sound
- * memory. docs/decisions/memtable-tree.md says why not a skip list. */
+ * memory. docs/decisions/0007-memtable-tree.md says why it is not a skip list. */
 #ifndef VARVE_STORE_MEMTREE_H
 #define VARVE_STORE_MEMTREE_H
 
@@ -24,8 +24,7 @@ struct memtree {
     uint64_t id; /* unlike any other tree's, ever */
 };
 
-/* Allocates in `arena`, which outlives the tree; nothing has to be released. `marked`: see below.
- */
+/* Allocates in `arena`, which outlives the tree; nothing is to be released. `marked`: see below. */
 void memtree_init(struct memtree *t, struct arena *arena, bool marked);
 
 /* Copies key and value. No entry with this key and number may be there (e->seq > 0). Any number of

@@ -7,8 +7,8 @@
  *   1. Each entry of the input is kept, folded into a kept one, or dropped; each dropped or folded
  * blob reference is reported once.
  *   2. `closed`: everything of the present key in `closed_stripe` that is still to come is dropped.
- *   3. kept_min[f] covers the kept entries in fragment f whose keys are in [taken, present key):
- * what a piece of the fragment that ends at the present key hides. */
+ *   3. kept_min[f] covers the kept entries in fragment f with keys in [taken, present key): what a
+ * piece of the fragment that ends at the present key hides. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -60,6 +60,7 @@ size_t reduce_stripe(const struct reduce *r, uint64_t seq)
         else
             hi = mid;
     }
+    assert(lo == 0 || r->opt.pins[lo - 1] <= seq);
     return lo;
 }
 
@@ -176,6 +177,7 @@ static void report_held(struct reduce *r, const struct entry *e)
 
 void reduce_keep(struct reduce *r, const struct entry *e)
 {
+    assert(r->have_key && (r->hidden_from == 0 || e->seq < r->hidden_from));
     if (e->seq < r->key_kept_min)
         r->key_kept_min = e->seq;
     report_held(r, e);
@@ -209,6 +211,7 @@ static void begin_key(struct reduce *r)
 static int reduce_delete(struct reduce *r, struct entry *e)
 {
     uint64_t seq = r->input->e.seq;
+    assert(r->input->e.type == ENTRY_DELETE);
     r->closed = true;
     r->closed_stripe = reduce_stripe(r, seq);
     int err = reduce_advance(r);
@@ -231,6 +234,7 @@ static int reduce_delete(struct reduce *r, struct entry *e)
 static int step(struct reduce *r, struct entry *e)
 {
     const struct entry *in = &r->input->e;
+    assert(r->input->valid && in->type != ENTRY_RANGE_DELETE);
     if (!reduce_same_key(r))
         begin_key(r);
     size_t stripe = r->opt.pin_count ? reduce_stripe(r, in->seq) : 0;
@@ -297,6 +301,7 @@ struct rangedel *reduce_rangedels(struct reduce *r, struct slice upto)
     struct slice from = buf_slice(&r->taken);
     size_t n = rangedel_count(r->dels);
     bool to_end = upto.len == 0;
+    assert(to_end || (!r->taken_all && slice_cmp(from, upto) < 0));
     if (to_end)
         note_key_done(r); /* the stream has ended: the last key counts */
     for (size_t i = r->taken_all ? n : rangedel_find(r->dels, from); i < n; i++) {

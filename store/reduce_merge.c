@@ -35,6 +35,8 @@ void group_release(struct group *g)
 
 static void push(struct group *g, const struct entry *e)
 {
+    assert(g->count == 0 ||
+           (entry_type_is_merge(g->list[g->count - 1].type) && e->seq < g->list[g->count - 1].seq));
     if (g->count == g->cap) {
         g->cap = g->cap ? g->cap * 2 : 8;
         g->list = mem_realloc(g->list, g->cap * sizeof *g->list);

@@ -80,7 +80,7 @@ int scan_first(struct scan *s)
 
 int scan_next(struct scan *s)
 {
-    assert(s->valid && s->key.len > 0);
+    assert(s->valid);
     if (s->direction == SCAN_BACKWARDS) {
         s->valid = false;
         int err = scan_seek_sources(s, buf_slice(&s->key), 0);
@@ -121,7 +121,7 @@ int scan_seek_for_prev(struct scan *s, struct slice key)
 
 int scan_prev(struct scan *s)
 {
-    assert(s->valid && s->key.len > 0);
+    assert(s->valid);
     if (s->direction == SCAN_FORWARDS) {
         s->valid = false;
         int err = scan_seek_sources_before(s, buf_slice(&s->key));

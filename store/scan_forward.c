@@ -73,6 +73,7 @@ static int heap_moved(struct scan *s, int status)
 static int pass(struct scan *s, uint64_t seq)
 {
     struct iter *it = s->heap[0]->it;
+    assert(it->valid);
     if (++s->passed <= PASS_STEPS)
         return heap_moved(s, iter_next(it));
     s->passed = 0;
@@ -106,6 +107,7 @@ static int skip_covered(struct scan *s, struct source *by)
 {
     struct buf end = {0};
     int status = 0;
+    assert(by->age < s->heap[0]->age && by->cover.seq > s->heap[0]->it->e.seq);
     covered_until(s, by, &end);
     for (uint32_t i = by->age + 1; i < s->source_count && status >= 0; i++) {
         struct iter *it = s->sources[i].it;

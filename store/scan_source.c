@@ -1,5 +1,11 @@
-/* scan_source: see scan_source.h. A level asks only the table whose span holds the key; between two
- * tables there is nothing. */
+/* scan_source: see scan_source.h.
+ *
+ * Invariants:
+ *   1. sources[i].age == i: the lower, the newer is what a source has of any key.
+ *   2. `cover`, if `have_cover`, is the answer for every key in [lo, hi) at the scan's read_seq,
+ * for good: what a memtable gets later has higher numbers.
+ *   3. A level's answer lies within the span of one table, or between two, where there is nothing.
+ */
 #include "store/scan_source.h"
 
 #include <assert.h>
@@ -56,6 +62,8 @@ int sources_open(struct view *view, struct slice lower, struct slice upper, int 
         list = NULL;
         n = 0;
     }
+    for (uint32_t i = 0; i < n; i++)
+        assert(list[i].it && list[i].age == i);
     *out = list;
     *count = n;
     return err;
@@ -98,11 +106,16 @@ static int level_cover(struct source *s, struct slice key, uint64_t read_seq)
     return 0;
 }
 
+static bool in_cover(const struct source *s, struct slice key)
+{
+    return slice_cmp(key, s->cover.lo) >= 0 &&
+           (s->cover.hi.len == 0 || slice_cmp(key, s->cover.hi) < 0);
+}
+
 int source_cover(struct source *s, struct slice key, uint64_t read_seq)
 {
     int err = 0;
-    if (s->have_cover && slice_cmp(key, s->cover.lo) >= 0 &&
-        (s->cover.hi.len == 0 || slice_cmp(key, s->cover.hi) < 0))
+    if (s->have_cover && in_cover(s, key))
         return 0;
     switch (s->kind) {
     case SOURCE_MEMTABLE:
@@ -116,5 +129,6 @@ int source_cover(struct source *s, struct slice key, uint64_t read_seq)
         break;
     }
     s->have_cover = err == 0;
+    assert(err < 0 || (in_cover(s, key) && s->cover.seq < read_seq));
     return err;
 }

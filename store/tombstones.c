@@ -48,8 +48,7 @@ static void remember(struct tombstones *t, struct slice start, struct slice end,
     t->newest = added;
 }
 
-/* Pushes one number onto marks. Neighbours often have the same list: then the new one is made once.
- */
+/* Pushes one number onto marks. Neighbours often have the same list: the new one is made once. */
 struct pusher {
     struct arena *arena;
     uint64_t seq;

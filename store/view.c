@@ -2,10 +2,11 @@
  *
  * Invariants:
  *   1. Sources are asked newest first: memtables, level 0 in its order, then the deeper levels. By
- * version.h's invariant 3 the first base met below the read's number, and not under a tombstone met
- * so far, is the answer; and once a tombstone over the key was met no older source has one.
+ *      version.h's invariant 3 the first base met below the read's number, and not under a
+ * tombstone met so far, is the answer; and once a tombstone over the key was met, no older source
+ * has one.
  *   2. What a result points into (memtable, cached block) is held by the view or by the value's own
- * pin. */
+ *      pin. */
 #include "store/view.h"
 
 #include <assert.h>
@@ -140,6 +141,7 @@ static int walk(struct view *v, struct lookup *l)
 
 static void reset(struct store_value *out)
 {
+    assert(!out->pin || out->pin_owner);
     if (out->pin)
         cache_release(out->pin_owner, out->pin);
     out->pin = out->pin_owner = NULL;
@@ -150,6 +152,7 @@ static void reset(struct store_value *out)
 static int base_only(struct view *v, struct view_context *ctx, struct lookup *l,
                      struct store_value *out)
 {
+    assert(l->state == LOOKUP_FOUND && l->operand_count == 0);
     if (!entry_type_is_blob(l->type)) {
         out->data = l->base;
         out->pin = l->pin;

@@ -10,8 +10,8 @@
  *   2. synchronize() returns only after every section that began before it has ended. A reader
  * counts itself in under the phase that it loaded. Those who loaded the present phase are waited
  * for after the flip; a reader that loaded the former phase, but was slow to count itself in, is
- * waited for either before the flip, or it counts itself in after the first sum was taken, and thus
- * loads the pointer after the exchange, and gets the new view.
+ *      waited for before the flip, or it counts itself in after that sum was taken, and thus loads
+ * the pointer after the exchange, and gets the new view.
  *   3. The sum of `leave` is read before the sum of `enter`: a reader that comes and goes in
  * between can only make the sums differ, never agree too early. */
 #include <assert.h>
@@ -91,6 +91,7 @@ static bool drained(struct viewbox *b, unsigned phase)
         left += atomic_load(&b->slots[i].leave[phase]);
     for (int i = 0; i < SLOTS; i++)
         entered += atomic_load(&b->slots[i].enter[phase]);
+    assert(left <= entered);
     return left == entered;
 }
 

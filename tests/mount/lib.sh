@@ -65,7 +65,7 @@ check()
     else
         status=$?
         failed=$((failed + 1)) && echo "FAILED  $1 (exit status $status: ${*:2})"
-        sed 's/^/        | /' "$log"
+        sed -n '1,40s/^/        | /p' "$log"
     fi
 }
 

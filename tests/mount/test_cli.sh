@@ -109,7 +109,8 @@ mount_refuses()
         refuses 1 'not a folder, so nothing can be mounted' "$varvefs" mount "$volume" "$work/plain" &&
         refuses 1 'not empty' "$varvefs" mount "$volume" "$work/mnt2" &&
         refuses 1 'the volume .* lies inside it' "$varvefs" mount -o nonempty "$volume" "$work" &&
-        refuses 1 'lies inside the volume' "$varvefs" mount -o nonempty "$volume" "$volume" &&
+        mkdir "$work/other/inside" && refuses 1 'lies inside the volume' "$varvefs" mount "$work/other" "$work/other/inside" &&
+        rmdir "$work/other/inside" &&
         [ -z "$(ls "$work/nothing")" ] && [ -z "$(daemons)" ] && ! is_mounted
 }
 

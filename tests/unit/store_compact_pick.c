@@ -182,9 +182,9 @@ static void test_least_overlap(void **state)
     add(x, 6, 3, "m", "n", 15000);
     x->opt.base_bytes = 3000;
     x->opt.fanout = 40;
-    add(x, 5, 11, "a", "b", 2000);  /* 10 of its size below */
-    add(x, 5, 12, "ca", "d", 1000); /* 5; table 4 only touches it */
-    add(x, 5, 13, "l", "n", 2500);  /* 6 */
+    add(x, 5, 11, "a", "b", 2000); /* 10 of its size below */
+    add(x, 5, 12, "c", "d", 1000); /* 5; tables 1 and 4 only touch it */
+    add(x, 5, 13, "l", "n", 2500); /* 6 */
     build(x);
     assert_ok(pick(x));
     assert_job(x, PICK_SIZE, 5, 6, (12), (2));

@@ -226,7 +226,7 @@ static void test_tombstones_best(void **state)
     add(x, 6, 4, "x", "y", 500000);
     add(x, 5, 8, "a", "b", 50000);
     TOMBSTONES(&r, 5, 11, 100, {"c", "ca"}, {"cb", "cz"}); /* all but a little */
-    TOMBSTONES(&r, 5, 12, 100, {"e", "f"});                /* all */
+    TOMBSTONES(&r, 5, 12, 100, {"e", "ep"}, {"ep", "f"});  /* all */
     TOMBSTONES(&r, 5, 13, 100, {"g", "gp"});               /* most */
     build(x);
     assert_ok(pick(x));
@@ -242,6 +242,19 @@ static void test_tombstones_best(void **state)
     find(x, 1)->busy = true;
     assert_ok(pick(x));
     assert_job(x, PICK_TOMBSTONES, 5, 6, (13), (3));
+    /* A table that is rewritten in place shares what is below with the best. */
+    add(x, 6, 2, "e", "h", 10000);
+    add(x, 6, 3, "p", "q", 10000);
+    add(x, 6, 4, "x", "y", 500000);
+    add(x, 5, 9, "g", "h", 50000);
+    TOMBSTONES(&r, 5, 14, 100, {"e", "f"}, {"f", "g"});
+    TOMBSTONES(&r, 5, 15, 100, {"p", "pm"});
+    build(x);
+    assert_ok(pick(x));
+    assert_job(x, PICK_TOMBSTONES, 5, 6, (14), (2));
+    find(x, 9)->busy = true;
+    assert_ok(pick(x));
+    assert_job(x, PICK_TOMBSTONES, 5, 6, (15), (3));
     real_release(&r);
 }
 

@@ -40,6 +40,7 @@ static inline void world_init(struct world *w, uint64_t cache_bytes)
     w->ctx = (struct view_context){.merge = &history_merge, .cache = w->cache};
     w->version = version_new(&w->source);
     assert_ok(w->env->mkdir(w->env, WORLD_DIR));
+    assert_ok(w->env->sync_dir(w->env, "/"));
 }
 
 static inline void world_release(struct world *w)
