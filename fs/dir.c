@@ -19,11 +19,6 @@ int dir_check_name(const char *name)
     return strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ? -EINVAL : 0;
 }
 
-static uint64_t next_slot(uint64_t slot)
-{
-    return slot == SLOT_MAX ? SLOT_MIN : slot + 1;
-}
-
 static int corrupt_entry(uint64_t dir, uint64_t slot)
 {
     char name[64];
@@ -56,7 +51,7 @@ int dir_find(const struct fs *fs, const struct store_read *read, const struct in
     int err = look(read, dir->ino, slot, wanted, &v, out);
     if (err == 1 && (dir->flags & INODE_DISPLACED)) {
         for (int i = 0; i < SLOT_PROBES && err == 1; i++) {
-            slot = next_slot(slot);
+            slot = dirent_slot_next(slot);
             err = look(read, dir->ino, slot, wanted, &v, out);
         }
     }
@@ -79,7 +74,7 @@ static void put(struct txn *t, uint64_t dir, uint64_t slot, const char *name, ui
 int dir_insert(struct txn *t, struct inode *dir, const char *name, uint64_t ino, uint32_t mode)
 {
     uint64_t slot = dirent_slot(t->fs->super.hash_seed, slice_str(name));
-    for (int i = 0; i <= SLOT_PROBES; i++, slot = next_slot(slot)) {
+    for (int i = 0; i <= SLOT_PROBES; i++, slot = dirent_slot_next(slot)) {
         struct key k = key_dirent(dir->ino, slot);
         int has = store_has(&t->read, key_slice(&k));
         if (has < 0)

@@ -244,6 +244,12 @@ uint64_t dirent_slot(uint64_t hash_seed, struct slice name)
     return SLOT_MIN + (uint64_t)(wide >> 64);
 }
 
+uint64_t dirent_slot_next(uint64_t slot)
+{
+    assert(slot >= SLOT_MIN && slot <= SLOT_MAX);
+    return slot == SLOT_MAX ? SLOT_MIN : slot + 1;
+}
+
 /* ---- patches ---- */
 
 void patch_put_write(struct buf *out, uint32_t offset, struct slice bytes)

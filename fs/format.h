@@ -125,6 +125,8 @@ void dirent_encode(const struct dirent_record *d, struct buf *out);
 int dirent_decode(struct slice in, struct dirent_record *d);
 /* The slot that `name` should have. */
 uint64_t dirent_slot(uint64_t hash_seed, struct slice name);
+/* The slot that is tried after `slot`. */
+uint64_t dirent_slot_next(uint64_t slot);
 
 /* ---- patches ---- */
 void patch_put_write(struct buf *out, uint32_t offset, struct slice bytes);

@@ -65,7 +65,7 @@ static void close_gap(struct orphan_set *s, size_t i)
 bool orphan_take(struct fs *fs, uint64_t ino)
 {
     struct orphan_set *s = &fs->orphans;
-    if (__atomic_load_n(&s->count_hint, __ATOMIC_ACQUIRE) == 0)
+    if (ino == 0 || __atomic_load_n(&s->count_hint, __ATOMIC_ACQUIRE) == 0)
         return false;
     pthread_mutex_lock(&s->lock);
     size_t i = home(s, ino);

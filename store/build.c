@@ -1,11 +1,11 @@
 /* build: see build.h.
  *
  * Invariants:
- *   1. A table begins and ends between user keys; its tombstones lie between its beginning and that
- * of the next one. So spans do not overlap, and all that is known of a key on the output level is
- * in one table.
+ *   1. A table begins and ends between user keys; its tombstones lie between its beginning and
+ *      that of the next one. So spans do not overlap, and all that is known of a key on the
+ *      output level is in one table.
  *   2. Every file made is in `made` from before its creation until it was removed again or the
- * build is freed: build_abandon() can remove all of them.
+ *      build is freed: build_abandon() can remove all of them.
  *   3. build_finish() returns 0 only when all files, and their names, are on disk. */
 #include "store/build.h"
 
@@ -37,6 +37,7 @@ struct build {
     struct made *made;
     uint32_t made_count;
     struct buf last_key, packed, ref;
+    uint64_t last_seq; /* of last_key's version that was added last */
     uint64_t entries;
     bool ended;                    /* finished or abandoned: nothing is added any more */
     uint64_t held_pin, held_bytes; /* of the entry that is added next */
@@ -151,6 +152,9 @@ int build_add(struct build *b, const struct entry *e)
 {
     struct entry separated;
     assert(!b->ended && e->type != ENTRY_RANGE_DELETE);
+    /* Each input is in order by itself; two damaged ones may still hold the same version of a key. */
+    if (b->last_key.len && entry_cmp(buf_slice(&b->last_key), b->last_seq, e->key, e->seq) >= 0)
+        return corrupt("a table", UINT64_MAX, "a version of a key that another table holds too");
     if (++b->entries % CANCEL_ENTRIES == 0 && b->opt.cancelled && b->opt.cancelled(b->opt.ctx))
         return -ECANCELED;
     int err = maybe_split(b, e->key);
@@ -169,6 +173,7 @@ int build_add(struct build *b, const struct entry *e)
         table_add_held(b->table, b->held_pin, b->held_bytes);
     b->held_bytes = 0;
     buf_set(&b->last_key, e->key);
+    b->last_seq = e->seq;
     return table_add(b->table, e);
 }
 

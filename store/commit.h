@@ -9,7 +9,7 @@
  * Invariants:
  *   1. Records stand in the log in the order of their sequence numbers, without gaps.
  *   2. A record is acknowledged only after the record and every frame that it refers to were
- * written.
+ *      written.
  *   3. A synced acknowledgement: frames, then all older logs, then this log are on disk.
  *   4. published never passes an entry that is not in a memtable of the current view. */
 #ifndef VARVE_STORE_COMMIT_H
@@ -30,6 +30,8 @@ struct commit {
     struct memgen *active;    /* borrowed from the view */
     bool folder_dirty;        /* a file was created that sync_dir() has not covered */
     uint64_t next_seq;
+    struct buf record;   /* one being encoded */
+    uint64_t delay_ns;   /* that writers owe for level 0 being long */
     uint64_t space_left; /* that may be written before asking the disk again */
     bool space_low;
 };

@@ -45,6 +45,7 @@ static void targets_init(struct targets *t, const struct version *v, const struc
     for (int l = t->base - 1; l >= 1; l--)
         if (v->levels[l].count > 0)
             t->base = l;
+    assert(t->base >= 1 && t->base <= LEVEL_BOTTOM);
 }
 
 int compact_base_level(const struct version *v, const struct pick_options *opt)
@@ -133,6 +134,7 @@ static int choose_table(const struct version *v, int level, struct pick_run *out
     struct pick_guard guard;
     double best = 0;
     bool found = false;
+    assert(level >= 1 && level < LEVEL_BOTTOM);
     pick_guard_init(&guard, v, level, level + 1);
     for (uint32_t i = 0; i < upper->count; i++) {
         struct pick_span span;
@@ -188,6 +190,7 @@ int compact_pick(const struct version *v, const struct pick_options *opt, struct
     *out = (struct pick){0};
     targets_init(&t, v, opt);
     int ret = pick_pressing(v, opt, &t, out);
+    assert(ret == 0 || (ret == 1 && out->upper_count == 0));
     if (ret != 0)
         ret = pick_held(v, opt, true, out);
     if (ret != 0)

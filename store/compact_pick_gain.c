@@ -122,6 +122,7 @@ static double sample_blobs(struct reckoning *r, struct table *table, struct pick
 /* Bytes of the table, and of blobs, within `span`. */
 static double span_weight(struct reckoning *r, const struct version_table *t, struct pick_span span)
 {
+    assert(slice_cmp(span.start, span.limit) < 0);
     struct table *table = version_table_opened(t);
     double shares = share_bytes(t->meta), size = (double)t->meta->size_bytes;
     if (!table)
@@ -167,6 +168,7 @@ static double covered_weight(struct reckoning *r, const struct rangedel *dels,
         }
         run.limit = earlier(f.end, table.limit);
     }
+    assert(run_part >= 0 && run_part <= 1);
     *whole = run_part >= 1 && slice_eq(run.start, table.start) && slice_eq(run.limit, table.limit);
     if (run_part > 0 && !*whole)
         sum += run_part * span_weight(r, below, run);
@@ -181,6 +183,7 @@ static void reckon_table(struct reckoning *r, const struct rangedel *dels,
 {
     bool whole;
     double dead = covered_weight(r, dels, below, &whole), size = (double)below->meta->size_bytes;
+    assert(dead >= 0 && (!whole || dead >= size));
     r->gain.freed += dead;
     if (whole)
         r->gain.cost -= rewritten ? size : 0; /* it is dropped without being read */
@@ -238,23 +241,28 @@ static uint64_t mix(uint64_t h, uint64_t x)
     return h ^ h >> 32;
 }
 
+static uint64_t mix_run(uint64_t h, const struct version_level *level, struct pick_run run)
+{
+    for (uint32_t i = run.first; i < run.end; i++) {
+        h = mix(h, level->tables[i]->number);
+        h = mix(h, version_table_opened(level->tables[i]) != NULL);
+    }
+    return h;
+}
+
 /* Tells apart all that the gain depends on: what overlaps on the levels from `to` on, and older on
  * level 0; which of it is open; and the pins. Never 0. */
 static uint64_t signature(const struct version *v, const struct version_table *t, int level,
                           uint32_t index, int to)
 {
     uint64_t h = mix(0, (uint64_t)to);
-    struct pick_run run = {index + 1, level == 0 ? v->levels[0].count : index + 1};
+    assert(v->levels[level].tables[index] == t);
     for (uint32_t i = 0; i < v->pin_count; i++)
         h = mix(h, v->pins[i].seq);
-    for (int l = level == 0 ? 0 : to; l < LEVEL_COUNT; l = l == 0 ? to : l + 1) {
-        const struct version_level *below = &v->levels[l];
-        if (l > 0)
-            run = pick_overlap(below, pick_table_span(t));
-        for (uint32_t i = run.first; i < run.end; i++)
-            h = mix(h, below->tables[i]->number * 2 +
-                           (version_table_opened(below->tables[i]) != NULL));
-    }
+    if (level == 0)
+        h = mix_run(h, &v->levels[0], (struct pick_run){index + 1, v->levels[0].count});
+    for (int l = to; l < LEVEL_COUNT; l++)
+        h = mix_run(h, &v->levels[l], pick_overlap(&v->levels[l], pick_table_span(t)));
     return h ? h : 1;
 }
 

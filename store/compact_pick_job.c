@@ -161,19 +161,21 @@ uint64_t pick_gone_bytes(const struct version *v, const struct table_meta *m)
     return bytes;
 }
 
-/* Would a rewrite at level `to` rid the table of something that a move would carry along? */
-static bool wants_rewrite(const struct version *v, const struct version_table *t, int to)
+/* Would a rewrite at level `to` rid the table of something that a move would carry along?
+ * `thorough`: however little it is. */
+static bool wants_rewrite(const struct version *v, const struct version_table *t, int to,
+                          bool thorough)
 {
     const struct table_meta *m = t->meta;
     struct pick_span span = pick_table_span(t);
-    if (pick_gone_bytes(v, m) > m->size_bytes / MOVE_GONE_PART)
+    if (pick_gone_bytes(v, m) > (thorough ? 0 : m->size_bytes / MOVE_GONE_PART))
         return true;
     if (m->delete_count == 0 && m->rangedel_count == 0)
         return false;
     for (int l = to + 1; l < LEVEL_COUNT; l++)
         if (version_overlaps(v, l, span.start, span.limit))
             return false; /* the tombstones are still of use */
-    return m->delete_count + m->rangedel_count > m->entry_count / MOVE_TOMBSTONES_PART;
+    return thorough || m->delete_count + m->rangedel_count > m->entry_count / MOVE_TOMBSTONES_PART;
 }
 
 static int by_smallest(const void *a, const void *b)
@@ -201,7 +203,7 @@ static bool may_move(const struct pick *p, const struct version *v, const struct
     if (p->lower_count > 0 || p->input_level == p->output_level)
         return false;
     for (uint32_t i = 0; i < p->upper_count; i++)
-        if (wants_rewrite(v, p->upper[i], p->output_level))
+        if (wants_rewrite(v, p->upper[i], p->output_level, p->reason == PICK_MANUAL))
             return false;
     if (p->input_level > 0 || p->upper_count == 1)
         return true;

@@ -34,6 +34,7 @@ static void try_held(const struct version *v, int level, uint64_t part, struct c
 {
     const struct version_level *l = &v->levels[level];
     struct pick_guard guard;
+    assert(level > 0 && part > 0);
     pick_guard_init(&guard, v, level, level);
     for (uint32_t i = 0; i < l->count; i++) {
         const struct table_meta *m = l->tables[i]->meta;
@@ -86,6 +87,7 @@ static void try_table(const struct version *v, const struct pick_guard *guard, i
     const struct version_table *t = v->levels[level].tables[index];
     const struct version_level *next = &v->levels[level + 1];
     struct version_gain g;
+    assert(level > 0 && level < LEVEL_BOTTOM);
     if (!pick_has_tombstones(t->meta))
         return;
     struct pick_span span = pick_table_span(t);
@@ -106,6 +108,7 @@ static void try_level0(const struct version *v, int base, struct candidate *best
     const struct version_level *level0 = &v->levels[0], *next = &v->levels[base];
     struct version_gain sum = {.cost = (double)level0->bytes}, g;
     struct pick_guard guard;
+    assert(level0->count > 0 && base > 0 && base < LEVEL_COUNT);
     struct pick_span span = pick_table_span(level0->tables[0]);
     for (uint32_t i = 1; i < level0->count; i++)
         pick_span_include(&span, pick_table_span(level0->tables[i]));
@@ -137,6 +140,7 @@ int pick_tombstones(const struct version *v, const struct pick_options *opt, int
     }
     if (best.ratio <= 0)
         return 1;
+    assert(best.index < v->levels[best.level].count);
     if (best.level == 0)
         return pick_build_level0(v, opt, PICK_TOMBSTONES, base, out);
     return pick_build(v, opt, PICK_TOMBSTONES, best.level, best.level + 1,

@@ -76,7 +76,7 @@ static int rewrite(struct tree *t, const struct pick *p)
     struct rangedel *dels;
     job_init(&j, t, p->output_level);
     j.table_bytes = t->opt.table_bytes;
-    j.stop_on_close = true;
+    j.is_compaction = true;
     int err = open_inputs(p, &input, &dels);
     if (err == 0) {
         err = job_run(&j, input, dels);

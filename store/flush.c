@@ -1,8 +1,8 @@
 /* flush: see flush.h.
  *
- * Order of writes: blob files of the memtables synced; tables and new blob files written and
- * synced; folder synced; edit. Until the edit is on disk the logs stay, so a crash anywhere leaves
- * the memtables to be replayed. */
+ * The oldest go first, so what is in tables is a prefix of history. Order of writes: blob files of
+ * the memtables synced; tables and new blob files written and synced; folder synced; edit. Until
+ * the edit is on disk the logs stay, so a crash anywhere leaves the memtables to be replayed. */
 #include "store/flush.h"
 
 #include <assert.h>
@@ -11,33 +11,21 @@
 
 #include "store/job.h"
 
-static int sync_blob(struct tree *t, const struct memgen *g)
-{
-    if (!g->blob)
-        return 0;
-    char *path = name_file(t->dir, FILE_BLOB, g->blob->number);
-    struct env_file *f;
-    int err = t->env->open(t->env, path, ENV_OPEN_WRITE, &f);
-    if (err == 0) {
-        err = f->ops->sync(f);
-        f->ops->close(f);
-    }
-    free(path);
-    return err < 0 ? tree_fail(t, err, "cannot sync a blob file") : 0;
-}
-
-/* The blob files enter the version with all that the logs refer to; what the flush drops is counted
+/* A blob file enters the version with all that the log refers to; what the flush drops is counted
  * as garbage. */
 static int add_blob(struct job *j, const struct memgen *g)
 {
+    struct tree *t = j->tree;
+    uint64_t size;
     if (!g->blob || g->blob_frames == 0)
         return 0;
-    uint64_t size;
-    char *path = name_file(j->tree->dir, FILE_BLOB, g->blob->number);
-    int err = j->tree->env->file_size(j->tree->env, path, &size);
+    char *path = name_file(t->dir, FILE_BLOB, g->blob->number);
+    int err = tree_sync_file(t, FILE_BLOB, g->blob->number);
+    if (err == 0)
+        err = t->env->file_size(t->env, path, &size);
     if (err == 0)
         edit_add_blob(&j->edit, g->blob->number, g->blob_frames, g->blob_bytes, size);
-    else
+    else if (err == -ENOENT)
         err = corrupt(path, UINT64_MAX, "it is gone");
     free(path);
     return err;
@@ -61,9 +49,7 @@ static struct iter *merged(struct memgen **gens, uint32_t count, struct rangedel
 static int produce(struct job *j, struct memgen **gens, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        int err = sync_blob(j->tree, gens[i]);
-        if (err == 0)
-            err = add_blob(j, gens[i]);
+        int err = add_blob(j, gens[i]);
         if (err < 0)
             return err;
     }
@@ -74,26 +60,29 @@ static int produce(struct job *j, struct memgen **gens, uint32_t count)
     return err;
 }
 
-int flush_run(struct tree *t)
+static int install(struct job *j, struct memgen **gens, uint32_t count)
+{
+    /* The next newer one tells where the tables will end. */
+    const struct memgen *next = gens[-1];
+    j->edit.has_flushed = j->edit.has_log = true;
+    j->edit.flushed_seq = next->first_seq;
+    j->edit.log_number = next->log_number;
+    int err = tree_install(j->tree, &j->edit, gens, count);
+    if (err < 0)
+        job_rollback(j, err);
+    return err;
+}
+
+int flush_run(struct tree *t, bool one)
 {
     struct job j;
     job_init(&j, t, 0);
-    /* All but the active one; the newest of them borders on gens[0], which tells where the tables
-     * will end. */
-    uint32_t count = j.view->gen_count ? j.view->gen_count - 1 : 0;
-    struct memgen **gens = j.view->gens + 1;
-    int err = 1;
-    if (count > 0) {
-        err = produce(&j, gens, count);
-        if (err == 0) {
-            j.edit.has_flushed = j.edit.has_log = true;
-            j.edit.flushed_seq = j.view->gens[0]->first_seq;
-            j.edit.log_number = j.view->gens[0]->log_number;
-            err = tree_install(t, &j.edit, gens, count);
-            if (err < 0)
-                job_rollback(&j, err);
-        }
-    }
+    uint32_t sealed = j.view->gen_count ? j.view->gen_count - 1 : 0;
+    uint32_t count = one && sealed ? 1 : sealed;
+    struct memgen **gens = j.view->gens + j.view->gen_count - count;
+    int err = count ? produce(&j, gens, count) : 1;
+    if (err == 0)
+        err = install(&j, gens, count);
     if (err == 0) {
         for (uint32_t i = 0; i < count; i++)
             purge_add(&t->purge, FILE_LOG, gens[i]->log_number);

@@ -4,9 +4,10 @@
 
 #include "store/tree.h"
 
-/* Flushes all sealed memtables of the current view (the caller has set t->flushing). Blob files
- * they refer to are synced first. 0 when something was flushed, 1 when there was nothing, or an
- * error, after which nothing has changed. */
-int flush_run(struct tree *t);
+/* Flushes the sealed memtables of the current view, all of them or (`one`) only the oldest, which
+ * takes less space (the caller has marked t->flush as running). Blob files they refer to are synced
+ * first. 0 when something was flushed, 1 when there was nothing, or an error, after which nothing
+ * has changed. */
+int flush_run(struct tree *t, bool one);
 
 #endif

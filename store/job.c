@@ -1,21 +1,27 @@
 /* job: see job.h.
  *
- * Invariant: the set of readers is taken before the view that the inputs are read from, so no
- * reader can appear that needs what the job drops: one that starts later reads at a sequence number
- * above everything in the inputs. */
+ * Invariants:
+ *   1. The view is taken before the pins. A pin that is made later has a number above everything
+ *      that was published by then, thus above all that is in the inputs: what hides an entry from
+ *      other readers hides it from that pin, too. (The other way round a memtable could be sealed
+ *      in between, with entries on both sides of a pin that the job knows nothing of.)
+ *   2. However long nothing is written, because all is dropped, the job asks now and then whether
+ *      it should go on. */
 #include "store/job.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
+/* ---- beginning and end ---- */
+
 void job_init(struct job *j, struct tree *t, int output_level)
 {
     *j = (struct job){.tree = t, .output_level = output_level};
     edit_init(&j->edit);
-    tree_readers_get(t, &j->readers);
     j->view = viewbox_get(t->box);
-    j->version = version_ref(j->view->version);
+    j->version = j->view->version;
+    tree_readers_get(t, &j->readers);
 }
 
 void job_release(struct job *j)
@@ -23,9 +29,10 @@ void job_release(struct job *j)
     build_free(j->build);
     edit_release(&j->edit);
     tree_readers_release(&j->readers);
-    version_unref(j->version);
     view_unref(j->view);
 }
+
+/* ---- what reduce and build ask ---- */
 
 /* Deeper levels only: what is on the output level and above, and older, is among the inputs. */
 static bool older_exists(void *ctx, struct slice start, struct slice limit)
@@ -85,11 +92,84 @@ static uint64_t next_file(void *ctx)
     return tree_new_file(j->tree);
 }
 
-static bool cancelled(void *ctx)
+/* ---- whether to go on ---- */
+
+/* Entries, and bytes of them, between two questions. */
+enum { ASK_ENTRIES = 1024, ASK_BYTES = 1 << 20 };
+
+/* A compaction does not take the last of the space: a quarter of the reserve is for the log, and
+ * for flushes. */
+static bool space_left(struct job *j)
 {
-    struct job *j = ctx;
-    return (j->stop_on_close && tree_closing(j->tree)) || tree_failure(j->tree) != NULL;
+    struct tree *t = j->tree;
+    struct env_space space;
+    return t->env->space(t->env, t->dir, &space) < 0 ||
+           space.free_bytes >= t->opt.reserve_bytes / 4;
 }
+
+static int go_on(struct job *j)
+{
+    if (tree_failure(j->tree) || (j->is_compaction && tree_closing(j->tree)))
+        return -ECANCELED;
+    return j->is_compaction && !space_left(j) ? -ENOSPC : 0;
+}
+
+/* The input as it is, but for the questions. A cursor for one pass forward. */
+struct asking {
+    struct iter it;
+    struct iter *input;
+    struct job *job;
+    uint32_t entries;
+    uint64_t bytes;
+};
+
+static int asking_step(struct asking *a, int err)
+{
+    a->it.valid = err == 0;
+    if (err != 0)
+        return err;
+    a->it.e = a->input->e;
+    a->bytes += a->it.e.value.len;
+    if (++a->entries < ASK_ENTRIES && a->bytes < ASK_BYTES)
+        return 0;
+    a->entries = 0;
+    a->bytes = 0;
+    err = go_on(a->job);
+    a->it.valid = err == 0;
+    return err;
+}
+
+static int asking_first(struct iter *it)
+{
+    struct asking *a = (struct asking *)it;
+    return asking_step(a, iter_first(a->input));
+}
+
+static int asking_next(struct iter *it)
+{
+    struct asking *a = (struct asking *)it;
+    return asking_step(a, iter_next(a->input));
+}
+
+static void asking_free(struct iter *it)
+{
+    struct asking *a = (struct asking *)it;
+    iter_free(a->input);
+    free(a);
+}
+
+static struct iter *asking_new(struct job *j, struct iter *input)
+{
+    static const struct iter_ops ops = {
+        .first = asking_first, .next = asking_next, .free = asking_free};
+    struct asking *a = mem_zalloc(sizeof *a);
+    a->it.ops = &ops;
+    a->input = input;
+    a->job = j;
+    return &a->it;
+}
+
+/* ---- running ---- */
 
 static void options(struct job *j, struct reduce_options *r, struct build_options *b)
 {
@@ -115,8 +195,7 @@ static void options(struct job *j, struct reduce_options *r, struct build_option
                                 .blob_zstd_level = tree_zstd_level(t),
                                 .ctx = j,
                                 .next_file = next_file,
-                                .rangedels = rangedels,
-                                .cancelled = cancelled};
+                                .rangedels = rangedels};
 }
 
 static int pump(struct job *j)
@@ -136,7 +215,7 @@ int job_run(struct job *j, struct iter *input, struct rangedel *dels)
     struct reduce_options reduce_opt;
     struct build_options build_opt;
     options(j, &reduce_opt, &build_opt);
-    j->reduce = reduce_new(input, dels, &reduce_opt);
+    j->reduce = reduce_new(asking_new(j, input), dels, &reduce_opt);
     j->build = build_new(&build_opt);
     int err = pump(j);
     reduce_free(j->reduce);

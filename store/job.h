@@ -11,21 +11,21 @@ struct job {
     struct tree *tree;
     struct edit edit; /* the caller adds what is removed, and installs it */
     int output_level;
-    uint64_t table_bytes; /* of an output table; 0: one table */
-    bool stop_on_close;
-    struct version *version; /* whose deeper levels may hold older data (a reference) */
+    uint64_t table_bytes;    /* of an output table; 0: one table */
+    bool is_compaction;      /* it ends early when the store closes, and leaves space to others */
     struct view *view;       /* where blob files are found (a reference) */
+    struct version *version; /* of the view; its deeper levels may hold older data */
     struct tree_readers readers;
     struct reduce *reduce;
     struct build *build;
     uint64_t written_table, written_blob;
 };
 
-/* Takes the readers and the view: before anything is read. */
+/* Takes the view and then the readers (see job.c): the inputs are of this view, or older. */
 void job_init(struct job *j, struct tree *t, int output_level);
 void job_release(struct job *j);
 /* Reduces `input` (taken over) and `dels` (borrowed) into files named in j->edit. On failure no
- * file is left. */
+ * file is left: -ECANCELED when the store closes or has failed, or another error. */
 int job_run(struct job *j, struct iter *input, struct rangedel *dels);
 /* After tree_install() failed with `err`: removes the files that job_run() made, unless the edit
  * may be on disk after all (a failed manifest): then they stay for the next open to decide. */

@@ -2,7 +2,6 @@
  *
  * Invariant: while valid, `table` is a cursor over the table `at` and stands on the same entry. */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #include "store/scan.h"

@@ -2,7 +2,7 @@
  *
  * Crash windows: recovery writes a new manifest before it removes anything, and removes only what
  * neither that manifest nor a replayed log needs; an end at any point leaves a store that recovers
- * to the same history. */
+ * to the same history, whichever of the removals are undone by it. */
 #include "store/recover.h"
 
 #include <assert.h>
@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 #include "store/replay.h"
+
+#define NUMBER_MAX (UINT64_MAX / 2)
 
 struct found {
     enum file_kind kind;
@@ -36,6 +38,8 @@ static int note_file(void *ctx, const char *name)
     struct found f;
     if (name_parse(name, &f.kind, &f.number) != 0 || f.kind == FILE_CURRENT || f.kind == FILE_LOCK)
         return 0;
+    if (f.number > NUMBER_MAX)
+        return 0; /* none of ours: no store lives that long */
     if (r->file_count == r->file_cap) {
         r->file_cap = r->file_cap ? r->file_cap * 2 : 64;
         r->files = mem_realloc(r->files, r->file_cap * sizeof *r->files);
@@ -58,45 +62,49 @@ static void keep_gen(struct recovery *r, struct memgen *g)
     r->gens[r->gen_count++] = g;
 }
 
-static int replay_one(struct recovery *r, uint64_t number, bool *anchored)
+/* The first log that holds anything begins where the flushed tables end; this one does not. */
+static int refuse_first(const struct recovery *r, uint64_t number, uint64_t first_seq)
 {
-    struct tree *t = r->tree;
-    struct memgen *gen;
-    enum replay_end end;
-    uint64_t size, first_seq;
-    char *path = name_file(t->dir, FILE_LOG, number);
-    int err = t->env->file_size(t->env, path, &size);
-    if (err == 0 && size <= LOG_EMPTY_BYTES)
-        goto done; /* cut off while it was made, or never written to */
-    if (err == 0)
-        err = replay_log(t, number, &r->seq, &gen, &end, &first_seq);
-    if (err < 0)
-        goto done;
-    if (end == REPLAY_STALE && !*anchored && first_seq > r->seq) {
-        err = corrupt(path, UINT64_MAX,
+    char *path = name_file(r->tree->dir, FILE_LOG, number);
+    int err = corrupt(path, UINT64_MAX,
                       "it begins at operation %" PRIu64 ", but what is known ends at %" PRIu64
                       ": a log or a part of the manifest is missing",
                       first_seq, r->seq);
-        goto done;
-    }
-    *anchored = true;
-    if (gen)
-        keep_gen(r, gen);
-done:
     free(path);
     return err;
+}
+
+static int replay_one(struct recovery *r, uint64_t number, bool *first)
+{
+    struct memgen *gen;
+    enum replay_end end;
+    uint64_t first_seq;
+    int err = replay_log(r->tree, number, &r->seq, &gen, &end, &first_seq);
+    if (err < 0 || end == REPLAY_EMPTY)
+        return err;
+    if (*first && end == REPLAY_STALE)
+        return refuse_first(r, number, first_seq);
+    *first = false;
+    if (end == REPLAY_STALE)
+        log_message(LOG_INFO,
+                    "log %" PRIu64 " begins at operation %" PRIu64
+                    " and is left out: history ends at %" PRIu64,
+                    number, first_seq, r->seq);
+    if (gen)
+        keep_gen(r, gen);
+    return 0;
 }
 
 /* All logs that the version still needs, in the order of their numbers. */
 static int replay_all(struct recovery *r)
 {
-    bool anchored = false;
+    bool first = true;
     qsort(r->files, r->file_count, sizeof *r->files, by_number);
     for (size_t i = 0; i < r->file_count; i++) {
         const struct found *f = &r->files[i];
         if (f->kind != FILE_LOG || f->number < r->version->log_number)
             continue;
-        int err = replay_one(r, f->number, &anchored);
+        int err = replay_one(r, f->number, &first);
         if (err < 0)
             return err;
     }
@@ -177,9 +185,27 @@ static void publish(struct recovery *r)
     struct memgen **newest_first = mem_alloc((r->gen_count + 1) * sizeof *newest_first);
     for (uint32_t i = 0; i < r->gen_count; i++)
         newest_first[i] = r->gens[r->gen_count - 1 - i];
-    r->tree->box = viewbox_new(view_new(newest_first, r->gen_count, r->version));
+    tree_publish(r->tree, view_new(newest_first, r->gen_count, r->version));
     r->tree->published = r->seq;
     free(newest_first);
+}
+
+/* The oldest log that the next open has to look at. What was left out now must not come back if its
+ * removal is undone by a power cut, but not that of the log at which history ended. */
+static int raise_log_number(struct recovery *r, uint64_t next_file)
+{
+    struct edit edit;
+    struct version *next;
+    edit_init(&edit);
+    edit.has_log = true;
+    edit.log_number = r->gen_count ? r->gens[0]->log_number : next_file;
+    int err = version_apply(r->version, &edit, NULL, 0, &next);
+    edit_release(&edit);
+    if (err < 0)
+        return err;
+    version_unref(r->version);
+    r->version = next;
+    return 0;
 }
 
 static int take_over(struct recovery *r)
@@ -190,7 +216,9 @@ static int take_over(struct recovery *r)
         t->next_file = r->number_max + 1;
     if (t->opt.read_only)
         return 0;
-    int err = manifest_start(t->env, t->dir, tree_new_file(t), r->version, &t->manifest);
+    int err = raise_log_number(r, t->next_file);
+    if (err == 0)
+        err = manifest_start(t->env, t->dir, tree_new_file(t), r->version, &t->manifest);
     if (err == 0)
         remove_unneeded(r);
     return err;

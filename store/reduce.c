@@ -1,16 +1,16 @@
 /* reduce: see reduce.h for the rules.
  *
- * A stream, newest version of a key first. PUTs pass through without a copy; a DELETE waits for the
- * next entry to know whether there is anything to hide; MERGEs are gathered (reduce_merge.c).
+ * A stream, newest version of a key first. PUTs pass through without a copy; a DELETE waits for
+ * the next entry to know whether there is anything to hide; MERGEs are gathered (reduce_merge.c).
  *
  * Invariants:
- *   1. Each entry of the input is kept, folded into a kept one, or dropped; each dropped or folded
- * blob reference is reported once.
- *   2. `closed`: everything of the present key in `closed_stripe` that is still to come is dropped.
- *   3. kept_min[f] covers the kept entries in fragment f with keys in [taken, present key): what a
- * piece of the fragment that ends at the present key hides. */
+ *   1. Each entry of the input is kept, folded into a kept one, or dropped; each dropped or
+ *      folded blob reference is reported once.
+ *   2. `closed`: everything of the present key in `closed_stripe` that is still to come is
+ *      dropped.
+ *   3. kept_min[f] covers the kept entries in fragment f with keys in [taken, present key): what
+ *      a piece of the fragment that ends at the present key hides. */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #include "store/reduce_priv.h"

@@ -1,17 +1,17 @@
-/* reduce: what flush and compaction do to a stream of entries: keep what somebody can see, drop and
- * count the rest, fold merge operands.
+/* reduce: what flush and compaction do to a stream of entries: keep what somebody can see, drop
+ * and count the rest, fold merge operands.
  *
- * Somebody: the pins, and every read at a number above all that is in the inputs. Pins cut the line
- * of sequence numbers into stripes: entries of one stripe are seen by the same readers. Rules, for
- * each user key, newest entry first:
- *   1. Within a stripe only the newest PUT or DELETE and the MERGEs above it matter; what is older
- * in the stripe is dropped.
+ * Somebody: the pins, and every read at a number above all that is in the inputs. Pins cut the
+ * line of sequence numbers into stripes: entries of one stripe are seen by the same readers.
+ * Rules, for each user key, newest entry first:
+ *   1. Within a stripe only the newest PUT or DELETE and the MERGEs above it matter; what is
+ *      older in the stripe is dropped.
  *   2. An entry with a newer tombstone over it in its own stripe is dropped, and so is everything
- * older in that stripe.
+ *      older in that stripe.
  *   3. MERGEs whose base is in their own stripe are folded into a PUT with the newest sequence
- * number of the group. MERGEs of one stripe without their base are folded into one MERGE if the
- * operator can; onto nothing, into a PUT, if no older data of the key exists anywhere. What cannot
- * be folded (no operator, or damage, which was logged) stays as it is.
+ *      number of the group. MERGEs of one stripe without their base are folded into one MERGE if
+ *      the operator can; onto nothing, into a PUT, if no older data of the key exists anywhere.
+ *      What cannot be folded (no operator, or damage, which was logged) stays as it is.
  *   4. A DELETE is dropped if no older data of the key exists anywhere.
  *   5. A tombstone fragment keeps one number per stripe (the newest), and only those that hide
  *      something: a kept entry, or older data outside the job.

@@ -1,20 +1,20 @@
 /* reduce_merge: groups of MERGE entries within one stripe.
  *
  * A group begins at a visible MERGE and takes the following entries of the same key and stripe up
- * to and with the first that is not a MERGE. What ends it decides (rule 3 of reduce.h): a PUT fold
- * onto it a DELETE or a hidden entry             fold onto nothing the key's end, nothing older
- * anywhere  fold onto nothing otherwise                              one MERGE if the operator can,
- * or all of them unchanged
+ * to and with the first that is not a MERGE. What ends it decides (rule 3 of reduce.h):
+ *   a PUT                                  fold onto it
+ *   a DELETE or a hidden entry             fold onto nothing
+ *   the key's end, nothing older anywhere  fold onto nothing
+ *   otherwise                              one MERGE if the operator can, or all of them unchanged
  *
  * What cannot be folded, for want of an operator or because of damage, is passed on unchanged: the
  * fault is the affair of who reads that key, and must not keep the others from being compacted.
  *
  * Invariants:
  *   1. Entries of a group are in `list`, newest first; only the last one may be a PUT or DELETE.
- *   2. Blob references of a group are dropped together, after what they were folded into was made.
- */
+ *   2. Blob references of a group are dropped together, after what they were folded into was
+ *      made. */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #include "store/reduce_priv.h"
@@ -30,6 +30,7 @@ void group_release(struct group *g)
 {
     free(g->list);
     buf_release(&g->bytes);
+    buf_release(&g->fetched);
     buf_release(&g->folded);
 }
 

@@ -3,9 +3,11 @@
  * Invariants:
  *   1. A record is taken whole or not at all.
  *   2. A record is taken only if every blob frame that it refers to verifies: what a reader can
- * reach after recovery can be read.
+ *      reach after recovery can be read.
  *   3. The same files give the same result each time: what was not taken once is never taken later.
- * (Blob files and logs of the past are never written to again, and numbers never used again.) */
+ *      (Blob files and logs of the past are never written to again, and numbers never used again.)
+ *      So an error of the disk, which may not come again, ends the replay as an error and not as
+ *      the end of history. */
 #include "store/replay.h"
 
 #include <assert.h>
@@ -24,8 +26,14 @@ struct replay {
     uint64_t seq;
 };
 
-/* Makes sure that the file of `ref` is open. 0, 1 when there is no such (whole) file, or an error.
- */
+/* A blob file that a power cut left without a sound header is damaged, but no error. */
+static int header_error(int err)
+{
+    return err == -EIO && corrupt_last()[0] ? 1 : err;
+}
+
+/* Makes sure that the file of `ref` is open. 0, 1 when there is no such (whole) file, or an
+ * error. */
 static int open_blob(struct replay *r, const struct blob_ref *ref)
 {
     struct tree *t = r->tree;
@@ -42,9 +50,11 @@ static int open_blob(struct replay *r, const struct blob_ref *ref)
     if (err < 0)
         return err;
     struct version_blob *blob = version_blob_new(&t->source, ref->file);
-    if (version_blob_open(blob, &r->blob) < 0) {
+    corrupt_forget();
+    err = version_blob_open(blob, &r->blob);
+    if (err < 0) {
         version_blob_unref(blob);
-        return 1;
+        return header_error(err);
     }
     memgen_set_blob(r->gen, blob);
     return 0;
@@ -102,18 +112,20 @@ static void take_record(struct replay *r, struct slice record)
     r->seq += b.count;
 }
 
-/* The first record only says where the log begins. 0, or 1 when it is not there. */
+/* The first record only says where the log begins. It was on disk before any other was
+ * acknowledged: if it does not verify although others came after it, that is damage. */
 static int beginning(struct replay *r, uint64_t *first_seq)
 {
     struct slice record;
     struct batch_reader b;
     int err = journal_next(r->log, &record);
-    if (err != 0)
-        return err;
-    if (batch_reader_init(&b, record) < 0 || b.count != 0)
+    if (err == 0 && (batch_reader_init(&b, record) < 0 || b.count != 0))
+        err = 1;
+    if (err == 1)
         return corrupt(r->name, journal_offset(r->log), "a log without its beginning");
-    *first_seq = b.first_seq;
-    return 0;
+    if (err == 0)
+        *first_seq = b.first_seq;
+    return err;
 }
 
 static int replay_records(struct replay *r, enum replay_end *end)
@@ -135,14 +147,27 @@ static int replay_records(struct replay *r, enum replay_end *end)
     return 0;
 }
 
+/* 0, or 1 for a log without any record. */
+static int open_log(struct replay *r, uint64_t number)
+{
+    struct tree *t = r->tree;
+    uint64_t size;
+    int err = t->env->file_size(t->env, r->name, &size);
+    if (err == 0 && size <= LOG_EMPTY_BYTES)
+        return 1;
+    if (err == 0)
+        err = journal_open(t->env, t->dir, FILE_LOG, number, t->uuid, &r->log);
+    return err == 1 ? corrupt(r->name, 0, "a log without its header") : err;
+}
+
 int replay_log(struct tree *t, uint64_t number, uint64_t *seq, struct memgen **out,
                enum replay_end *end, uint64_t *first_seq)
 {
     struct replay r = {.tree = t, .seq = *seq, .name = name_file(t->dir, FILE_LOG, number)};
     *out = NULL;
-    *end = REPLAY_STALE;
     *first_seq = 0;
-    int err = journal_open(t->env, t->dir, FILE_LOG, number, t->uuid, &r.log);
+    int err = open_log(&r, number);
+    *end = err == 1 ? REPLAY_EMPTY : REPLAY_STALE;
     if (err == 0)
         err = beginning(&r, first_seq);
     if (err == 0 && *first_seq == *seq) {

@@ -1,13 +1,13 @@
-/* scan: see scan.h. The moves, and what the scan stands on; scan_forward.c and scan_backward.c have
- * the two ways, scan_source.c the sources.
+/* scan: see scan.h. The moves, and what the scan stands on; scan_forward.c and scan_backward.c
+ * have the two ways, scan_source.c the sources.
  *
  * Invariants:
- *   1. After a move that did not return 0 the scan stands nowhere, and every seek works: it places
- * all sources anew.
+ *   1. After a move that did not return 0 the scan stands nowhere, and every seek works: it
+ *      places all sources anew.
  *   2. While the scan stands on a key found in `found`, that source stands on the entry, so its
- * value is alive.
- *   3. A source that is older than a tombstone's holds, under that tombstone, only entries that it
- *      hides (version.h, invariant 3), so all of them may be passed by one seek. */
+ *      value is alive.
+ *   3. A source that is older than a tombstone's holds, under that tombstone, only entries that
+ *      it hides (version.h, invariant 3), so all of them may be passed by one seek. */
 #include "store/scan.h"
 
 #include <assert.h>

@@ -2,9 +2,9 @@
  * newest visible value, forwards and backwards, between two bounds.
  *
  * Each source (memtable, level-0 table, deeper level) is a cursor of entries with the range
- * tombstones of the same source. When the cursor meets an entry under a tombstone of a newer
- * source, it seeks that source and all older ones past the tombstone's end, instead of stepping
- * through the dead. */
+ * tombstones of the same source. When the scan meets an entry under a tombstone of a newer source,
+ * it moves that source and all older ones past the tombstone's end by a seek, instead of stepping
+ * through the dead; so it does with the versions of a key when there turn out to be many. */
 #ifndef VARVE_STORE_SCAN_H
 #define VARVE_STORE_SCAN_H
 
@@ -14,11 +14,12 @@ struct scan;
 
 enum scan_flags { SCAN_FILL_CACHE = 1 };
 
-/* References the view; copies the bounds (empty: none). `ctx` outlives the scan. */
+/* References the view; copies the bounds (empty: none). `ctx` outlives the scan. `read_seq` is at
+ * least 1. Nothing is opened or read before the first move. */
 struct scan *scan_new(struct view *view, struct view_context *ctx, uint64_t read_seq,
                       struct slice lower, struct slice upper, int flags);
 void scan_free(struct scan *s);
-/* As the store_iter functions of store.h. */
+/* As the store_iter functions of store.h. A seek may be given scan_key(). */
 int scan_first(struct scan *s);
 int scan_last(struct scan *s);
 int scan_seek(struct scan *s, struct slice key);

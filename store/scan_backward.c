@@ -1,6 +1,6 @@
-/* scan_backward: a scan's way down. The sources stand before the present key; the largest key among
- * them is the next candidate, and a point read says whether it is there: entries come oldest first,
- * so that the newest would have to be gathered anyway. Going backwards is rare.
+/* scan_backward: a scan's way down. The sources stand before the present key; the largest key
+ * among them is the next candidate, and a point read says whether it is there: entries come oldest
+ * first, so that the newest would have to be gathered anyway. Going backwards is rare.
  *
  * Guarantee: what lies under a tombstone of a newer source is passed by a seek.
  *

@@ -2,14 +2,14 @@
  * step looks at the first of them (key, newest first) and decides: too new for this read, an older
  * version of a key that is settled, hidden by a tombstone, deleted, or found.
  *
- * Guarantees: what is not seen is stepped over one by one only in small numbers; then, and wherever
- * a tombstone of a newer source says so, it is passed by a seek. Only what a source's own tombstone
- * hides is always stepped over, since what that source wrote after it lies in between.
+ * Guarantees: what is not seen is stepped over one by one only in small numbers; then, and
+ * wherever a tombstone of a newer source says so, it is passed by a seek. Only what a source's own
+ * tombstone hides is always stepped over, since what that source wrote after it lies in between.
  *
  * Invariants:
  *   1. Every source stands on its first entry that is not settled yet, or has none.
  *   2. `clear`: no source has a tombstone below read_seq over a key from the present one to
- * clear_until. The scan only ascends, so only the upper end has to be known. */
+ *      clear_until. The scan only ascends, so only the upper end has to be known. */
 #include "store/scan_priv.h"
 
 #include <assert.h>
@@ -123,8 +123,14 @@ static int skip_covered(struct scan *s, struct source *by)
     return status < 0 ? status : 0;
 }
 
-/* Asks the sources, newest first, for the first one with a tombstone over `e`: `*by`, or NULL if
- * there is none. Those older than `top`, which has the entry, have none that is newer than it. */
+/* Of two ends, of which empty is the last. */
+static struct slice earlier_end(struct slice a, struct slice b)
+{
+    return b.len == 0 || (a.len > 0 && slice_cmp(a, b) < 0) ? a : b;
+}
+
+/* Asks the sources, newest first, for the first one with a tombstone over `e`, which `top` has:
+ * `*by`, or NULL if there is none. Those older than `top` cannot have one. */
 static int ask_cover(struct scan *s, const struct source *top, struct source **by)
 {
     const struct entry *e = &top->it->e;
@@ -135,15 +141,12 @@ static int ask_cover(struct scan *s, const struct source *top, struct source **b
         int err = source_cover(src, e->key, s->read_seq);
         if (err < 0)
             return err;
-        if (src->cover.seq > e->seq) {
-            assert(src->age <= top->age);
+        if (src->age <= top->age && src->cover.seq > e->seq) {
             *by = src;
             return 0;
         }
         none = none && src->cover.seq == 0;
-        if (src->cover.hi.len &&
-            (s->clear_until.len == 0 || slice_cmp(src->cover.hi, s->clear_until) < 0))
-            s->clear_until = src->cover.hi;
+        s->clear_until = earlier_end(s->clear_until, src->cover.hi);
     }
     s->clear = none;
     return 0;

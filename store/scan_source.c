@@ -3,13 +3,12 @@
  * Invariants:
  *   1. sources[i].age == i: the lower, the newer is what a source has of any key.
  *   2. `cover`, if `have_cover`, is the answer for every key in [lo, hi) at the scan's read_seq,
- * for good: what a memtable gets later has higher numbers.
- *   3. A level's answer lies within the span of one table, or between two, where there is nothing.
- */
+ *      for good: what a memtable gets later has higher numbers.
+ *   3. A level's answer lies within the span of one table, or between two, where there is
+ *      nothing. */
 #include "store/scan_source.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
 static int open_table_source(struct version_table *vt, int flags, struct source *s)

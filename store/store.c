@@ -10,6 +10,9 @@
 #include "store/recover.h"
 #include "store/store_priv.h"
 
+enum { OPTION_WORKERS_MAX = 64 };
+#define OPTION_BYTES_MAX (UINT64_C(1) << 48)
+
 void store_options_init(struct store_options *o)
 {
     *o = (struct store_options){.memtable_bytes = 32 << 20,
@@ -27,13 +30,25 @@ void store_options_init(struct store_options *o)
                                 .idle_flush_ns = UINT64_C(10) * 1000 * 1000 * 1000};
 }
 
+/* What the store's arithmetic relies on; the rest is a matter of taste. */
+static int check_options(const struct store_options *o)
+{
+    bool good = o->memtable_bytes >= 1 && o->memtables_max >= 2 && o->block_bytes >= 1 &&
+                o->table_bytes >= 1 && o->table_bytes <= OPTION_BYTES_MAX && o->blob_bytes >= 1 &&
+                o->direct_min >= 1 && o->zstd_level >= 0 && o->zstd_level <= 19 &&
+                o->reserve_bytes <= OPTION_BYTES_MAX && o->workers <= OPTION_WORKERS_MAX;
+    return good ? 0 : -EINVAL;
+}
+
 /* ---- making ---- */
 
+/* The lock's file may be there: an attempt that failed leaves it. */
 static int is_entry(void *ctx, const char *name)
 {
+    enum file_kind kind;
+    uint64_t number;
     (void)ctx;
-    (void)name;
-    return -ENOTEMPTY;
+    return name_parse(name, &kind, &number) == 0 && kind == FILE_LOCK ? 0 : -ENOTEMPTY;
 }
 
 /* The new folder's own name has to survive, too. */
@@ -53,36 +68,41 @@ static int sync_parent(struct env *env, const char *dir)
     return err;
 }
 
+static int make_manifest(struct env *env, const char *dir)
+{
+    uint8_t uuid[UUID_SIZE];
+    struct version_source src = {.env = env, .dir = dir, .uuid = uuid};
+    struct manifest *m = NULL;
+    int err = env->random(env, uuid, sizeof uuid);
+    if (err < 0)
+        return err;
+    struct version *v = version_new(&src);
+    memcpy(v->uuid, uuid, sizeof uuid);
+    v->flushed_seq = 1;
+    v->next_file = 2;
+    err = manifest_start(env, dir, 1, v, &m);
+    manifest_free(m);
+    version_unref(v);
+    return err;
+}
+
 int store_create(const char *dir, const struct store_options *o)
 {
     struct env *env = o->env ? o->env : env_posix();
-    uint8_t uuid[UUID_SIZE];
     struct env_lock *lock = NULL;
-    struct version_source src = {.env = env, .dir = dir, .uuid = uuid};
+    char *lock_path = name_lock(dir);
     int err = env->mkdir(env, dir);
     if (err == -EEXIST)
         err = env->list(env, dir, is_entry, NULL);
-    if (err < 0)
-        return err;
-    char *lock_path = name_lock(dir);
-    err = env->lock(env, lock_path, &lock);
-    free(lock_path);
     if (err == 0)
-        err = env->random(env, uuid, sizeof uuid);
-    if (err == 0) {
-        struct manifest *m = NULL;
-        struct version *v = version_new(&src);
-        memcpy(v->uuid, uuid, sizeof uuid);
-        v->flushed_seq = 1;
-        v->next_file = 2;
-        err = manifest_start(env, dir, 1, v, &m);
-        manifest_free(m);
-        version_unref(v);
-    }
+        err = env->lock(env, lock_path, &lock);
+    if (err == 0)
+        err = make_manifest(env, dir);
     if (err == 0)
         err = sync_parent(env, dir);
     if (lock)
         env->unlock(env, lock);
+    free(lock_path);
     return err;
 }
 
@@ -96,6 +116,8 @@ static int take_lock(struct tree *t)
     /* Locking makes the file: not in a folder that may not be changed. */
     if (!t->opt.read_only || t->env->file_size(t->env, path, &size) == 0)
         err = t->env->lock(t->env, path, &t->dir_lock);
+    if (t->opt.read_only && err == -EROFS)
+        err = 0; /* a folder that nobody can write to */
     free(path);
     return err;
 }
@@ -118,9 +140,7 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
     t->zstd_level = o->zstd_level;
     t->cache = cache_new(o->cache_bytes);
     purge_init(&t->purge, t->env, t->dir);
-    pthread_mutex_init(&t->install, NULL);
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->changed, NULL);
+    tree_init_locks(t);
     t->read_ctx = (struct view_context){.merge = o->merge, .cache = t->cache};
 }
 
@@ -141,28 +161,37 @@ static void tree_teardown(struct tree *t)
         t->env->unlock(t->env, t->dir_lock);
     cache_free(t->cache);
     purge_release(&t->purge);
-    pthread_mutex_destroy(&t->install);
-    pthread_mutex_destroy(&t->lock);
-    pthread_cond_destroy(&t->changed);
+    tree_destroy_locks(t);
     free(t->pending_pins);
     free(t->failure);
     free(t->dir);
 }
 
+static void release(struct store *s)
+{
+    tree_teardown(&s->tree);
+    pthread_mutex_destroy(&s->pins);
+    free(s);
+}
+
 int store_open(const char *dir, const struct store_options *o, struct store **out)
 {
+    *out = NULL;
+    int err = check_options(o);
+    if (err < 0)
+        return err;
     struct store *s = mem_zalloc(sizeof *s);
     struct tree *t = &s->tree;
     uint64_t next_seq = 0;
-    *out = NULL;
     tree_setup(t, dir, o);
+    pthread_mutex_init(&s->pins, NULL);
     t->source = (struct version_source){.env = t->env,
                                         .dir = t->dir,
                                         .uuid = t->uuid,
                                         .cache = t->cache,
                                         .on_death = on_death,
                                         .death_ctx = t};
-    int err = require_store(t);
+    err = require_store(t);
     if (err == 0)
         err = take_lock(t);
     if (err == 0)
@@ -177,8 +206,7 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
         store_stop_workers(s);
         if (s->writable)
             commit_close(&s->commit);
-        tree_teardown(t);
-        free(s);
+        release(s);
         return err;
     }
     *out = s;
@@ -205,8 +233,7 @@ int store_close(struct store *s)
                         s->tree.dir);
         err = commit_close(&s->commit);
     }
-    tree_teardown(&s->tree);
-    free(s);
+    release(s);
     return err;
 }
 

@@ -3,7 +3,10 @@
  * Making one: its number is entered as pending under the tree's lock, at the moment it is read, so
  * that every job that starts from then on respects it; then everything below it is synced; then an
  * edit names it. A job that started before reads nothing that is newer than its own start, and
- * drops only what was hidden at that time, thus also for the new pin. */
+ * drops only what was hidden at that time, thus also for the new pin.
+ *
+ * Invariant: whether a name is taken is looked up, and the edit installed, under `pins`: an edit
+ * always fits. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -54,33 +57,39 @@ static bool pin_exists(struct tree *t, const char *name, struct pin *copy)
     return found;
 }
 
-int store_pin_create(struct store *s, const char *name, uint64_t tag, struct store_pin *pin)
+/* [pins held] */
+static int create(struct store *s, struct pin *made)
 {
     struct tree *t = &s->tree;
-    int err = check_name(name);
-    if (err == 0 && !s->writable)
-        err = -EROFS;
-    if (err == 0 && pin_exists(t, name, NULL))
-        err = -EEXIST;
-    if (err < 0)
-        return err;
-    uint64_t seq = pending_add(t);
-    struct pin made = {.seq = seq,
-                       .tag = tag,
-                       .created_ns = t->env->realtime_ns(t->env),
-                       .name = mem_strdup(name)};
-    err = store_sync(s);
+    if (pin_exists(t, made->name, NULL))
+        return -EEXIST;
+    made->seq = pending_add(t);
+    int err = store_sync(s);
     if (err == 0) {
         struct edit edit;
         edit_init(&edit);
-        edit_add_pin(&edit, &made);
+        edit_add_pin(&edit, made);
         err = tree_install(t, &edit, NULL, 0);
         edit_release(&edit);
     }
-    pending_remove(t, seq);
+    pending_remove(t, made->seq);
+    return err;
+}
+
+int store_pin_create(struct store *s, const char *name, uint64_t tag, struct store_pin *pin)
+{
+    int err = check_name(name);
+    if (err == 0 && !s->writable)
+        err = -EROFS;
+    if (err < 0)
+        return err;
+    struct pin made = {.tag = tag, .created_ns = store_realtime(s), .name = mem_strdup(name)};
+    pthread_mutex_lock(&s->pins);
+    err = create(s, &made);
+    pthread_mutex_unlock(&s->pins);
     free(made.name);
     if (err == 0)
-        *pin = (struct store_pin){.seq = seq, .tag = tag, .created_ns = made.created_ns};
+        *pin = (struct store_pin){.seq = made.seq, .tag = tag, .created_ns = made.created_ns};
     return err;
 }
 
@@ -94,11 +103,10 @@ static void want_reclaim(struct tree *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-int store_pin_delete(struct store *s, const char *name)
+/* [pins held] */
+static int delete (struct store *s, const char *name)
 {
     struct tree *t = &s->tree;
-    if (!s->writable)
-        return -EROFS;
     if (!pin_exists(t, name, NULL))
         return 1;
     struct edit edit;
@@ -111,15 +119,21 @@ int store_pin_delete(struct store *s, const char *name)
     return err;
 }
 
-int store_pin_rename(struct store *s, const char *from, const char *to)
+int store_pin_delete(struct store *s, const char *name)
+{
+    if (!s->writable)
+        return -EROFS;
+    pthread_mutex_lock(&s->pins);
+    int err = delete (s, name);
+    pthread_mutex_unlock(&s->pins);
+    return err;
+}
+
+/* [pins held] */
+static int rename_pin(struct store *s, const char *from, const char *to)
 {
     struct tree *t = &s->tree;
     struct pin pin;
-    int err = check_name(to);
-    if (err == 0 && !s->writable)
-        err = -EROFS;
-    if (err < 0)
-        return err;
     if (!pin_exists(t, from, &pin))
         return 1;
     if (pin_exists(t, to, NULL))
@@ -129,9 +143,22 @@ int store_pin_rename(struct store *s, const char *from, const char *to)
     pin.name = mem_strdup(to);
     edit_remove_pin(&edit, from);
     edit_add_pin(&edit, &pin);
-    err = tree_install(t, &edit, NULL, 0);
+    int err = tree_install(t, &edit, NULL, 0);
     edit_release(&edit);
     free(pin.name);
+    return err;
+}
+
+int store_pin_rename(struct store *s, const char *from, const char *to)
+{
+    int err = check_name(to);
+    if (err == 0 && !s->writable)
+        err = -EROFS;
+    if (err < 0)
+        return err;
+    pthread_mutex_lock(&s->pins);
+    err = rename_pin(s, from, to);
+    pthread_mutex_unlock(&s->pins);
     return err;
 }
 

@@ -10,7 +10,8 @@
 struct store {
     struct tree tree;
     struct commit commit;
-    bool writable; /* commit is open */
+    bool writable;        /* commit is open */
+    pthread_mutex_t pins; /* held while a pin is made, renamed or deleted */
     struct env_thread **threads;
     uint32_t thread_count;
 };

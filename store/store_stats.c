@@ -10,47 +10,45 @@ static uint64_t load(const uint64_t *counter)
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
+static uint64_t file_bytes(struct tree *t, enum file_kind kind, uint64_t number)
+{
+    uint64_t size = 0;
+    char *path = name_file(t->dir, kind, number);
+    if (t->env->file_size(t->env, path, &size) < 0)
+        size = 0; /* gone since a moment */
+    free(path);
+    return size;
+}
+
 static void memtables(struct tree *t, const struct view *v, struct store_stats *out)
 {
     for (uint32_t i = 0; i < v->gen_count; i++) {
-        out->memtable_bytes += memtable_bytes(v->gens[i]->mem);
-        uint64_t size;
-        char *path = name_file(t->dir, FILE_LOG, v->gens[i]->log_number);
-        if (t->env->file_size(t->env, path, &size) == 0)
-            out->log_bytes += size;
-        free(path);
-        if (!v->gens[i]->blob)
-            continue;
-        path = name_file(t->dir, FILE_BLOB, v->gens[i]->blob->number);
-        if (t->env->file_size(t->env, path, &size) == 0) {
-            out->blob_bytes += size;
+        const struct memgen *g = v->gens[i];
+        const struct version_blob *blob = __atomic_load_n(&g->blob, __ATOMIC_ACQUIRE);
+        out->memtable_bytes += memtable_bytes(g->mem);
+        out->log_bytes += file_bytes(t, FILE_LOG, g->log_number);
+        if (blob) {
+            out->blob_bytes += file_bytes(t, FILE_BLOB, blob->number);
             out->blob_files++;
         }
-        free(path);
     }
     out->sealed_memtables = v->gen_count ? v->gen_count - 1 : 0;
 }
 
-static void tables(const struct version *v, struct store_stats *out)
+/* From the totals that a version keeps: nothing here is linear in tables or blob files. */
+static void files(const struct version *v, struct store_stats *out)
 {
     for (int level = 0; level < LEVEL_COUNT; level++) {
-        out->level_tables[level] = v->levels[level].count;
-        out->level_bytes[level] = v->levels[level].bytes;
-        for (uint32_t i = 0; i < v->levels[level].count; i++) {
-            out->table_entries += v->levels[level].tables[i]->meta->entry_count;
-            out->table_rangedels += v->levels[level].tables[i]->meta->rangedel_count;
-        }
+        const struct version_level *l = &v->levels[level];
+        out->level_tables[level] = l->count;
+        out->level_bytes[level] = l->bytes;
+        out->table_entries += l->entry_count;
+        out->table_rangedels += l->rangedel_count;
     }
-    out->pins = v->pin_count;
-}
-
-static void blobs(const struct version *v, struct store_stats *out)
-{
     out->blob_files += v->blob_count;
-    for (uint32_t i = 0; i < v->blob_count; i++) {
-        out->blob_bytes += v->blobs[i].file_bytes;
-        out->blob_garbage_bytes += v->blobs[i].garbage_bytes;
-    }
+    out->blob_bytes += v->blob_file_bytes;
+    out->blob_garbage_bytes = v->blob_garbage_bytes;
+    out->pins = v->pin_count;
 }
 
 int store_get_stats(struct store *s, struct store_stats *out)
@@ -61,8 +59,7 @@ int store_get_stats(struct store *s, struct store_stats *out)
     *out = (struct store_stats){.seq = tree_published(t) - 1};
     struct view *v = viewbox_get(t->box);
     memtables(t, v, out);
-    tables(v->version, out);
-    blobs(v->version, out);
+    files(v->version, out);
     view_unref(v);
     cache_stats(t->cache, &cache);
     out->cache_bytes = cache.used_bytes;
@@ -81,7 +78,6 @@ int store_get_stats(struct store *s, struct store_stats *out)
     int err = t->env->space(t->env, t->dir, &space);
     out->disk_total_bytes = space.total_bytes;
     out->disk_free_bytes = space.free_bytes;
-    out->disk_usable_bytes =
-        space.free_bytes > t->opt.reserve_bytes ? space.free_bytes - t->opt.reserve_bytes : 0;
+    out->disk_usable_bytes = work_space_usable(t, &space);
     return err;
 }

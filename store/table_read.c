@@ -128,7 +128,7 @@ static int get_in_block(struct table *t, uint32_t i, struct lookup *l, bool *mor
     }
     if (rc < 0)
         rc = table_block_corrupt(t, i, "an entry does not decode");
-    *more = rc == 1 && wants;
+    *more = rc == 1;
     block_iter_release(&bi);
     cache_release(t->cache, item);
     return rc < 0 ? rc : 0;

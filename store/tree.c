@@ -11,6 +11,41 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "store/env_posix.h"
+
+/* ---- waiting ---- */
+
+/* Waiting is reckoned by the real clock that does not jump, whatever clock the env shows. */
+void tree_init_locks(struct tree *t)
+{
+    pthread_condattr_t attr;
+    pthread_mutex_init(&t->install, NULL);
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&t->changed, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+void tree_destroy_locks(struct tree *t)
+{
+    pthread_mutex_destroy(&t->install);
+    pthread_mutex_destroy(&t->lock);
+    pthread_cond_destroy(&t->changed);
+}
+
+void tree_wait(struct tree *t, uint64_t ns)
+{
+    struct env *real = env_posix();
+    uint64_t until = real->monotonic_ns(real) + ns;
+    struct timespec ts = {.tv_sec = (time_t)(until / 1000000000),
+                          .tv_nsec = (long)(until % 1000000000)};
+    pthread_cond_timedwait(&t->changed, &t->lock, &ts);
+}
+
+/* ---- failing ---- */
 
 const char *tree_failure(const struct tree *t)
 {
@@ -32,6 +67,23 @@ int tree_fail(struct tree *t, int err, const char *what)
     free(reason);
     return -EROFS;
 }
+
+int tree_sync_file(struct tree *t, enum file_kind kind, uint64_t number)
+{
+    char *path = name_file(t->dir, kind, number);
+    struct env_file *f;
+    int err = t->env->open(t->env, path, ENV_OPEN_WRITE, &f);
+    if (err == 0) {
+        err = f->ops->sync(f);
+        f->ops->close(f);
+        if (err < 0)
+            err = tree_fail(t, err, "cannot sync a log or blob file");
+    }
+    free(path);
+    return err;
+}
+
+/* ---- readers ---- */
 
 static int by_number(const void *a, const void *b)
 {
@@ -60,6 +112,15 @@ void tree_readers_release(struct tree_readers *r)
     *r = (struct tree_readers){0};
 }
 
+/* ---- the view ---- */
+
+void tree_publish(struct tree *t, struct view *first)
+{
+    assert(!t->box);
+    __atomic_store_n(&t->level0, first->version->levels[0].count, __ATOMIC_RELAXED);
+    t->box = viewbox_new(first);
+}
+
 static bool listed(struct memgen *const *list, uint32_t count, const struct memgen *g)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -83,11 +144,28 @@ static void swap_version(struct tree *t, struct version *version, struct memgen 
     assert(n + count == old->gen_count);
     for (uint32_t i = 0; i < count; i++)
         __atomic_store_n(&gone[i]->flushed, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&t->level0, version->levels[0].count, __ATOMIC_RELAXED);
     viewbox_set(t->box, view_new(gens, n, version));
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
     free(gens);
 }
+
+void tree_push_gen(struct tree *t, struct memgen *g)
+{
+    pthread_mutex_lock(&t->lock);
+    struct view *old = viewbox_peek(t->box);
+    struct memgen **gens = mem_alloc((old->gen_count + 1) * sizeof *gens);
+    gens[0] = g;
+    for (uint32_t i = 0; i < old->gen_count; i++)
+        gens[i + 1] = old->gens[i];
+    viewbox_set(t->box, view_new(gens, old->gen_count + 1, old->version));
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    free(gens);
+}
+
+/* ---- edits ---- */
 
 /* Starts a new manifest with `v` as its base and retires the old one. [install held] */
 static int rotate_manifest(struct tree *t, const struct version *v)
@@ -122,6 +200,16 @@ static void mark_unborn(const struct version *now, struct version_blob **blobs, 
             __atomic_store_n(&blobs[i]->dead, true, __ATOMIC_RELEASE);
 }
 
+/* A reference on the version in force; it stays so while install is held. (The view itself may be
+ * replaced at any time by a leader that seals.) [install held] */
+static struct version *current_version(struct tree *t)
+{
+    struct view *v = viewbox_get(t->box);
+    struct version *version = version_ref(v->version);
+    view_unref(v);
+    return version;
+}
+
 int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushed, uint32_t count)
 {
     struct version_blob **blobs = mem_alloc((count + 1) * sizeof *blobs);
@@ -131,7 +219,7 @@ int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushe
     int err = tree_failure(t) ? -EROFS : 0;
     if (err < 0)
         goto done;
-    struct version *base = version_ref(viewbox_peek(t->box)->version);
+    struct version *base = current_version(t);
     edit->has_next_file = true;
     edit->next_file = __atomic_load_n(&t->next_file, __ATOMIC_RELAXED);
     err = version_apply(base, edit, blobs, blob_count, &next);
@@ -156,18 +244,4 @@ done:
     pthread_mutex_unlock(&t->install);
     free(blobs);
     return err;
-}
-
-void tree_push_gen(struct tree *t, struct memgen *g)
-{
-    pthread_mutex_lock(&t->lock);
-    struct view *old = viewbox_peek(t->box);
-    struct memgen **gens = mem_alloc((old->gen_count + 1) * sizeof *gens);
-    gens[0] = g;
-    for (uint32_t i = 0; i < old->gen_count; i++)
-        gens[i + 1] = old->gens[i];
-    viewbox_set(t->box, view_new(gens, old->gen_count + 1, old->version));
-    pthread_cond_broadcast(&t->changed);
-    pthread_mutex_unlock(&t->lock);
-    free(gens);
 }

@@ -1,13 +1,14 @@
 /* tree: the state that an open store's modules share, and the few functions that change it: taking
  * file numbers, sealing memtables, installing edits, failing.
  *
- * Lock order (outer first): commit queue > install > lock > memtable's and cache's own. Readers
- * take none.
+ * Lock order (outer first): pins > commit queue > install > lock > memtable's and cache's own.
+ * Readers take none.
  *
- *   commit queue  one leader at a time: log, active blob file, last_seq, rotation   (commit.c)
- *   install       the manifest, and the version part of the view                    (tree_install)
- *   lock          everything marked [lock]; guards viewbox_set()                   (short, no I/O
- * under it)
+ *   pins          making, renaming and deleting durable snapshots             (store_pin.c)
+ *   commit queue  one leader at a time: log, active blob file, rotation       (commit.c)
+ *   install       the manifest, and the version part of the view              (tree_install)
+ *   lock          everything marked [lock]; guards viewbox_set(); short, nothing is read or
+ *                 written under it
  */
 #ifndef VARVE_STORE_TREE_H
 #define VARVE_STORE_TREE_H
@@ -26,6 +27,14 @@ struct tree_counters {
     uint64_t stall_ns, stall_ns_max;
 };
 
+/* A kind of background work: flush or compaction. All [lock]. */
+struct tree_work {
+    bool running;
+    int error;         /* of the last job; 0: it went well */
+    uint32_t failures; /* since the last that went well */
+    uint64_t retry_ns; /* monotonic time before which workers leave it alone; 0: none */
+};
+
 struct tree {
     /* constant while open */
     struct env *env;
@@ -42,19 +51,20 @@ struct tree {
     uint64_t published; /* atomic: readers see seq < published */
     uint64_t next_file; /* atomic */
     int zstd_level;     /* atomic: may change while open */
+    uint32_t level0;    /* atomic: tables of level 0 in the current version */
 
     pthread_mutex_t install;
     struct manifest *manifest; /* [install] */
 
     pthread_mutex_t lock;
-    pthread_cond_t
-        changed; /* [lock] a flush or compaction ended, a memtable was sealed, a failure, closing */
-    char *failure;             /* [lock to set; atomic to read] why it is read-only */
-    bool closing;              /* [lock to set; atomic to read] */
-    bool flushing, compacting; /* [lock] a job of that kind runs */
-    bool out_of_space;         /* [lock] the last job failed for want of space */
-    bool flush_wanted;         /* [lock] seal the active memtable at the next occasion */
-    uint64_t *pending_pins;    /* [lock] sequence numbers of pins that are being made */
+    pthread_cond_t changed; /* [lock] a job ended, a memtable was sealed, a failure, closing */
+    char *failure;          /* [lock to set; atomic to read] why it is read-only */
+    bool closing;           /* [lock to set; atomic to read] */
+    bool flush_wanted;      /* [lock] seal the active memtable at the next occasion */
+    struct tree_work flush, compact;
+    /* [lock] inputs of jobs that met damage: they stay busy, so that no job reads them again */
+    uint32_t parked_tables;
+    uint64_t *pending_pins; /* [lock] sequence numbers of pins that are being made */
     uint32_t pending_pin_count;
 
     struct tree_counters counters;
@@ -81,13 +91,19 @@ static inline bool tree_closing(const struct tree *t)
     return __atomic_load_n(&t->closing, __ATOMIC_ACQUIRE);
 }
 
+/* The locks and the condition. Everything else of `t` is the opener's to fill in. */
+void tree_init_locks(struct tree *t);
+void tree_destroy_locks(struct tree *t);
+/* Sleeps until something changes, but at most `ns` of real time. [lock held] */
+void tree_wait(struct tree *t, uint64_t ns);
+
 /* NULL, or why nothing can be written any more. */
 const char *tree_failure(const struct tree *t);
 /* Makes it so, for good; the first reason stays. Returns -EROFS. */
 int tree_fail(struct tree *t, int err, const char *what);
 
-/* All pins in force or in the making, ascending, malloc'd; and the sequence number from which on
- * every other reader reads. What a job has to respect: take it before the job reads anything. */
+/* All pins in force or in the making, ascending, malloc'd: what a job has to respect. Take them
+ * after the view that the inputs are read from: a pin that is made later is above all of these. */
 struct tree_readers {
     uint64_t *pins;
     size_t pin_count;
@@ -100,6 +116,12 @@ void tree_readers_release(struct tree_readers *r);
  * did not fit (-EIO, a fault of ours or damage). `*edit` gets its next_file set. Rotates the
  * manifest when due. */
 int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushed, uint32_t count);
+
+/* Makes `first` (a reference, taken over) the current view, of recovery. */
+void tree_publish(struct tree *t, struct view *first);
+/* Syncs a file that is not written to any more. An error of the sync itself fails the store
+ * (-EROFS); a file that cannot be opened (-ENOENT, ...) does not. */
+int tree_sync_file(struct tree *t, enum file_kind kind, uint64_t number);
 
 /* Puts a new active memtable with a new log in front (the caller is the commit leader, or
  * recovery). */

@@ -280,7 +280,7 @@ bool version_has_pin(const struct version *v, uint64_t seq)
 static void level_assert_valid(const struct version *v, int level)
 {
     const struct version_level *l = &v->levels[level];
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, entries = 0, rangedels = 0;
     uint32_t held = 0;
     assert((l->count == 0) == (l->refs == NULL) && (l->count == 0) == (l->tables == NULL));
     for (uint32_t i = 0; i < l->count; i++) {
@@ -290,6 +290,8 @@ static void level_assert_valid(const struct version *v, int level)
         assert(l->tables[i]->number == m->number && m->number != 0);
         assert(m->number <= l->number_max && m->number < v->next_file);
         bytes += m->size_bytes;
+        entries += m->entry_count;
+        rangedels += m->rangedel_count;
         held += m->held_count > 0;
         if (i == 0)
             continue;
@@ -299,8 +301,7 @@ static void level_assert_valid(const struct version *v, int level)
                slice_cmp(buf_slice(&before->meta->limit), buf_slice(&m->smallest)) <= 0);
     }
     assert(bytes == l->bytes && held == l->held_count);
-    (void)bytes;
-    (void)held;
+    assert(entries == l->entry_count && rangedels == l->rangedel_count);
 }
 
 static int by_number(const void *a, const void *b)
@@ -331,12 +332,16 @@ void version_assert_valid(const struct version *v)
     for (int l = 0; l < LEVEL_COUNT; l++)
         level_assert_valid(v, l);
     numbers_assert_distinct(v);
+    uint64_t file_bytes = 0, garbage = 0;
     for (uint32_t i = 0; i < v->blob_count; i++) {
         const struct version_blob_state *b = &v->blobs[i];
+        file_bytes += b->file_bytes;
+        garbage += b->garbage_bytes;
         assert(b->garbage_count < b->count && b->garbage_bytes <= b->bytes);
         assert(b->blob->number < v->next_file);
         assert(i == 0 || b[-1].blob->number < b->blob->number);
     }
+    assert(file_bytes == v->blob_file_bytes && garbage == v->blob_garbage_bytes);
     for (uint32_t i = 1; i < v->pin_count; i++) {
         assert(v->pins[i - 1].seq <= v->pins[i].seq);
         assert(version_find_pin(v, v->pins[i].name) == &v->pins[i]);

@@ -83,10 +83,10 @@ int version_blob_open(struct version_blob *b, struct blob_reader **out);
 struct version_level {
     struct version_table **tables; /* a reference each */
     uint32_t count;
-    uint32_t held_count; /* tables with entries that only pins hold */
-    uint64_t bytes;
-    uint64_t number_max; /* no file number is above; 0 if empty */
-    int *refs;           /* atomic: versions that share `tables`; NULL: empty */
+    uint32_t held_count;                         /* tables with entries that only pins hold */
+    uint64_t bytes, entry_count, rangedel_count; /* of all tables */
+    uint64_t number_max;                         /* no file number is above; 0 if empty */
+    int *refs; /* atomic: versions that share `tables`; NULL: empty */
 };
 struct version_blob_state {
     struct version_blob *blob; /* a reference */
@@ -100,6 +100,7 @@ struct version {
     struct version_level levels[LEVEL_COUNT];
     struct version_blob_state *blobs;
     uint32_t blob_count;
+    uint64_t blob_file_bytes, blob_garbage_bytes; /* of all blob files */
     struct pin *pins;
     uint32_t pin_count;
     int *pin_refs; /* atomic: versions that share `pins`; NULL: none */

@@ -126,20 +126,25 @@ static int add_garbage(struct version *v, const struct edit_blob *g)
                               g->number);
     b->garbage_count += g->count;
     b->garbage_bytes += g->bytes;
+    assert(b->garbage_count <= b->count && b->garbage_bytes <= b->bytes);
     return 0;
 }
 
-/* Leaves out what is all garbage. */
+/* Leaves out what is all garbage, and adds up the rest. */
 static void drop_blobs(struct version *v)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < v->blob_count; i++) {
         struct version_blob_state *b = &v->blobs[i];
-        if (b->garbage_count < b->count)
-            v->blobs[kept++] = *b;
-        else
+        if (b->garbage_count >= b->count) {
             version_blob_unref(b->blob);
+            continue;
+        }
+        v->blob_file_bytes += b->file_bytes;
+        v->blob_garbage_bytes += b->garbage_bytes;
+        v->blobs[kept++] = *b;
     }
+    assert(kept <= v->blob_count);
     v->blob_count = kept;
 }
 
@@ -206,15 +211,20 @@ static int keep_pins(const struct apply *a, struct pin *pins, uint32_t *count)
         pins[(*count)++].name = mem_strdup(p->name);
     }
     free(names);
+    assert(err < 0 || (found <= removed && *count + found == a->base->pin_count));
     if (err == 0 && found < removed)
         err = version_misfit("it removes a pin which is not there (one of %" PRIu32 ")", removed);
     return err;
 }
 
-static int by_seq(const void *a, const void *b)
+static int by_age(const void *a, const void *b)
 {
     const struct pin *x = a, *y = b;
-    return x->seq != y->seq ? (x->seq > y->seq) - (x->seq < y->seq) : strcmp(x->name, y->name);
+    if (x->seq != y->seq)
+        return x->seq < y->seq ? -1 : 1;
+    if (x->created_ns != y->created_ns) /* nothing was written between the two */
+        return x->created_ns < y->created_ns ? -1 : 1;
+    return strcmp(x->name, y->name);
 }
 
 static int check_names(const struct pin *pins, uint32_t count)
@@ -244,7 +254,7 @@ static int apply_pins(struct apply *a)
         pins[count] = e->pins_added[i];
         pins[count++].name = mem_strdup(e->pins_added[i].name);
     }
-    qsort(pins, count, sizeof *pins, by_seq);
+    qsort(pins, count, sizeof *pins, by_age);
     if (err == 0)
         err = check_names(pins, count);
     version_pins_own(a->v, pins, count);
@@ -254,6 +264,7 @@ static int apply_pins(struct apply *a)
 int version_apply(const struct version *base, const struct edit *edit, struct version_blob **blobs,
                   size_t blob_count, struct version **out)
 {
+    assert(blobs || blob_count == 0);
     struct apply a = {.base = base, .edit = edit, .v = version_new(base->source)};
     *out = NULL;
     int err = apply_state(&a);

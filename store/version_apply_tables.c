@@ -84,6 +84,8 @@ static void keep_tables(struct work *w, int level, uint32_t added)
         if (r && r->level == level) {
             r->table = t;
             to->bytes -= t->meta->size_bytes;
+            to->entry_count -= t->meta->entry_count;
+            to->rangedel_count -= t->meta->rangedel_count;
             to->held_count -= t->meta->held_count > 0;
         } else {
             to->tables[to->count++] = version_table_ref(t);
@@ -173,6 +175,8 @@ static void push_table(struct version_level *level, struct version_table *t)
     const struct table_meta *m = t->meta;
     level->tables[level->count++] = t;
     level->bytes += m->size_bytes;
+    level->entry_count += m->entry_count;
+    level->rangedel_count += m->rangedel_count;
     level->held_count += m->held_count > 0;
     if (t->number > level->number_max)
         level->number_max = t->number;

@@ -1,16 +1,15 @@
 /* view: references, and one point read from the newest source to the oldest.
  *
  * Invariants:
- *   1. Sources are asked newest first: memtables, level 0 in its order, then the deeper levels. By
- *      version.h's invariant 3 the first base met below the read's number, and not under a
- * tombstone met so far, is the answer; and once a tombstone over the key was met, no older source
- * has one.
- *   2. What a result points into (memtable, cached block) is held by the view or by the value's own
- *      pin. */
+ *   1. Sources are asked newest first: memtables, level 0 in its order, then the deeper levels.
+ *      By version.h's invariant 3 the first base met below the read's number, and not under a
+ *      tombstone met so far, is the answer; and once a tombstone over the key was met, no older
+ *      source has one.
+ *   2. What a result points into (memtable, cached block) is held by the view or by the value's
+ *      own pin. */
 #include "store/view.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -56,14 +56,15 @@ struct view_context {
     uint64_t blob_reads; /* atomic counter */
 };
 
-/* One point read at `read_seq`: the memtables, level 0, then one table a level; folds operands,
- * fetches blobs. 0 with v->data, or 1, or -EIO. `v`'s memory is the caller's: see store_get(). */
+/* One point read at `read_seq` (at least 1): the memtables, level 0, then one table a level; folds
+ * operands, fetches blobs. 0 with v->data, or 1, or -EIO. `v`'s memory is the caller's: see
+ * store_get(); `key` may not lie in it. */
 int view_get(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq,
              struct store_value *v);
 /* The same without fetching or folding: 0 when the key exists, 1 when not. */
 int view_has(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq);
 /* Reads a separated value, whichever memtable or version its file belongs to. malloc'd, the
- * caller's. */
+ * caller's; NULL after an error. */
 int view_read_blob(struct view *view, struct view_context *ctx, struct slice encoded_ref,
                    uint8_t **value, uint32_t *len);
 

@@ -6,14 +6,14 @@
  *
  * Invariants:
  *   1. A view whose pointer a reader loaded has a reference of the box until that reader has left
- * its section: the writer drops it only after synchronize().
+ *      its section: the writer drops it only after synchronize().
  *   2. synchronize() returns only after every section that began before it has ended. A reader
- * counts itself in under the phase that it loaded. Those who loaded the present phase are waited
- * for after the flip; a reader that loaded the former phase, but was slow to count itself in, is
- *      waited for before the flip, or it counts itself in after that sum was taken, and thus loads
- * the pointer after the exchange, and gets the new view.
+ *      counts itself in under the phase that it loaded. Those who loaded the present phase are
+ *      waited for after the flip; a reader that loaded the former phase, but was slow to count
+ *      itself in, is waited for before the flip, or it counts itself in after that sum was taken,
+ *      and thus loads the pointer after the exchange, and gets the new view.
  *   3. The sum of `leave` is read before the sum of `enter`: a reader that comes and goes in
- * between can only make the sums differ, never agree too early. */
+ *      between can only make the sums differ, never agree too early. */
 #include <assert.h>
 #include <pthread.h>
 #include <sched.h>

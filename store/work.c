@@ -1,51 +1,121 @@
 /* work: see work.h. What to do is decided under the tree's lock, where the inputs are marked; doing
- * it takes no lock. */
+ * it takes no lock.
+ *
+ * Invariant: a table is busy while a job reads it, or for good if one met damage (parked). */
 #include "store/work.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 
 #include "store/compact_run.h"
 #include "store/flush.h"
 
-void work_pick_options(const struct tree *t, struct pick_options *out)
+enum {
+    LEVEL0_TRIGGER = 4,
+    INPUTS_TABLES_MAX = 25, /* a job takes no more than so many full tables if it can avoid it */
+    PAUSE_DOUBLINGS = 5,
+    KEPT_PART = 8, /* no more than this part of the disk is kept for compaction */
+};
+#define PAUSE_NS UINT64_C(1000000000)
+
+/* ---- how it went ---- */
+
+static const char *kind_name(const struct tree *t, const struct tree_work *w)
 {
-    *out = (struct pick_options){.level0_trigger = 4,
-                                 .base_bytes = 4 * t->opt.table_bytes,
-                                 .fanout = 10,
-                                 .table_bytes = t->opt.table_bytes,
-                                 .inputs_bytes_max = 25 * t->opt.table_bytes};
+    return w == &t->flush ? "a flush" : "a compaction";
+}
+
+/* One line when something begins to go wrong, not one for each attempt. */
+static void tell_failure(const struct tree *t, const struct tree_work *w, int err)
+{
+    if (err != w->error)
+        log_message(err == -ENOSPC ? LOG_WARNING : LOG_ERROR,
+                    "%s: %s failed and will be tried again: %s", t->dir, kind_name(t, w),
+                    strerror(-err));
 }
 
 /* [lock held] */
-static void note_result(struct tree *t, int err)
+static void note_end(struct tree *t, struct tree_work *w, int err)
 {
-    if (err == 0 || err == -ENOSPC)
-        t->out_of_space = err == -ENOSPC;
+    assert(w->running && err <= 0);
+    /* A store that closes or has failed says nothing about the work. */
+    bool telling = err != -ECANCELED && err != -EROFS;
+    if (telling && err < 0) {
+        tell_failure(t, w, err);
+        uint32_t doublings = w->failures < PAUSE_DOUBLINGS ? w->failures : PAUSE_DOUBLINGS;
+        w->failures++;
+        w->retry_ns = t->env->monotonic_ns(t->env) + (PAUSE_NS << doublings);
+    } else if (telling) {
+        w->failures = 0;
+        w->retry_ns = 0;
+    }
+    if (telling)
+        w->error = err;
+    w->running = false;
     pthread_cond_broadcast(&t->changed);
 }
+
+bool work_due(const struct tree *t, const struct tree_work *w)
+{
+    return !w->running && (w->retry_ns == 0 || t->env->monotonic_ns(t->env) >= w->retry_ns);
+}
+
+/* ---- flushing ---- */
 
 int work_flush(struct tree *t)
 {
     pthread_mutex_lock(&t->lock);
-    bool go = !t->flushing && !t->failure && viewbox_peek(t->box)->gen_count > 1;
-    if (!go) {
-        /* Another thread may be at it: the caller that waits for the result sleeps until it ends.
-         */
-        if (t->flushing && t->opt.workers == 0)
-            pthread_cond_wait(&t->changed, &t->lock);
-        pthread_mutex_unlock(&t->lock);
-        return 1;
-    }
-    t->flushing = true;
+    bool go = !t->flush.running && !t->failure && viewbox_peek(t->box)->gen_count > 1;
+    bool one = t->flush.error == -ENOSPC;
+    t->flush.running |= go;
     pthread_mutex_unlock(&t->lock);
-    int err = flush_run(t);
+    if (!go)
+        return 1;
+    int err = flush_run(t, one);
     purge_run(&t->purge);
     pthread_mutex_lock(&t->lock);
-    t->flushing = false;
-    note_result(t, err);
+    /* Only one flushes, so what was sealed before is sealed still. */
+    assert(err != 1);
+    note_end(t, &t->flush, err);
     pthread_mutex_unlock(&t->lock);
     return err;
+}
+
+bool work_wants_seal(struct tree *t)
+{
+    pthread_mutex_lock(&t->lock);
+    struct view *v = viewbox_peek(t->box);
+    bool seal = false;
+    if (v->gen_count > 0 && v->gen_count < t->opt.memtables_max &&
+        !memtable_empty(v->gens[0]->mem)) {
+        uint64_t since = __atomic_load_n(&v->gens[0]->rangedel_since_ns, __ATOMIC_RELAXED);
+        seal = t->flush_wanted ||
+               (since && t->env->monotonic_ns(t->env) - since >= t->opt.idle_flush_ns);
+        t->flush_wanted = false;
+    }
+    pthread_mutex_unlock(&t->lock);
+    return seal;
+}
+
+/* ---- compacting ---- */
+
+static void pick_settings(const struct tree *t, struct pick_options *out)
+{
+    *out = (struct pick_options){.level0_trigger = LEVEL0_TRIGGER,
+                                 .base_bytes = 4 * t->opt.table_bytes,
+                                 .fanout = 10,
+                                 .table_bytes = t->opt.table_bytes,
+                                 .inputs_bytes_max = INPUTS_TABLES_MAX * t->opt.table_bytes};
+}
+
+/* The settings, with smaller jobs where there is little space. */
+static void pick_options(struct tree *t, struct pick_options *out)
+{
+    struct env_space space;
+    pick_settings(t, out);
+    if (t->env->space(t->env, t->dir, &space) == 0 && space.free_bytes / 2 < out->inputs_bytes_max)
+        out->inputs_bytes_max = space.free_bytes / 2;
 }
 
 static void set_busy(struct pick *p, bool busy)
@@ -56,32 +126,76 @@ static void set_busy(struct pick *p, bool busy)
         p->lower[i]->busy = busy;
 }
 
-/* Picks under the lock, runs without it. `range`: NULL, or {start, limit}. */
-static int compact_one(struct tree *t, const struct slice *range)
+/* Leaves the inputs busy: who reads them again meets the damage again. [lock held] */
+static void park(struct tree *t, const struct pick *p)
+{
+    uint32_t count = p->upper_count + p->lower_count;
+    t->parked_tables += count;
+    log_message(LOG_ERROR,
+                "%s: a compaction of level %d met damage; it leaves %" PRIu32
+                " tables alone until the volume is opened again",
+                t->dir, p->input_level, count);
+}
+
+/* [lock held] */
+static void end_compaction(struct tree *t, struct pick *p, int err)
+{
+    if (err == -EIO) {
+        park(t, p);
+        err = 0; /* what is left can be compacted at once */
+    } else {
+        set_busy(p, false);
+    }
+    note_end(t, &t->compact, err);
+}
+
+/* Picks and marks a job. `*v` is a reference that keeps its tables alive. 0, or 1 when there is
+ * nothing to do. [lock held] */
+static int begin_compaction(struct tree *t, const struct pick_options *opt,
+                            const struct slice *range, struct pick *pick, struct version **v)
+{
+    struct version *current = viewbox_peek(t->box)->version;
+    if (t->compact.running || t->failure)
+        return 1;
+    int err = range ? compact_pick_range(current, opt, range[0], range[1], pick)
+                    : compact_pick(current, opt, pick);
+    assert(err >= 0);
+    if (err == 0) {
+        *v = version_ref(current);
+        set_busy(pick, true);
+        t->compact.running = true;
+    }
+    return err;
+}
+
+/* Reckons what picking asks for, without a lock. */
+static void prepare(struct tree *t, const struct pick_options *opt)
+{
+    struct view *v = viewbox_get(t->box);
+    compact_pick_prepare(v->version, opt);
+    view_unref(v);
+}
+
+/* `range`: NULL, or {start, limit}. */
+static int compact_one(struct tree *t, const struct slice *range, uint64_t *bytes)
 {
     struct pick_options opt;
     struct pick pick = {0};
-    work_pick_options(t, &opt);
+    struct version *v = NULL;
+    *bytes = 0;
+    pick_options(t, &opt);
+    if (!range)
+        prepare(t, &opt);
     pthread_mutex_lock(&t->lock);
-    if (t->compacting || t->failure) {
-        pthread_mutex_unlock(&t->lock);
-        return 1;
-    }
-    /* The reference keeps the picked tables alive: the pick borrows them. */
-    struct version *v = version_ref(viewbox_peek(t->box)->version);
-    int err = range ? compact_pick_range(v, &opt, range[0], range[1], &pick)
-                    : compact_pick(v, &opt, &pick);
-    if (err == 0) {
-        set_busy(&pick, true);
-        t->compacting = true;
-    }
+    while (range && t->compact.running && !t->failure)
+        pthread_cond_wait(&t->changed, &t->lock);
+    int err = begin_compaction(t, &opt, range, &pick, &v);
     pthread_mutex_unlock(&t->lock);
     if (err == 0) {
+        *bytes = pick.input_bytes;
         err = compact_run(t, &pick);
         pthread_mutex_lock(&t->lock);
-        set_busy(&pick, false);
-        t->compacting = false;
-        note_result(t, err);
+        end_compaction(t, &pick, err);
         pthread_mutex_unlock(&t->lock);
     }
     pick_release(&pick);
@@ -92,26 +206,29 @@ static int compact_one(struct tree *t, const struct slice *range)
 
 int work_compact(struct tree *t)
 {
-    return compact_one(t, NULL);
+    uint64_t bytes;
+    return compact_one(t, NULL, &bytes);
 }
 
-int work_compact_range(struct tree *t, struct slice start, struct slice limit)
+int work_compact_range(struct tree *t, struct slice start, struct slice limit, uint64_t *bytes)
 {
     struct slice range[2] = {start, limit};
-    return compact_one(t, range);
+    return compact_one(t, range, bytes);
 }
 
-bool work_wants_seal(struct tree *t)
+/* ---- space ---- */
+
+uint64_t work_space_usable(struct tree *t, const struct env_space *space)
 {
-    pthread_mutex_lock(&t->lock);
-    struct view *v = viewbox_peek(t->box);
-    bool seal = false;
-    if (v->gen_count > 0 && !memtable_empty(v->gens[0]->mem)) {
-        uint64_t since = __atomic_load_n(&v->gens[0]->rangedel_since_ns, __ATOMIC_RELAXED);
-        seal = t->flush_wanted ||
-               (since && t->env->monotonic_ns(t->env) - since >= t->opt.idle_flush_ns);
-    }
-    t->flush_wanted = false;
-    pthread_mutex_unlock(&t->lock);
-    return seal;
+    struct pick_options opt;
+    pick_settings(t, &opt);
+    struct view *v = viewbox_get(t->box);
+    const struct version_level *levels = v->version->levels;
+    uint64_t compaction = levels[0].bytes + levels[compact_base_level(v->version, &opt)].bytes;
+    uint64_t most = space->total_bytes / KEPT_PART;
+    uint64_t kept = t->opt.reserve_bytes + (compaction < most ? compaction : most);
+    for (uint32_t i = 0; i < v->gen_count; i++)
+        kept += memtable_bytes(v->gens[i]->mem);
+    view_unref(v);
+    return space->free_bytes > kept ? space->free_bytes - kept : 0;
 }

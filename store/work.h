@@ -1,20 +1,29 @@
 /* work: the background steps, whoever pulls them: worker threads, store_work(), or a writer that
- * has to wait. One flush and one compaction may run at a time. */
+ * has to wait. One flush and one compaction may run at a time.
+ *
+ * What fails for want of space, or for a disk that fails, is tried again by workers, after a pause
+ * that doubles from 1 s to 32 s. A compaction that meets damage (-EIO) is not: its inputs are
+ * parked until the store is opened again, and everything else goes on. */
 #ifndef VARVE_STORE_WORK_H
 #define VARVE_STORE_WORK_H
 
 #include "store/tree.h"
 
 /* Each returns 0 when it did something, 1 when there is nothing to do (or another thread does it
- * already), or an error, after which nothing has changed. -ENOSPC also sets t->out_of_space, which
- * the next success clears. */
+ * already), or an error, after which nothing has changed. */
 int work_flush(struct tree *t);
 int work_compact(struct tree *t);
-/* One compaction of the kind that store_compact() repeats. */
-int work_compact_range(struct tree *t, struct slice start, struct slice limit);
+/* One compaction of the kind that store_compact() repeats; waits for one that runs to end first.
+ * `*bytes` is what it read. */
+int work_compact_range(struct tree *t, struct slice start, struct slice limit, uint64_t *bytes);
+/* Is a worker to try it now, or is there a pause after a failure? [lock held] */
+bool work_due(const struct tree *t, const struct tree_work *w);
 /* Should the active memtable be sealed now, though it is not full? */
 bool work_wants_seal(struct tree *t);
-/* Bytes and settings for picking, from the store's options. */
-void work_pick_options(const struct tree *t, struct pick_options *out);
+
+/* How much of the free space is for ordinary writes: not the reserve, and not what flushing the
+ * memtables and the largest compaction of level 0 may take before they give anything back. So a
+ * volume that is full can be emptied. */
+uint64_t work_space_usable(struct tree *t, const struct env_space *space);
 
 #endif

@@ -117,7 +117,8 @@ static struct fs_time random_time(struct simrng *r)
 
 static struct inode random_inode(struct simrng *r)
 {
-    static const uint32_t types[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK};
+    static const uint32_t types[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR,
+                                     S_IFBLK, S_IFIFO, S_IFSOCK};
     return (struct inode){.ino = 77,
                           .mode = types[simrng_below(r, 7)] | (uint32_t)simrng_below(r, 010000),
                           .nlink = (uint32_t)simrng_next(r),
@@ -182,11 +183,12 @@ static void test_inode_bytes(void **state)
                       .ctime = {5, 6},
                       .btime = {-1, 999999999}};
     static const uint8_t expected[] = {
-        0xa4, 0x81, 0,    0,    1,    0, 0, 0, 0xe8, 3, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, /**/
-        1,    0,    0,    0,    0,    0, 0, 0, 2,    0, 0, 0,                           /**/
-        3,    0,    0,    0,    0,    0, 0, 0, 4,    0, 0, 0,                           /**/
-        5,    0,    0,    0,    0,    0, 0, 0, 6,    0, 0, 0,                           /**/
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc9, 0x9a, 0x3b,         /**/
+        0xa4, 0x81, 0,    0,    1,    0,    0,    0,    0xe8, 3,    0,    0,
+        100,  0,    0,    0,    0,    0,    0,    0,                            /**/
+        1,    0,    0,    0,    0,    0,    0,    0,    2,    0,    0,    0,    /**/
+        3,    0,    0,    0,    0,    0,    0,    0,    4,    0,    0,    0,    /**/
+        5,    0,    0,    0,    0,    0,    0,    0,    6,    0,    0,    0,    /**/
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc9, 0x9a, 0x3b, /**/
         0,    0xac, 2,    1,    16};
     struct buf b = {0};
     inode_encode(&n, &b);
@@ -297,8 +299,8 @@ static void test_small_records(void **state)
     struct buf b = {0};
     uint64_t next;
     counters_encode(&c, &b);
-    assert_slice(buf_slice(&b),
-                 "\xfb\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 16);
+    assert_slice(buf_slice(&b), "\xfb\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+                 16);
     assert_ok(counters_decode(buf_slice(&b), &back));
     assert_true(back.inodes == -5 && back.chunks == INT64_MAX);
     for (size_t len = 0; len < 16; len++) {
@@ -309,12 +311,8 @@ static void test_small_records(void **state)
     const struct {
         uint64_t value;
         int expected;
-    } numbers[] = {{0, -EIO},
-                   {FS_INO_FIRST - 1, -EIO},
-                   {FS_INO_FIRST, 0},
-                   {FS_INO_MASK, 0},
-                   {FS_INO_MASK + 1, -EIO},
-                   {UINT64_MAX, -EIO}};
+    } numbers[] = {{0, -EIO},        {FS_INO_FIRST - 1, -EIO}, {FS_INO_FIRST, 0},
+                   {FS_INO_MASK, 0}, {FS_INO_MASK + 1, -EIO},  {UINT64_MAX, -EIO}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         uint8_t bytes[8];
         put_u64(bytes, numbers[i].value);
@@ -350,8 +348,9 @@ static void test_dirent(void **state)
     struct dirent_record d = {.ino = 0x10, .type = 8, .name = slice_str("ab")};
     struct buf b = {0};
     dirent_encode(&d, &b);
-    assert_slice(buf_slice(&b), "\x10\0\0\0\0\0\0\0\x08"
-                                "ab",
+    assert_slice(buf_slice(&b),
+                 "\x10\0\0\0\0\0\0\0\x08"
+                 "ab",
                  11);
     buf_release(&b);
     assert_ok(decode_dirent(16, 8, "a", 1));
@@ -394,6 +393,8 @@ static void test_slots(void **state)
     for (int i = 0; i < 16; i++) /* 2500 expected; 6 standard deviations */
         assert_in_range(share[i], 2500 - 300, 2500 + 300);
     assert_int_equal(differ, NAMES);
+    assert_true(dirent_slot_next(SLOT_MIN) == SLOT_MIN + 1);
+    assert_true(dirent_slot_next(SLOT_MAX) == SLOT_MIN);
     /* A fixed point: volumes on disk depend on it. */
     const char *text = "a folder entry with a somewhat longer name.txt";
     assert_true(dirent_slot(1, slice_str("varve")) == UINT64_C(4958376436518651101));
@@ -516,13 +517,13 @@ static void test_hostile_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_bytes),         cmocka_unit_test(test_key_interval),
-        cmocka_unit_test(test_key_order),         cmocka_unit_test(test_key_split_short),
-        cmocka_unit_test(test_inode_round_trip),  cmocka_unit_test(test_inode_bytes),
-        cmocka_unit_test(test_inode_ranges),      cmocka_unit_test(test_super_round_trip),
-        cmocka_unit_test(test_super_ranges),      cmocka_unit_test(test_small_records),
-        cmocka_unit_test(test_dirent),            cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_patches),           cmocka_unit_test(test_patches_hostile),
+        cmocka_unit_test(test_key_bytes),        cmocka_unit_test(test_key_interval),
+        cmocka_unit_test(test_key_order),        cmocka_unit_test(test_key_split_short),
+        cmocka_unit_test(test_inode_round_trip), cmocka_unit_test(test_inode_bytes),
+        cmocka_unit_test(test_inode_ranges),     cmocka_unit_test(test_super_round_trip),
+        cmocka_unit_test(test_super_ranges),     cmocka_unit_test(test_small_records),
+        cmocka_unit_test(test_dirent),           cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_patches),          cmocka_unit_test(test_patches_hostile),
         cmocka_unit_test(test_hostile_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -445,6 +445,25 @@ static void test_range(void **state)
     assert_absent(pick_range(x, "", ""));
 }
 
+/* On demand a table moves only if nothing at all is to be got rid of. */
+static void test_range_moves(void **state)
+{
+    struct fixture *x = *state;
+    for (int i = 0; i < 4; i++) {
+        struct table_meta *m = maker_meta(7, "k", "m", 1, 10, 3200);
+        m->entry_count = 320;
+        m->delete_count = i == 1;
+        m->rangedel_count = i == 2;
+        if (i == 3)
+            maker_held(m, 5, 1);
+        add_meta(x, 5, m);
+        build(x);
+        assert_ok(pick_range(x, "", ""));
+        assert_job(x, PICK_MANUAL, 5, 6, (7), ());
+        assert_int_equal(x->pick.trivial_move, i == 0);
+    }
+}
+
 /* Once all is on the bottom, what was kept for pins that are gone goes too, however little. */
 static void test_range_held(void **state)
 {
@@ -523,6 +542,7 @@ int main(void)
         TEST(test_moves_or_rewrites),
         TEST(test_tombstones_move_above_data),
         TEST(test_range),
+        TEST(test_range_moves),
         TEST(test_range_held),
         TEST(test_range_limits_jobs),
     };

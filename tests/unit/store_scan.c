@@ -1,7 +1,6 @@
-#include <errno.h>
+#include <pthread.h>
 
 #include "store/scan.h"
-#include "tests/unit/logged.h"
 #include "tests/unit/view_maker.h"
 
 /* ---- what a scan must give ---- */
@@ -122,6 +121,7 @@ static void grow(struct world *w, struct simrng *rng, size_t keys, uint64_t *seq
         memtable_add_rangedel(mem, e.key, history_key(k + 1 + *seq % 5, room[1]), *seq);
 }
 
+/* One walk. `newest`: the number given out last, to make the memtable grow; NULL: it does not. */
 static void walk_at(struct world *w, struct view *view, struct simrng *rng, size_t keys,
                     uint64_t *newest)
 {
@@ -142,7 +142,7 @@ static void walk_at(struct world *w, struct view *view, struct simrng *rng, size
     for (int i = 0; i < 120; i++) {
         forwards = simrng_below(rng, 5) ? forwards : !forwards;
         walk_step(&walk, forwards);
-        if (simrng_below(rng, 40) == 0)
+        if (newest && simrng_below(rng, 40) == 0)
             grow(w, rng, keys, newest);
     }
     scan_free(walk.s);
@@ -175,7 +175,7 @@ static void walks_as_the_model_does(void **state)
                                     .keys = 40,
                                     .value_max = 60};
     struct simrng rng = {unit_seed()};
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 60; i++)
         random_round(&rng, &mix, i % 3 ? 1 << 20 : 0);
 }
 
@@ -188,7 +188,7 @@ static void walks_among_many_versions(void **state)
         .keys = 7,
         .value_max = 10};
     struct simrng rng = {unit_seed()};
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 60; i++)
         random_round(&rng, &mix, 1 << 20);
 }
 
@@ -212,134 +212,45 @@ static void an_empty_view_has_nothing(void **state)
     world_release(&w);
 }
 
-/* ---- damage ---- */
+/* ---- beside writers ---- */
 
-static void put(struct world *w, uint64_t seq, const char *key, enum entry_type type)
+struct writer {
+    struct world *w;
+    struct simrng rng;
+    size_t keys;
+    uint64_t newest;
+    bool done; /* atomic */
+};
+
+static void *write_on(void *arg)
 {
-    history_add(&w->h, slice_str(key), seq, type, slice_str("a value"));
+    struct writer *writer = arg;
+    for (int i = 0; i < 20000 && !__atomic_load_n(&writer->done, __ATOMIC_ACQUIRE); i++)
+        grow(writer->w, &writer->rng, writer->keys, &writer->newest);
+    return NULL;
 }
 
-/* Three tables on level 5: [a, b], [m] and [x, y]; above them m, as a blob, and z. */
-static void damage_world(struct world *w)
-{
-    const struct slice cuts[] = {slice_str("k"), slice_str("w")};
-    world_init(w, 1 << 20);
-    put(w, 1, "a", ENTRY_PUT);
-    put(w, 2, "b", ENTRY_PUT);
-    put(w, 3, "m", ENTRY_PUT);
-    put(w, 4, "x", ENTRY_PUT);
-    put(w, 5, "y", ENTRY_PUT);
-    world_place_tables(w, 5, 5, cuts, 2);
-    put(w, 6, "ma", ENTRY_PUT_BLOB);
-    put(w, 7, "z", ENTRY_PUT);
-    world_place_tables(w, 2, 0, NULL, 0);
-    world_place_gen(w, 0);
-}
-
-static void check_around_damage(struct world *w)
-{
-    struct view *view = world_view(w);
-    struct slice none = {0}, value;
-    struct scan *s = scan_new(view, &w->ctx, 8, none, none, SCAN_FILL_CACHE);
-    assert_ok(scan_first(s));
-    assert_ok(scan_next(s));
-    assert_slice_str(scan_key(s), "b");
-    assert_errno(scan_next(s), EIO);
-    assert_errno(scan_seek(s, slice_str("k")), EIO);
-    assert_ok(scan_seek(s, slice_str("w")));
-    assert_slice_str(scan_key(s), "x");
-    assert_errno(scan_prev(s), EIO);
-    assert_ok(scan_last(s));
-    assert_slice_str(scan_key(s), "z");
-    assert_ok(scan_value(s, &value));
-    assert_slice_str(value, "a value");
-    assert_errno(scan_seek_for_prev(s, slice_str("n")), EIO);
-    assert_ok(scan_seek_for_prev(s, slice_str("aa")));
-    assert_slice_str(scan_key(s), "a");
-    assert_ok(scan_next(s));
-    assert_slice_str(scan_key(s), "b");
-    scan_free(s);
-    view_unref(view);
-}
-
-static void a_damaged_table_stops_only_who_needs_it(void **state)
+static void others_may_write_meanwhile(void **state)
 {
     (void)state;
+    const struct history_mix mix = {
+        .of = {[ENTRY_DELETE] = 3, [ENTRY_PUT] = 10, [ENTRY_MERGE] = 4, [ENTRY_RANGE_DELETE] = 2},
+        .keys = 60,
+        .value_max = 20};
+    struct simrng rng = {unit_seed()};
     struct world w;
-    damage_world(&w);
-    char *path = name_file(WORLD_DIR, FILE_TABLE, w.version->levels[5].tables[1]->number);
-    assert_ok(simdisk_flip(w.disk, path, FILE_HEADER_SIZE + FRAME_HEADER_SIZE + 3, 1));
-    logged_reset();
-    check_around_damage(&w);
-    assert_logged(path);
-    free(path);
-    world_release(&w);
-}
-
-static void a_missing_table_stops_only_who_needs_it(void **state)
-{
-    (void)state;
-    struct world w;
-    damage_world(&w);
-    char *path = name_file(WORLD_DIR, FILE_TABLE, w.version->levels[5].tables[1]->number);
-    assert_ok(w.env->remove(w.env, path));
-    logged_reset();
-    check_around_damage(&w);
-    assert_logged(path);
-    free(path);
-    world_release(&w);
-}
-
-static void a_missing_table_of_level_0_stops_every_move(void **state)
-{
-    (void)state;
-    struct world w;
-    struct slice none = {0};
-    damage_world(&w);
-    char *path = name_file(WORLD_DIR, FILE_TABLE, w.version->levels[0].tables[0]->number);
-    assert_ok(w.env->remove(w.env, path));
-    logged_reset();
+    pthread_t thread;
+    world_init(&w, 1 << 20);
+    history_random(&w.h, &rng, &mix, 300);
+    world_place_random(&w, &rng, mix.keys);
+    struct writer writer = {&w, {simrng_next(&rng)}, mix.keys, w.h.count + 1, false};
     struct view *view = world_view(&w);
-    struct scan *s = scan_new(view, &w.ctx, 8, none, none, 0);
-    assert_errno(scan_first(s), EIO);
-    assert_errno(scan_last(s), EIO);
-    assert_logged(path);
-    scan_free(s);
-    s = scan_new(view, &w.ctx, 8, none, slice_str("c"), 0); /* its span is not needed here */
-    assert_ok(scan_last(s));
-    assert_slice_str(scan_key(s), "b");
-    scan_free(s);
+    assert_ok(pthread_create(&thread, NULL, write_on, &writer));
+    for (int i = 0; i < 60; i++)
+        walk_at(&w, view, &rng, mix.keys, NULL);
+    __atomic_store_n(&writer.done, true, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
     view_unref(view);
-    free(path);
-    world_release(&w);
-}
-
-static void a_missing_blob_file_fails_the_value_only(void **state)
-{
-    (void)state;
-    struct world w;
-    struct slice none = {0}, value;
-    damage_world(&w);
-    char *path = name_file(WORLD_DIR, FILE_BLOB, w.version->blobs[0].blob->number);
-    assert_ok(w.env->remove(w.env, path));
-    logged_reset();
-    struct view *view = world_view(&w);
-    struct scan *s = scan_new(view, &w.ctx, 8, none, none, 0);
-    assert_ok(scan_seek(s, slice_str("m")));
-    assert_ok(scan_next(s));
-    assert_slice_str(scan_key(s), "ma");
-    assert_errno(scan_value(s, &value), EIO);
-    assert_int_equal(value.len, 0);
-    assert_logged(path);
-    assert_ok(scan_next(s));
-    assert_ok(scan_prev(s));
-    assert_errno(scan_value(s, &value), EIO); /* the same on the way back */
-    assert_ok(scan_prev(s));
-    assert_ok(scan_value(s, &value));
-    assert_slice_str(value, "a value");
-    scan_free(s);
-    view_unref(view);
-    free(path);
     world_release(&w);
 }
 
@@ -348,11 +259,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(walks_as_the_model_does),
         cmocka_unit_test(walks_among_many_versions),
+        cmocka_unit_test(others_may_write_meanwhile),
         cmocka_unit_test(an_empty_view_has_nothing),
-        cmocka_unit_test(a_damaged_table_stops_only_who_needs_it),
-        cmocka_unit_test(a_missing_table_stops_only_who_needs_it),
-        cmocka_unit_test(a_missing_table_of_level_0_stops_every_move),
-        cmocka_unit_test(a_missing_blob_file_fails_the_value_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,6 +170,8 @@ static void test_versions_over_many_blocks(void **state)
 static void test_separators(void **state)
 {
     static const uint8_t bytes[] = {0, 1, 2, 0x7f, 0x80, 0xfe, 0xff};
+    static const uint8_t ones[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                   0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     struct simrng rng = {2};
     struct maker m;
     struct table *t;
@@ -183,6 +185,8 @@ static void test_separators(void **state)
             uint8_t longer[12] = {'x', key[1], key[2], key[3], 0, 0, 0, 0, 0, 0, 0, 0};
             maker_add(&m, slice_of(longer + head, 12 - head), n + 1, ENTRY_PUT, slice_of(key, 4));
         }
+        for (size_t len = 5; len <= sizeof ones; len++) /* words of the index that are all ones */
+            maker_add(&m, slice_of(ones, len), len, ENTRY_PUT, slice_of(ones, len));
         qsort(m.entries, m.count, sizeof *m.entries, maker_compare_entries);
         assert_ok(maker_write(&m));
         assert_ok(maker_open(&m, &t));
@@ -216,6 +220,43 @@ static void test_tombstones_only(void **state)
         for (uint64_t seq = 1; seq < 12; seq++)
             get_one(&m, t, slice_str(key), seq);
     assert_int_equal(table_range_bytes(t, slice_str(""), slice_str("")), 0);
+    table_unref(t);
+    maker_release(&m);
+}
+
+/* Enough for several pieces to be written, and to be read ahead; from which a seek may leap. */
+static void test_long_scan(void **state)
+{
+    struct simrng rng = {9};
+    struct maker m;
+    struct table *t;
+    uint8_t key[8], value[1000];
+    (void)state;
+    maker_init(&m, 1 << 20);
+    for (uint64_t i = 0; i < 4000; i++) {
+        for (size_t k = 0; k < sizeof value; k++)
+            value[k] = (uint8_t)simrng_next(&rng);
+        put_be64(key, i * 3);
+        maker_add(&m, slice_of(key, 8), 1 + i % 7, ENTRY_PUT, slice_of(value, sizeof value));
+    }
+    assert_ok(maker_write(&m));
+    assert_true(m.meta->size_bytes > 4000000);
+    assert_ok(maker_open(&m, &t));
+    for (int flags = 0; flags < 4; flags++) {
+        struct iter *it = table_iter_new(t, flags);
+        walk_forward(&m, it);
+        walk_backward(&m, it);
+        for (int n = 0; n < 30; n++) {
+            size_t at = simrng_below(&rng, m.count);
+            int rc = iter_seek(it, m.entries[at].key, SEQ_MAX);
+            for (size_t steps = simrng_below(&rng, 1500); rc == 0 && steps > 0; steps--) {
+                assert_stands(it, rc, &m, at++);
+                rc = iter_next(it);
+            }
+            assert_stands(it, rc, &m, at);
+        }
+        iter_free(it);
+    }
     table_unref(t);
     maker_release(&m);
 }
@@ -297,7 +338,10 @@ static void test_span(void **state)
         maker_put(&m, "l", 5, "");
         maker_put(&m, "mm", 6, "");
         maker_tombstone(&m, cases[i].start, cases[i].end, 7);
+        maker_tombstone(&m, cases[i].start, cases[i].end, 3);
         assert_ok(maker_write(&m));
+        assert_int_equal(m.meta->min_seq, 3);
+        assert_int_equal(m.meta->max_seq, 7);
         assert_slice_str(buf_slice(&m.meta->smallest), cases[i].smallest);
         assert_slice(buf_slice(&m.meta->limit), cases[i].limit, cases[i].limit_len);
         maker_clear(&m);
@@ -629,6 +673,7 @@ int main(void)
         cmocka_unit_test(test_versions_over_many_blocks),
         cmocka_unit_test(test_separators),
         cmocka_unit_test(test_tombstones_only),
+        cmocka_unit_test(test_long_scan),
         cmocka_unit_test(test_meta_of_table),
         cmocka_unit_test(test_span),
         cmocka_unit_test(test_range_bytes),

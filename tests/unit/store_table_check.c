@@ -238,9 +238,29 @@ static void fault_separator(struct forge *f)
     f->blocks[1].key.len--; /* and so it is below the block's last key */
 }
 
-static void fault_seq_bounds(struct forge *f)
+/* The separator moves up to the first key of the next block. */
+static void fault_separator_before(struct forge *f)
+{
+    struct block block;
+    struct block_iter bi;
+    assert_ok(block_open(buf_slice(&f->blocks[1].payload), &block));
+    block_iter_init(&bi);
+    block_iter_set(&bi, &block);
+    assert_ok(iter_first(&bi.it));
+    buf_set(&f->blocks[0].key, bi.it.e.key);
+    f->blocks[0].seq = bi.it.e.seq;
+    block_iter_release(&bi);
+}
+
+static void fault_max_seq(struct forge *f)
 {
     f->blocks[1].handle.max_seq++;
+}
+
+static void fault_min_seq(struct forge *f)
+{
+    assert_true(f->blocks[1].handle.min_seq > 0);
+    f->blocks[1].handle.min_seq--;
 }
 
 static void fault_blob_ref(struct forge *f)
@@ -304,7 +324,9 @@ static void test_faults(void **state)
         {fault_gap, TABLE_FINDING_LAYOUT},
         {fault_order, TABLE_FINDING_ORDER},
         {fault_separator, TABLE_FINDING_SEPARATOR},
-        {fault_seq_bounds, TABLE_FINDING_SEQ_BOUNDS},
+        {fault_separator_before, TABLE_FINDING_SEPARATOR},
+        {fault_max_seq, TABLE_FINDING_SEQ_BOUNDS},
+        {fault_min_seq, TABLE_FINDING_SEQ_BOUNDS},
         {fault_blob_ref, TABLE_FINDING_BLOB_REF},
         {fault_tombstones, TABLE_FINDING_TOMBSTONES},
         {fault_properties, TABLE_FINDING_PROPERTIES},
@@ -328,6 +350,26 @@ static void test_faults(void **state)
                      (int)faults[i].code, r.total, r.first);
         forge_free(f);
     }
+    buf_release(&bytes);
+    maker_release(&m);
+}
+
+/* Properties hold nothing that the file's name, size and footer say already. */
+static void test_properties_alone(void **state)
+{
+    struct maker m;
+    struct table_meta *props;
+    (void)state;
+    make(&m, 0);
+    struct buf bytes = maker_bytes(&m);
+    struct forge *f = forge_new(buf_slice(&bytes));
+    assert_ok(table_meta_decode(buf_slice(&f->props), &props));
+    assert_int_equal(props->number, 0);
+    assert_int_equal(props->size_bytes, 0);
+    assert_int_equal(props->tag, 0);
+    assert_int_equal(props->entry_count, m.count);
+    table_meta_unref(props);
+    forge_free(f);
     buf_release(&bytes);
     maker_release(&m);
 }
@@ -427,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_each_length),
         cmocka_unit_test(test_stops),
         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_properties_alone),
         cmocka_unit_test(test_filter_fault),
         cmocka_unit_test(test_swapped_blocks_and_manifest),
         cmocka_unit_test(test_scribbled_payloads),

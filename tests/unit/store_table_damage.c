@@ -139,6 +139,8 @@ static void test_each_length(void **state)
         assert_ok(simdisk_put(m.disk, MAKER_PATH, slice_of(bytes.data, len)));
         assert_true(try_all(&m, true));
         assert_true(try_all(&m, false));
+        if (len >= FILE_HEADER_SIZE && len < FILE_HEADER_SIZE + TABLE_FOOTER_SIZE)
+            assert_logged("too short");
         m.meta->size_bytes = len; /* as if the manifest knew no better */
         assert_true(try_all(&m, true));
         m.meta->size_bytes = bytes.len;
@@ -220,8 +222,10 @@ static void read_harmless(struct maker *m)
     for (size_t i = 0; i < m->count; i++) {
         struct lookup l;
         lookup_init(&l, m->entries[i].key, m->entries[i].seq + 1);
+        logged_reset();
         rc = table_get(t, &l);
         assert_true(rc == 0 || rc == -EIO);
+        assert_int_equal(logged.count, rc ? 1 : 0);
         lookup_release(&l, m->cache);
     }
     table_range_bytes(t, m->entries[0].key, m->entries[m->count - 1].key);
@@ -318,11 +322,24 @@ static void test_bad_handles(void **state)
     expect_refused(&m, f, "no block handle");
     f->blocks[1].handle.max_seq = 0;
     f->blocks[1].handle.min_seq = 0;
+    f->blocks[1].junk = true;
+    expect_refused(&m, f, "no block handle");
+    f->blocks[1].junk = false;
     f->no_index = true;
     expect_refused(&m, f, "number of entries");
     f->no_index = false;
     buf_append(&f->index, buf_slice(&f->blocks[0].payload)); /* entries of another kind */
     expect_refused(&m, f, "no block handle");
+    buf_clear(&f->index);
+    forge_make_index(f, &f->index);
+    f->index.data[0] = 100; /* the first key cannot share bytes with one before */
+    expect_refused(&m, f, "index block does not decode");
+    buf_clear(&f->index);
+    forge_make_index(f, &f->index);
+    struct block block;
+    assert_ok(block_open(buf_slice(&f->index), &block));
+    f->index.data[get_u32(block.restarts + 4 * last)] = 100; /* nor the last so many */
+    expect_refused(&m, f, "index block does not decode");
     forge_free(f);
     buf_release(&bytes);
     maker_release(&m);
@@ -401,12 +418,15 @@ static void test_bad_blocks(void **state)
     (void)state;
     make_small(&m, 60, 0);
     struct buf bytes = maker_bytes(&m);
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < 4; kind++) {
         struct forge *f = forge_new(buf_slice(&bytes));
         if (kind == 0)
             forge_change_block(f, 1, to_tombstone);
         if (kind == 1)
             forge_change_block(f, 1, drop); /* an empty block is passed over */
+        for (size_t i = 0; kind == 3 && i < f->block_count; i++)
+            if (i < 2 || i > 4) /* and so are several, at both ends */
+                forge_change_block(f, i, drop);
         if (kind == 2) {
             struct buf first = f->blocks[1].payload;
             f->blocks[1].payload = f->blocks[2].payload;
@@ -417,14 +437,19 @@ static void test_bad_blocks(void **state)
         assert_ok(maker_open(&m, &t));
         logged_reset();
         struct iter *it = table_iter_new(t, 0);
-        int rc = iter_first(it);
-        while (rc == 0)
-            rc = iter_next(it);
-        assert_int_equal(rc, kind == 1 ? 1 : -EIO);
-        for (rc = iter_last(it); rc == 0;)
-            rc = iter_prev(it);
-        assert_int_equal(rc, kind == 1 ? 1 : -EIO);
-        if (kind != 1)
+        size_t forward = 0, backward = 0;
+        int rc;
+        for (rc = iter_first(it); rc == 0; rc = iter_next(it))
+            forward++;
+        assert_int_equal(rc, kind % 2 ? 1 : -EIO);
+        assert_int_equal(iter_seek(it, slice_str(""), 0), 0);
+        for (rc = iter_last(it); rc == 0; rc = iter_prev(it))
+            backward++;
+        assert_int_equal(rc, kind % 2 ? 1 : -EIO);
+        assert_true(forward > 0 && backward > 0);
+        if (kind % 2)
+            assert_int_equal(forward, backward);
+        if (kind % 2 == 0)
             assert_logged("000012.table is damaged at offset");
         iter_free(it);
         table_unref(t);

@@ -18,6 +18,7 @@ struct forge_block {
         handle; /* its place is filled in anew, then moved by `shift` and `stretch` */
     int64_t shift, stretch;
     size_t gap_before; /* bytes that nothing refers to */
+    bool junk;         /* a byte too many behind the handle */
 };
 
 struct forge {
@@ -123,6 +124,8 @@ static inline void forge_make_index(struct forge *f, struct buf *out)
         buf_put_varint(&value, h.where.len + (uint64_t)b->stretch);
         buf_put_varint(&value, h.min_seq);
         buf_put_varint(&value, h.max_seq - h.min_seq);
+        if (b->junk)
+            buf_put_u8(&value, 0);
         block_writer_add(&w,
                          &(struct entry){buf_slice(&b->key), b->seq, ENTRY_PUT, buf_slice(&value)});
     }

@@ -221,4 +221,18 @@ static inline int64_t vol_ns(struct fs_time t)
     return t.sec * 1000000000 + t.nsec;
 }
 
+static inline bool vol_same_time(struct fs_time a, struct fs_time b)
+{
+    return a.sec == b.sec && a.nsec == b.nsec;
+}
+
+static inline bool vol_same_attr(const struct fs_attr *a, const struct fs_attr *b)
+{
+    return a->ino == b->ino && a->size == b->size && a->blocks == b->blocks && a->rdev == b->rdev &&
+           a->mode == b->mode && a->nlink == b->nlink && a->uid == b->uid && a->gid == b->gid &&
+           a->block_bytes == b->block_bytes && vol_same_time(a->atime, b->atime) &&
+           vol_same_time(a->mtime, b->mtime) && vol_same_time(a->ctime, b->ctime) &&
+           vol_same_time(a->btime, b->btime);
+}
+
 #endif

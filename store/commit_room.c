@@ -1,0 +1,204 @@
+/* commit_room: what a leader does before a group is written: room in memory, space on the disk, and
+ * no more haste than compaction can follow.
+ *
+ * Guarantees: a writer waits only for something that is going on. It gets an error instead when the
+ * store has failed or when flushes fail, and is not held up by a compaction that cannot go on.
+ *
+ * Invariant: beginning and name of a log are on disk before its first record is acknowledged. So a
+ * log that is missing or without its beginning, while later ones exist, is damage. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/commit_priv.h"
+#include "store/work.h"
+
+enum {
+    SPACE_RECHECK = 32 << 20, /* bytes written between two questions to the disk, at most */
+    LEVEL0_SLOW = 12,         /* tables from which on writers are slowed down */
+    LEVEL0_STOP = 24,         /* and from which on they wait */
+    SLOW_BYTES = 64 << 20,    /* a second, with LEVEL0_SLOW tables */
+};
+#define DELAY_LEAST_NS UINT64_C(1000000) /* less is saved up: sleeping is not exact */
+#define DELAY_MOST_NS  UINT64_C(1000000000)
+#define WAIT_NS        UINT64_C(10000000) /* between two looks at the env's clock */
+
+/* ---- rotation ---- */
+
+static int create_log(struct commit *c, uint64_t number, struct journal_writer **log)
+{
+    struct tree *t = c->tree;
+    struct buf beginning = {0};
+    int err = journal_create(t->env, t->dir, FILE_LOG, number, t->uuid, log);
+    if (err < 0)
+        return err;
+    buf_put_varint(&beginning, c->next_seq);
+    buf_put_varint(&beginning, 0);
+    journal_add(*log, buf_slice(&beginning));
+    buf_release(&beginning);
+    err = journal_write(*log);
+    if (err == 0)
+        err = journal_sync(*log);
+    return err < 0 ? err : t->env->sync_dir(t->env, t->dir);
+}
+
+int commit_push_gen(struct commit *c)
+{
+    struct tree *t = c->tree;
+    struct journal_writer *log = NULL;
+    uint64_t number = tree_new_file(t);
+    int err = create_log(c, number, &log);
+    if (err < 0) {
+        journal_writer_free(log);
+        purge_add(&t->purge, FILE_LOG, number);
+        return err;
+    }
+    struct memgen *g = memgen_new(number, c->next_seq);
+    tree_push_gen(t, g);
+    c->folder_dirty = false;
+    journal_writer_free(c->log);
+    blob_writer_free(c->blob);
+    c->log = log;
+    c->blob = NULL;
+    c->active = g;
+    memgen_unref(g);
+    return 0;
+}
+
+/* ---- memory ---- */
+
+static void count_stall(struct tree *t, uint64_t began)
+{
+    uint64_t took = t->env->monotonic_ns(t->env) - began;
+    tree_count(&t->counters.stall_ns, took);
+    if (took > __atomic_load_n(&t->counters.stall_ns_max, __ATOMIC_RELAXED))
+        __atomic_store_n(&t->counters.stall_ns_max, took, __ATOMIC_RELAXED);
+}
+
+/* Nobody flushes. The writer does it itself (the workers may be busy with something long), unless a
+ * flush has failed just now. [lock held; not meanwhile] */
+static int flush_now(struct tree *t)
+{
+    if (t->opt.workers > 0 && t->flush.error < 0 && !work_due(t, &t->flush))
+        return t->flush.error;
+    pthread_mutex_unlock(&t->lock);
+    int err = work_flush(t);
+    pthread_mutex_lock(&t->lock);
+    return err < 0 ? err : 0;
+}
+
+int commit_wait_for_flush(struct commit *c)
+{
+    struct tree *t = c->tree;
+    int err = 0;
+    pthread_mutex_lock(&t->lock);
+    if (viewbox_peek(t->box)->gen_count < t->opt.memtables_max) {
+        pthread_mutex_unlock(&t->lock);
+        return 0;
+    }
+    uint64_t began = t->env->monotonic_ns(t->env);
+    while (err == 0 && viewbox_peek(t->box)->gen_count >= t->opt.memtables_max) {
+        if (t->failure)
+            err = -EROFS;
+        else if (t->flush.running)
+            pthread_cond_wait(&t->changed, &t->lock);
+        else
+            err = flush_now(t);
+    }
+    pthread_mutex_unlock(&t->lock);
+    count_stall(t, began);
+    return err;
+}
+
+/* A memtable with nothing in it is never full: sealing it would not help. */
+static bool active_full(const struct commit *c)
+{
+    const struct tree *t = c->tree;
+    return (memtable_bytes(c->active->mem) >= t->opt.memtable_bytes &&
+            !memtable_empty(c->active->mem)) ||
+           (c->blob && blob_size(c->blob) >= t->opt.blob_bytes);
+}
+
+/* ---- level 0 ---- */
+
+static uint32_t level0_tables(const struct tree *t)
+{
+    return __atomic_load_n(&t->level0, __ATOMIC_RELAXED);
+}
+
+uint64_t commit_delay_ns(uint32_t tables, uint64_t bytes)
+{
+    if (tables < LEVEL0_SLOW)
+        return 0;
+    uint32_t most = LEVEL0_STOP - 1;
+    uint32_t halvings = ((tables < most ? tables : most) - LEVEL0_SLOW) / 2;
+    assert(bytes <= UINT64_MAX / 1000000000);
+    return bytes * 1000000000 / ((uint64_t)SLOW_BYTES >> halvings);
+}
+
+/* A compaction that cannot go on is not waited for. [lock held] */
+static bool must_stop(const struct tree *t)
+{
+    return level0_tables(t) >= LEVEL0_STOP && !t->failure && t->compact.error == 0 &&
+           t->parked_tables == 0;
+}
+
+static void wait_for_level0(struct commit *c)
+{
+    struct tree *t = c->tree;
+    uint64_t began = t->env->monotonic_ns(t->env), now = began;
+    uint64_t until = began + (c->delay_ns < DELAY_MOST_NS ? c->delay_ns : DELAY_MOST_NS);
+    pthread_mutex_lock(&t->lock);
+    while (must_stop(t) || (now < until && level0_tables(t) >= LEVEL0_SLOW)) {
+        tree_wait(t, now < until && until - now < WAIT_NS ? until - now : WAIT_NS);
+        now = t->env->monotonic_ns(t->env);
+    }
+    pthread_mutex_unlock(&t->lock);
+    c->delay_ns = 0;
+    count_stall(t, began);
+}
+
+static void slow_down(struct commit *c, uint64_t bytes)
+{
+    struct tree *t = c->tree;
+    uint32_t tables = level0_tables(t);
+    if (tables < LEVEL0_SLOW) {
+        c->delay_ns = 0;
+        return;
+    }
+    if (t->opt.workers == 0) {
+        /* There is nobody to wait for. A failure shows when the caller pulls the work itself. */
+        work_compact(t);
+        return;
+    }
+    c->delay_ns += commit_delay_ns(tables, bytes);
+    if (tables >= LEVEL0_STOP || c->delay_ns >= DELAY_LEAST_NS)
+        wait_for_level0(c);
+}
+
+int commit_make_room(struct commit *c, uint64_t bytes)
+{
+    slow_down(c, bytes);
+    if (!active_full(c))
+        return 0;
+    int err = commit_wait_for_flush(c);
+    return err < 0 ? err : commit_push_gen(c);
+}
+
+/* ---- space ---- */
+
+bool commit_space_for(struct commit *c, uint64_t bytes)
+{
+    struct tree *t = c->tree;
+    struct env_space space;
+    if (!c->space_low && c->space_left > bytes) {
+        c->space_left -= bytes;
+        return true;
+    }
+    if (t->env->space(t->env, t->dir, &space) < 0)
+        return true; /* the write itself will tell */
+    uint64_t usable = work_space_usable(t, &space);
+    c->space_low = usable < 2 * (uint64_t)SPACE_RECHECK;
+    c->space_left = c->space_low ? 0 : SPACE_RECHECK;
+    return usable > bytes;
+}

@@ -1,0 +1,278 @@
+/* rename: every flag and error, link counts, "..", replaced inodes, folders that move, and no
+ * circles. */
+#include "tests/unit/vol.h"
+
+#define ROOT FS_INO_ROOT
+
+/* What the folder's ".." says. */
+static int see_dotdot(void *ctx, const char *name, const struct fs_attr *attr, uint64_t next)
+{
+    (void)next;
+    if (strcmp(name, "..") == 0)
+        *(uint64_t *)ctx = attr->ino;
+    return 0;
+}
+
+static uint64_t parent_of(struct vol *v, uint64_t dir)
+{
+    uint64_t parent = 0;
+    assert_ok(fs_readdir(v->fs, dir, 0, false, see_dotdot, &parent));
+    return parent;
+}
+
+/* Is the inode gone as soon as nobody uses it? */
+static bool is_orphan(struct vol *v, uint64_t ino)
+{
+    struct fs_attr a;
+    if (vol_attr(v, ino).nlink > 0)
+        return false;
+    fs_forget(v->fs, ino);
+    assert_errno(fs_getattr(v->fs, ino, &a), ENOENT);
+    return true;
+}
+
+/* ---- plain ---- */
+
+static void test_to_a_free_name(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 0);
+    uint64_t dir = vol_mkdir(&v, ROOT, "dir"), f = vol_text(&v, ROOT, "a", "text");
+    assert_ok(fs_rename(v.fs, ROOT, "a", ROOT, "b", 0));
+    assert_true(vol_find(&v, ROOT, "a") == 0 && vol_find(&v, ROOT, "b") == f);
+    assert_int_equal(vol_attr(&v, ROOT).size, 2);
+    assert_ok(fs_rename(v.fs, ROOT, "b", dir, "c", FS_RENAME_NOREPLACE));
+    assert_true(vol_find(&v, ROOT, "b") == 0 && vol_find(&v, dir, "c") == f);
+    assert_int_equal(vol_attr(&v, ROOT).size, 1);
+    assert_int_equal(vol_attr(&v, dir).size, 1);
+    assert_int_equal(vol_attr(&v, f).nlink, 1);
+    vol_assert_text(&v, f, "text");
+    vol_free(&v);
+}
+
+static void test_folder_to_another_folder(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 0);
+    uint64_t a = vol_mkdir(&v, ROOT, "a"), b = vol_mkdir(&v, ROOT, "b"), d = vol_mkdir(&v, a, "d");
+    vol_file(&v, d, "inside");
+    assert_int_equal(vol_attr(&v, a).nlink, 3);
+    assert_ok(fs_rename(v.fs, a, "d", b, "e", 0));
+    assert_int_equal(vol_attr(&v, a).nlink, 2);
+    assert_int_equal(vol_attr(&v, b).nlink, 3);
+    assert_int_equal(vol_attr(&v, d).nlink, 2);
+    assert_true(parent_of(&v, d) == b);
+    assert_ok(fs_rename(v.fs, b, "e", b, "f", 0)); /* within one: nothing of that changes */
+    assert_int_equal(vol_attr(&v, b).nlink, 3);
+    assert_true(parent_of(&v, d) == b);
+    vol_free(&v);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 0);
+    uint64_t dir = vol_mkdir(&v, ROOT, "dir");
+    vol_file(&v, ROOT, "file");
+    vol_file(&v, dir, "inside");
+    vol_mkdir(&v, ROOT, "empty");
+    assert_errno(fs_rename(v.fs, ROOT, "nothing", ROOT, "x", 0), ENOENT);
+    assert_errno(fs_rename(v.fs, ROOT, "nothing", dir, "inside", 0), ENOENT);
+    assert_errno(fs_rename(v.fs, ROOT, "file", 999, "x", 0), ENOENT);
+    assert_errno(fs_rename(v.fs, ROOT, "file", ROOT, "dir", 0), EISDIR);
+    assert_errno(fs_rename(v.fs, ROOT, "dir", ROOT, "file", 0), ENOTDIR);
+    assert_errno(fs_rename(v.fs, ROOT, "empty", ROOT, "dir", 0), ENOTEMPTY);
+    assert_errno(fs_rename(v.fs, ROOT, "file", dir, "inside", FS_RENAME_NOREPLACE), EEXIST);
+    assert_errno(fs_rename(v.fs, ROOT, "file", ROOT, "dir", FS_RENAME_NOREPLACE), EEXIST);
+    assert_errno(fs_rename(v.fs, ROOT, "file", ROOT, "x", FS_RENAME_EXCHANGE), ENOENT);
+    assert_errno(fs_rename(v.fs, ROOT, "nothing", ROOT, "file", FS_RENAME_EXCHANGE), ENOENT);
+    assert_errno(fs_rename(v.fs, ROOT, "file", ROOT, "x", 3), EINVAL);
+    assert_errno(fs_rename(v.fs, ROOT, "file", ROOT, "x", 4), EINVAL); /* RENAME_WHITEOUT */
+    assert_int_equal(vol_attr(&v, ROOT).size, 3);
+    vol_free(&v);
+}
+
+/* ---- replacing ---- */
+
+static void test_replace_a_file(void **state)
+{
+    (void)state;
+    struct vol v;
+    struct fs_attr a;
+    vol_make(&v, 0);
+    uint64_t dir = vol_mkdir(&v, ROOT, "dir");
+    uint64_t old = vol_text(&v, dir, "name", "old"), new = vol_text(&v, ROOT, "tmp", "new");
+    assert_ok(fs_link(v.fs, old, ROOT, "second name", &a));
+    assert_ok(fs_rename(v.fs, ROOT, "tmp", dir, "name", 0));
+    assert_true(vol_find(&v, dir, "name") == new &&vol_find(&v, ROOT, "tmp") == 0);
+    assert_int_equal(vol_attr(&v, old).nlink, 1);
+    assert_int_equal(vol_attr(&v, dir).size, 1);
+    uint64_t third = vol_text(&v, dir, "tmp", "third");
+    assert_ok(fs_rename(v.fs, dir, "tmp", dir, "name", 0));
+    assert_true(vol_find(&v, dir, "name") == third);
+    assert_int_equal(vol_attr(&v, dir).size, 1);
+    vol_assert_text(&v, new, "new"); /* still there for who has it open */
+    assert_true(is_orphan(&v, new));
+    assert_true(!is_orphan(&v, old));
+    vol_free(&v);
+}
+
+static void test_replace_an_empty_folder(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 0);
+    uint64_t a = vol_mkdir(&v, ROOT, "a"), b = vol_mkdir(&v, ROOT, "b");
+    uint64_t from = vol_mkdir(&v, a, "from"), to = vol_mkdir(&v, b, "to");
+    vol_file(&v, from, "inside");
+    assert_ok(fs_rename(v.fs, a, "from", b, "to", 0));
+    assert_true(vol_find(&v, b, "to") == from && parent_of(&v, from) == b);
+    assert_int_equal(vol_attr(&v, a).nlink, 2);
+    assert_int_equal(vol_attr(&v, b).nlink, 3);
+    assert_true(is_orphan(&v, to));
+    to = vol_mkdir(&v, b, "beside");
+    assert_int_equal(vol_attr(&v, b).nlink, 4);
+    assert_ok(fs_rename(v.fs, b, "to", b, "beside", 0)); /* in one folder */
+    assert_int_equal(vol_attr(&v, b).nlink, 3);
+    assert_int_equal(vol_attr(&v, b).size, 1);
+    assert_true(is_orphan(&v, to));
+    vol_free(&v);
+}
+
+static void test_onto_itself(void **state)
+{
+    (void)state;
+    struct vol v;
+    struct fs_attr a, before;
+    vol_make(&v, 0);
+    uint64_t dir = vol_mkdir(&v, ROOT, "dir"), f = vol_file(&v, dir, "f");
+    assert_ok(fs_link(v.fs, f, ROOT, "g", &a));
+    before = vol_attr(&v, f);
+    assert_ok(fs_rename(v.fs, dir, "f", dir, "f", 0));
+    assert_ok(fs_rename(v.fs, dir, "f", ROOT, "g", 0)); /* two names of one file: both stay */
+    assert_ok(fs_rename(v.fs, dir, "f", ROOT, "g", FS_RENAME_EXCHANGE));
+    assert_ok(fs_rename(v.fs, ROOT, "dir", ROOT, "dir", 0)); /* though it is not empty */
+    assert_ok(fs_rename(v.fs, ROOT, "dir", ROOT, "dir", FS_RENAME_EXCHANGE));
+    assert_errno(fs_rename(v.fs, dir, "f", ROOT, "g", FS_RENAME_NOREPLACE), EEXIST);
+    assert_errno(fs_rename(v.fs, ROOT, "dir", ROOT, "dir", FS_RENAME_NOREPLACE), EEXIST);
+    assert_true(vol_find(&v, dir, "f") == f && vol_find(&v, ROOT, "g") == f);
+    a = vol_attr(&v, f);
+    assert_true(vol_same_attr(&a, &before));
+    vol_free(&v);
+}
+
+/* ---- exchanging ---- */
+
+static void test_exchange_files(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 0);
+    uint64_t dir = vol_mkdir(&v, ROOT, "dir");
+    uint64_t a = vol_text(&v, ROOT, "a", "A"), b = vol_text(&v, dir, "b", "B");
+    assert_ok(fs_rename(v.fs, ROOT, "a", dir, "b", FS_RENAME_EXCHANGE));
+    assert_true(vol_find(&v, ROOT, "a") == b && vol_find(&v, dir, "b") == a);
+    assert_int_equal(vol_attr(&v, a).nlink, 1);
+    assert_int_equal(vol_attr(&v, dir).size, 1);
+    vol_free(&v);
+}
+
+static void test_exchange_folder_and_file(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 0);
+    uint64_t p = vol_mkdir(&v, ROOT, "p"), q = vol_mkdir(&v, ROOT, "q");
+    uint64_t d = vol_mkdir(&v, p, "d"), f = vol_symlink(&v, q, "f", "target");
+    vol_file(&v, d, "inside");
+    assert_ok(fs_rename(v.fs, p, "d", q, "f", FS_RENAME_EXCHANGE));
+    assert_true(vol_find(&v, p, "d") == f && vol_find(&v, q, "f") == d);
+    assert_int_equal(vol_attr(&v, p).nlink, 2);
+    assert_int_equal(vol_attr(&v, q).nlink, 3);
+    assert_true(parent_of(&v, d) == q);
+    assert_ok(fs_rename(v.fs, p, "d", q, "f", FS_RENAME_EXCHANGE)); /* the file first */
+    assert_int_equal(vol_attr(&v, p).nlink, 3);
+    assert_int_equal(vol_attr(&v, q).nlink, 2);
+    assert_true(parent_of(&v, d) == p);
+    vol_free(&v);
+}
+
+static void test_exchange_folders(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 0);
+    uint64_t p = vol_mkdir(&v, ROOT, "p"), q = vol_mkdir(&v, ROOT, "q");
+    uint64_t a = vol_mkdir(&v, p, "a"), b = vol_mkdir(&v, q, "b");
+    vol_file(&v, a, "inside");
+    vol_file(&v, b, "inside");
+    assert_ok(fs_rename(v.fs, p, "a", q, "b", FS_RENAME_EXCHANGE));
+    assert_true(vol_find(&v, p, "a") == b && vol_find(&v, q, "b") == a);
+    assert_true(parent_of(&v, a) == q && parent_of(&v, b) == p);
+    assert_int_equal(vol_attr(&v, p).nlink, 3);
+    assert_int_equal(vol_attr(&v, q).nlink, 3);
+    assert_ok(fs_rename(v.fs, ROOT, "p", ROOT, "q", FS_RENAME_EXCHANGE));
+    assert_true(vol_find(&v, ROOT, "p") == q && parent_of(&v, q) == ROOT);
+    vol_free(&v);
+}
+
+/* ---- circles ---- */
+
+static void test_no_circles(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 0);
+    uint64_t a = vol_mkdir(&v, ROOT, "a"), b = vol_mkdir(&v, a, "b"), c = vol_mkdir(&v, b, "c");
+    vol_mkdir(&v, ROOT, "z");
+    vol_mkdir(&v, c, "empty");
+    assert_errno(fs_rename(v.fs, ROOT, "a", a, "x", 0), EINVAL);
+    assert_errno(fs_rename(v.fs, ROOT, "a", c, "x", 0), EINVAL);
+    assert_errno(fs_rename(v.fs, ROOT, "a", c, "empty", 0), EINVAL);
+    assert_errno(fs_rename(v.fs, a, "b", c, "x", FS_RENAME_NOREPLACE), EINVAL);
+    assert_errno(fs_rename(v.fs, ROOT, "a", b, "c", FS_RENAME_EXCHANGE), EINVAL);
+    assert_errno(fs_rename(v.fs, b, "c", ROOT, "a", FS_RENAME_EXCHANGE), EINVAL);
+    assert_errno(fs_rename(v.fs, b, "c", ROOT, "a", 0), ENOTEMPTY); /* onto what it is in */
+    assert_ok(fs_rename(v.fs, b, "c", ROOT, "z", FS_RENAME_EXCHANGE));
+    assert_ok(fs_rename(v.fs, ROOT, "a", c, "a", 0)); /* the other way round is fine now */
+    assert_true(vol_find(&v, vol_find(&v, ROOT, "z"), "a") == a);
+    vol_free(&v);
+}
+
+/* ---- power ---- */
+
+static void test_survives_reopen(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 0);
+    uint64_t dir = vol_mkdir(&v, ROOT, "dir"), f = vol_text(&v, ROOT, "a", "A");
+    uint64_t g = vol_text(&v, dir, "b", "B");
+    assert_ok(fs_rename(v.fs, ROOT, "a", dir, "b", 0));
+    vol_crash(&v, SIM_KEEP_ALL);
+    struct fs_attr a;
+    assert_true(vol_find(&v, dir, "b") == f && vol_find(&v, ROOT, "a") == 0);
+    assert_errno(fs_getattr(v.fs, g, &a), ENOENT); /* the replaced one was swept */
+    vol_free(&v);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_to_a_free_name),
+        cmocka_unit_test(test_folder_to_another_folder),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_replace_a_file),
+        cmocka_unit_test(test_replace_an_empty_folder),
+        cmocka_unit_test(test_onto_itself),
+        cmocka_unit_test(test_exchange_files),
+        cmocka_unit_test(test_exchange_folder_and_file),
+        cmocka_unit_test(test_exchange_folders),
+        cmocka_unit_test(test_no_circles),
+        cmocka_unit_test(test_survives_reopen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,164 @@
+/* The count of what the kernel knows, against an array; and from several threads. */
+#include "mount/lookups.h"
+
+#include <pthread.h>
+
+#include "fs/fs.h"
+#include "tests/unit/unit.h"
+
+static uint64_t next_random(uint64_t *seed)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return *seed >> 33;
+}
+
+static void counts(void **state)
+{
+    struct lookups *t = lookups_new();
+    (void)state;
+    lookups_add(t, 100);
+    lookups_add(t, 100);
+    lookups_add(t, 101);
+    assert_int_equal(lookups_count(t), 2);
+    assert_false(lookups_forget(t, 100, 1));
+    assert_true(lookups_forget(t, 100, 1));
+    assert_false(lookups_forget(t, 100, 1)); /* unknown by now */
+    assert_true(lookups_forget(t, 101, 5));  /* more than there are */
+    assert_int_equal(lookups_count(t), 0);
+    lookups_free(t);
+    lookups_free(NULL);
+}
+
+/* What cannot be forgotten takes no memory. */
+static void fixed_ones(void **state)
+{
+    static const uint64_t fixed[] = {FS_INO_ROOT,
+                                     FS_INO_CONTROL,
+                                     FS_INO_SNAPSHOTS,
+                                     4,
+                                     15,
+                                     UINT64_C(1) << FS_INO_BITS | 1,
+                                     UINT64_C(7) << FS_INO_BITS | 1000};
+    struct lookups *t = lookups_new();
+    (void)state;
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+        lookups_add(t, fixed[i]);
+        lookups_open(t, fixed[i]);
+        assert_false(lookups_has_writer(t, fixed[i]));
+        lookups_close(t, fixed[i]);
+        assert_false(lookups_forget(t, fixed[i], 1));
+    }
+    assert_int_equal(lookups_count(t), 0);
+    lookups_free(t);
+}
+
+static void writers(void **state)
+{
+    struct lookups *t = lookups_new();
+    (void)state;
+    lookups_open(t, 50); /* unknown: nothing happens */
+    assert_false(lookups_has_writer(t, 50));
+    lookups_add(t, 50);
+    assert_false(lookups_has_writer(t, 50));
+    lookups_close(t, 50); /* one too many: it stays at none */
+    assert_false(lookups_has_writer(t, 50));
+    lookups_open(t, 50);
+    lookups_open(t, 50);
+    lookups_close(t, 50);
+    assert_true(lookups_has_writer(t, 50));
+    lookups_add(t, 50);
+    assert_false(lookups_forget(t, 50, 1));
+    assert_true(lookups_has_writer(t, 50));
+    lookups_close(t, 50);
+    assert_false(lookups_has_writer(t, 50));
+    assert_true(lookups_forget(t, 50, 1));
+    lookups_free(t);
+}
+
+/* Numbers as the file system gives them out, and ones that collide. */
+static void against_array(void **state)
+{
+    enum { INODES = 3000, ROUNDS = 300000 };
+    static uint64_t model[INODES];
+    uint64_t seed = unit_seed();
+    struct lookups *t = lookups_new();
+    size_t known = 0;
+    (void)state;
+    memset(model, 0, sizeof model);
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t i = next_random(&seed) % INODES;
+        uint64_t ino = i % 2 ? FS_INO_FIRST + i : (i << 32) + FS_INO_FIRST;
+        /* In phases it grows and shrinks. */
+        if (next_random(&seed) % 100 < (round / 50000 % 2 ? 35u : 65u)) {
+            lookups_add(t, ino);
+            known += model[i]++ == 0;
+        } else {
+            uint64_t count = next_random(&seed) % 3 + 1;
+            bool last = model[i] > 0 && model[i] <= count;
+            assert_int_equal(lookups_forget(t, ino, count), last);
+            model[i] = model[i] > count ? model[i] - count : 0;
+            known -= last;
+        }
+        if (round % 1000 == 0)
+            assert_int_equal(lookups_count(t), known);
+    }
+    for (uint64_t i = 0; i < INODES; i++)
+        assert_int_equal(
+            lookups_forget(t, i % 2 ? FS_INO_FIRST + i : (i << 32) + FS_INO_FIRST, UINT64_MAX),
+            model[i] > 0);
+    assert_int_equal(lookups_count(t), 0);
+    lookups_free(t);
+}
+
+struct helper {
+    struct lookups *table;
+    uint64_t forgotten; /* how often this thread was told "the last" */
+};
+
+enum { THREADS = 4, SHARED = 500, EACH = 40 };
+
+/* Adds and takes back each number in turn: all in all every count ends at none. */
+static void *add_and_forget(void *arg)
+{
+    struct helper *h = arg;
+    for (uint64_t round = 0; round < EACH; round++) {
+        for (uint64_t ino = 0; ino < SHARED; ino++) {
+            lookups_add(h->table, FS_INO_FIRST + ino);
+            lookups_open(h->table, FS_INO_FIRST + ino);
+        }
+        for (uint64_t ino = 0; ino < SHARED; ino++) {
+            lookups_close(h->table, FS_INO_FIRST + ino);
+            h->forgotten += lookups_forget(h->table, FS_INO_FIRST + ino, 1);
+        }
+    }
+    return NULL;
+}
+
+static void threads(void **state)
+{
+    struct lookups *t = lookups_new();
+    struct helper helpers[THREADS];
+    pthread_t ids[THREADS];
+    uint64_t forgotten = 0;
+    (void)state;
+    for (int i = 0; i < THREADS; i++) {
+        helpers[i] = (struct helper){.table = t};
+        assert_int_equal(pthread_create(&ids[i], NULL, add_and_forget, &helpers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(ids[i], NULL);
+        forgotten += helpers[i].forgotten;
+    }
+    assert_int_equal(lookups_count(t), 0);
+    assert_true(forgotten >= SHARED && forgotten <= (uint64_t)THREADS * SHARED * EACH);
+    lookups_free(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts),        cmocka_unit_test(fixed_ones), cmocka_unit_test(writers),
+        cmocka_unit_test(against_array), cmocka_unit_test(threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
