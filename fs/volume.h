@@ -43,7 +43,7 @@ struct snapshot_table {
      * so no thread takes it twice. */
     pthread_rwlock_t lock;
     struct snapshot_entry *entries; /* ascending number */
-    size_t count;
+    size_t count, cap;
     uint64_t last_number; /* numbers go round, so that a new snapshot does not get one that was
                              freed just now */
 };

@@ -21,7 +21,10 @@ void snapshot_insert(struct snapshot_table *t, const struct snapshot_entry *entr
     size_t at = snapshot_place(t, entry->number);
     assert(entry->number >= 1 && entry->number <= FS_SNAPSHOTS_MAX);
     assert(at == t->count || t->entries[at].number > entry->number);
-    t->entries = mem_realloc(t->entries, (t->count + 1) * sizeof *t->entries);
+    if (t->count == t->cap) {
+        t->cap = t->cap ? t->cap * 2 : 16;
+        t->entries = mem_realloc(t->entries, t->cap * sizeof *t->entries);
+    }
     memmove(t->entries + at + 1, t->entries + at, (t->count - at) * sizeof *t->entries);
     t->entries[at] = *entry;
     t->count++;

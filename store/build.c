@@ -152,7 +152,8 @@ int build_add(struct build *b, const struct entry *e)
 {
     struct entry separated;
     assert(!b->ended && e->type != ENTRY_RANGE_DELETE);
-    /* Each input is in order by itself; two damaged ones may still hold the same version of a key. */
+    /* Each input is in order by itself; two damaged ones may still hold the same version of a key.
+     */
     if (b->last_key.len && entry_cmp(buf_slice(&b->last_key), b->last_seq, e->key, e->seq) >= 0)
         return corrupt("a table", UINT64_MAX, "a version of a key that another table holds too");
     if (++b->entries % CANCEL_ENTRIES == 0 && b->opt.cancelled && b->opt.cancelled(b->opt.ctx))

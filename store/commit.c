@@ -133,10 +133,20 @@ static bool too_big(const struct store_batch *b)
            b->bytes.len + (uint64_t)b->count * OP_RECORD_MAX + 2 * VARINT64_MAX > FRAME_RAW_MAX;
 }
 
+static bool any_merge(const struct store_batch *b)
+{
+    for (uint32_t i = 0; i < b->count; i++)
+        if (entry_type_is_merge(b->ops[i].type))
+            return true;
+    return false;
+}
+
 int commit_write(struct commit *c, struct store_batch *b, int flags)
 {
     if (b && too_big(b))
         return -E2BIG;
+    if (b && !c->tree->opt.merge && any_merge(b))
+        return -EINVAL;
     if ((!b || b->count == 0) && !(flags & STORE_SYNC))
         return 0;
     struct commit_writer w = {.batch = b, .flags = flags};

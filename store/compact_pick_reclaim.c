@@ -6,7 +6,7 @@
  * part of the tables is dead at any time. Blob bytes count as freed (they become garbage that can
  * be collected), but never as cost: a compaction does not rewrite them.
  *
- * Every job found here either moves tombstones one level down, or takes pins that are gone off a
+ * Every job found here either moves tombstones (or level 0) down, or takes pins that are gone off a
  * table's list: so there is an end to them. */
 #include "store/compact_pick_priv.h"
 
@@ -118,6 +118,8 @@ static void try_level0(const struct version *v, int base, struct candidate *best
         return;
     sum.cost += (double)pick_run_bytes(next, below);
     for (uint32_t i = 0; i < level0->count; i++) {
+        /* What was kept only for pins that are gone is dropped on the way. */
+        sum.freed += (double)pick_gone_bytes(v, level0->tables[i]->meta);
         if (!pick_has_tombstones(level0->tables[i]->meta) || !pick_gain(v, 0, i, base, &g))
             continue;
         sum.freed += g.freed;

@@ -1,7 +1,7 @@
 /* entry: one versioned operation on a key, and the order in which entries are kept.
  *
- * Internal order: key ascending (bytewise), then sequence number descending: the newest comes first.
- * No two entries of a store share key and sequence number. */
+ * Internal order: key ascending (bytewise), then sequence number descending: the newest comes
+ * first. No two entries of a store share key and sequence number. */
 #ifndef VARVE_STORE_ENTRY_H
 #define VARVE_STORE_ENTRY_H
 
@@ -9,12 +9,13 @@
 
 /* Part of the format. */
 enum entry_type {
-    ENTRY_DELETE = 0,       /* no value */
-    ENTRY_PUT = 1,          /* value inline */
-    ENTRY_MERGE = 2,        /* operand inline */
-    ENTRY_PUT_BLOB = 3,     /* value is an encoded blob_ref */
-    ENTRY_MERGE_BLOB = 4,   /* operand behind an encoded blob_ref */
-    ENTRY_RANGE_DELETE = 5, /* key: first key; value: end key, exclusive. In batches and logs only */
+    ENTRY_DELETE = 0,     /* no value */
+    ENTRY_PUT = 1,        /* value inline */
+    ENTRY_MERGE = 2,      /* operand inline */
+    ENTRY_PUT_BLOB = 3,   /* value is an encoded blob_ref */
+    ENTRY_MERGE_BLOB = 4, /* operand behind an encoded blob_ref */
+    ENTRY_RANGE_DELETE =
+        5, /* key: first key; value: end key, exclusive. In batches and logs only */
 };
 enum { ENTRY_TYPE_COUNT = 6 };
 

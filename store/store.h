@@ -62,7 +62,7 @@ struct store_options {
     uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;
                                default 10 s */
     const struct store_merge
-        *merge; /* lives as long as the store; NULL: store_batch_merge() is refused */
+        *merge; /* lives as long as the store; NULL: a batch with a merge is refused (-EINVAL) */
 };
 
 /* All defaults. */

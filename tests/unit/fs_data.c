@@ -241,7 +241,7 @@ static void test_cut_and_grown(void **state)
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         struct file_model m;
         struct fs_attr a, want = {.size = cuts[i]};
-        char name[8];
+        char name[24];
         uint8_t *data = malloc(3 * C);
         for (size_t j = 0; j < 3 * C; j++)
             data[j] = (uint8_t)(1 + simrng_below(&r, 255));

@@ -168,7 +168,7 @@ static void make_large(struct vol *v, uint64_t *dir, int count)
     vol_open(v);
     *dir = vol_mkdir(v, ROOT, "large");
     for (int i = 0; i < count; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "%d", i);
         vol_file(v, *dir, name);
     }
@@ -229,7 +229,7 @@ enum { STAY = 300, GUESTS = 60 };
 
 static void change_something(struct vol *v, uint64_t dir, uint64_t other, struct simrng *r)
 {
-    char name[16], new_name[16];
+    char name[24], new_name[24];
     struct fs_attr a;
     snprintf(name, sizeof name, "guest %d", (int)simrng_below(r, GUESTS));
     snprintf(new_name, sizeof new_name, "guest %d", (int)simrng_below(r, GUESTS));
@@ -260,7 +260,7 @@ static void test_changes_meanwhile(void **state)
     struct list *l = list_new();
     vol_make(&v, 0);
     uint64_t dir = vol_mkdir(&v, ROOT, "dir"), other = vol_mkdir(&v, ROOT, "other");
-    char name[16];
+    char name[24];
     for (int i = 0; i < STAY; i++) {
         snprintf(name, sizeof name, "%d", i);
         vol_file(&v, dir, name);
@@ -298,7 +298,7 @@ static void test_cookies_in_snapshots(void **state)
     struct list *whole = list_new(), *l = list_new(), *old = list_new();
     vol_make(&v, 0);
     uint64_t dir = vol_mkdir(&v, ROOT, "dir"), there = UINT64_C(1) << FS_INO_BITS | dir;
-    char name[16];
+    char name[24];
     for (int i = 0; i < 100; i++) {
         snprintf(name, sizeof name, "%d", i);
         vol_file(&v, dir, name);
@@ -338,7 +338,7 @@ static void test_control_folder(void **state)
     assert_string_equal(l->entry[2].name, FS_SNAPSHOTS_NAME);
     assert_true(l->entry[2].ino == FS_INO_SNAPSHOTS);
     assert_cookies(l);
-    char name[16];
+    char name[24];
     for (int i = 0; i < 50; i++) {
         snprintf(name, sizeof name, "%d", i);
         assert_ok(fs_snapshot_create(v.fs, name));

@@ -166,7 +166,7 @@ static void test_many(void **state)
     struct vol v;
     static uint64_t ino[COUNT];
     static bool open[COUNT];
-    char name[16];
+    char name[24];
     size_t orphans = 0;
     vol_make(&v, 0);
     vol_close(&v);

@@ -324,7 +324,7 @@ static void test_numbers_lie_together(void **state)
     uint64_t dir[4], before[4] = {0};
     int jumps = 0;
     vol_make(&v, 0);
-    char name[8] = "a";
+    char name[24] = "a";
     for (int d = 0; d < 4; d++, name[0]++)
         dir[d] = vol_mkdir(&v, ROOT, name);
     for (int i = 0; i < 400; i++) {
@@ -412,7 +412,7 @@ static int fill_up(struct vol *v, struct simrng *r)
     static uint8_t data[64 << 10];
     int count = 0, err = 0;
     for (; err == 0; count++) {
-        char name[16];
+        char name[24];
         struct fs_attr a;
         snprintf(name, sizeof name, "%d", count);
         for (size_t i = 0; i < sizeof data; i++)
@@ -447,7 +447,7 @@ static void test_full_disk(void **state)
         if (round == 0)
             vol_crash(&v, SIM_KEEP_ALL); /* a full volume can be opened, too */
         for (int i = 0;; i++) {
-            char name[16];
+            char name[24];
             struct fs_attr a;
             snprintf(name, sizeof name, "%d", i);
             if (fs_lookup(v.fs, ROOT, name, &a) == -ENOENT)

@@ -107,7 +107,7 @@ static void test_values_of_all_sizes(void **state)
     uint64_t f = vol_file(&v, ROOT, "f");
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            char name[16];
+            char name[24];
             snprintf(name, sizeof name, "user.%zu", i);
             if (round == 0)
                 assert_ok(fs_setxattr(v.fs, f, name, data, sizes[i], 0));

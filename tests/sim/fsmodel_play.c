@@ -1,0 +1,266 @@
+/* fsmodel_play: the same operations on a real file system, and the comparison with it; see
+ * fsmodel.h. */
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "tests/sim/fsmodel.h"
+
+void fsop_bytes(const struct fsop *op, struct buf *out)
+{
+    out->len = 0;
+    uint8_t *p = buf_reserve(out, op->len + 1);
+    /* No NUL, and half of it compressible. */
+    for (uint32_t i = 0; i < op->len; i++)
+        p[i] = (uint8_t)(1 + ((i % 2 ? op->fill : (op->fill >> (i % 23)) + i / 24) & 0x7f));
+    p[op->len] = 0;
+    out->len = op->len + 1;
+}
+
+void fsop_print(const struct fsop *op, char text[160])
+{
+    static const char *const kinds[] = {"create", "fifo",     "mkdir",       "symlink", "link",
+                                        "unlink", "rmdir",    "rename",      "write",   "truncate",
+                                        "change", "setxattr", "removexattr", "forget",  "sync",
+                                        "work",   "snapshot", "unsnapshot",  "reopen"};
+    snprintf(text, 160, "%s node %d name %d, node %d name %d, flags %u, offset %u, len %u, pin %d",
+             kinds[op->kind], op->node, op->name, op->node2, op->name2, op->flags, op->offset,
+             op->len, op->pin);
+}
+
+/* ---- playing ---- */
+
+static int play_make(struct fs *fs, const struct fsop *op, uint64_t dir, const char *bytes,
+                     uint64_t *made)
+{
+    static const struct fs_cred cred = {.uid = 7, .gid = 8};
+    const char *name = fsmodel_name(op->name);
+    struct fs_attr a = {0};
+    int err;
+    if (op->kind == FSOP_MKDIR)
+        err = fs_mkdir(fs, dir, name, 0750, &cred, &a);
+    else if (op->kind == FSOP_SYMLINK)
+        err = fs_symlink(fs, dir, name, bytes, &cred, &a);
+    else
+        err = fs_mknod(fs, dir, name, op->kind == FSOP_FIFO ? S_IFIFO | 0600 : S_IFREG | 0644, 0,
+                       &cred, &a);
+    *made = a.ino;
+    return err;
+}
+
+static int play_change(struct fs *fs, const struct fsop *op, uint64_t ino)
+{
+    struct fs_attr a,
+        want = {
+            .size = op->offset, .mode = op->fill & 07777, .uid = op->fill, .gid = op->fill >> 3};
+    return fs_setattr(fs, ino, op->kind == FSOP_TRUNCATE ? FS_SET_SIZE : op->flags, &want, &a);
+}
+
+int fsop_play(struct fs *fs, const struct fsop *op, uint64_t *inos, size_t *ino_count)
+{
+    /* What was never made is asked for under a number that nothing has. */
+    uint64_t nowhere = FS_INO_FIRST - 1, made = 0;
+    uint64_t ino = (size_t)op->node < *ino_count ? inos[op->node] : nowhere;
+    uint64_t ino2 = (size_t)op->node2 < *ino_count ? inos[op->node2] : nowhere;
+    const char *name = fsmodel_name(op->name), *xattr = fsmodel_xattr(op->name % FSMODEL_XATTRS);
+    struct fs_attr a;
+    struct buf bytes = {0};
+    int err = 0;
+    fsop_bytes(op, &bytes);
+    switch (op->kind) {
+    case FSOP_CREATE:
+    case FSOP_FIFO:
+    case FSOP_MKDIR:
+    case FSOP_SYMLINK:
+        err = play_make(fs, op, ino, (const char *)bytes.data, &made);
+        if (err == 0)
+            inos[(*ino_count)++] = made;
+        break;
+    case FSOP_LINK:
+        err = fs_link(fs, ino, ino2, fsmodel_name(op->name2), &a);
+        break;
+    case FSOP_UNLINK:
+        err = fs_unlink(fs, ino, name);
+        break;
+    case FSOP_RMDIR:
+        err = fs_rmdir(fs, ino, name);
+        break;
+    case FSOP_RENAME:
+        err = fs_rename(fs, ino, name, ino2, fsmodel_name(op->name2), op->flags);
+        break;
+    case FSOP_WRITE:
+        err = fs_write(fs, ino, op->offset, bytes.data, op->len);
+        break;
+    case FSOP_TRUNCATE:
+    case FSOP_CHANGE:
+        err = play_change(fs, op, ino);
+        break;
+    case FSOP_SETXATTR:
+        err = fs_setxattr(fs, ino, xattr, bytes.data, op->len, (int)op->flags);
+        break;
+    case FSOP_REMOVEXATTR:
+        err = fs_removexattr(fs, ino, xattr);
+        break;
+    default:
+        assert(op->kind == FSOP_FORGET);
+        fs_forget(fs, ino);
+    }
+    buf_release(&bytes);
+    return err;
+}
+
+/* ---- comparing ---- */
+
+struct comparison {
+    const struct fsmodel *m;
+    struct fs *fs;
+    uint64_t *inos; /* of each node; 0: not met yet */
+    char *why;
+    char path[2048];
+};
+
+static bool differs(struct comparison *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static bool differs(struct comparison *c, const char *format, ...)
+{
+    va_list args;
+    int used = snprintf(c->why, 256, "%.100s: ", c->path[0] ? c->path : "/");
+    va_start(args, format);
+    vsnprintf(c->why + used, 256 - (size_t)used, format, args);
+    va_end(args);
+    return false;
+}
+
+static bool same_attr(struct comparison *c, const struct fsnode *n, const struct fs_attr *a)
+{
+    uint64_t size = n->data.len;
+    if (S_ISDIR(n->mode)) {
+        size = 0;
+        for (int i = 0; i < FSMODEL_NAMES; i++)
+            size += n->entry[i] != 0;
+    }
+    if (a->mode != n->mode || a->nlink != n->nlink)
+        return differs(c, "mode %o and %u links, should be %o and %u", a->mode, a->nlink, n->mode,
+                       n->nlink);
+    if (a->uid != n->uid || a->gid != n->gid)
+        return differs(c, "owner %u:%u, should be %u:%u", a->uid, a->gid, n->uid, n->gid);
+    if (a->size != size)
+        return differs(c, "size %llu, should be %llu", (unsigned long long)a->size,
+                       (unsigned long long)size);
+    return true;
+}
+
+static bool same_data(struct comparison *c, const struct fsnode *n, uint64_t ino)
+{
+    uint8_t *data = mem_alloc(FSMODEL_SIZE_MAX + 10);
+    size_t got = 0;
+    int err;
+    if (S_ISLNK(n->mode)) {
+        err = fs_readlink(c->fs, ino, (char *)data);
+        got = err == 0 ? strlen((char *)data) : 0;
+    } else {
+        err = fs_read(c->fs, ino, 0, data, FSMODEL_SIZE_MAX + 10, &got);
+    }
+    bool same = err == 0 && slice_eq(slice_of(data, got), buf_slice(&n->data));
+    size_t i = slice_shared(slice_of(data, got), buf_slice(&n->data));
+    free(data);
+    return same || differs(c, "contents differ at %zu of %zu (error %d)", i, n->data.len, err);
+}
+
+static bool same_xattrs(struct comparison *c, const struct fsnode *n, uint64_t ino)
+{
+    char value[4096];
+    size_t len, names = 0;
+    for (int x = 0; x < FSMODEL_XATTRS; x++) {
+        int err = fs_getxattr(c->fs, ino, fsmodel_xattr(x), value, sizeof value, &len);
+        if (n->has_xattr[x] ? err != 0 || !slice_eq(slice_of(value, len), buf_slice(&n->xattr[x]))
+                            : err != -ENODATA)
+            return differs(c, "extended attribute %s differs (%d)", fsmodel_xattr(x), err);
+        names += n->has_xattr[x] ? strlen(fsmodel_xattr(x)) + 1 : 0;
+    }
+    int err = fs_listxattr(c->fs, ino, value, sizeof value, &len);
+    return (err == 0 && len == names) || differs(c, "names of extended attributes differ");
+}
+
+struct count {
+    size_t entries;
+    uint64_t dot, dotdot;
+};
+
+static int count_entry(void *ctx, const char *name, const struct fs_attr *attr, uint64_t next)
+{
+    struct count *k = ctx;
+    (void)next;
+    if (strcmp(name, ".") == 0)
+        k->dot = attr->ino;
+    else if (strcmp(name, "..") == 0)
+        k->dotdot = attr->ino;
+    else
+        k->entries++;
+    return 0;
+}
+
+static bool same_node(struct comparison *c, int id, const struct fs_attr *a);
+
+static bool same_folder(struct comparison *c, const struct fsnode *n, uint64_t ino)
+{
+    size_t len = strlen(c->path), entries = 0;
+    struct count k = {0};
+    int err = fs_readdir(c->fs, ino, 0, true, count_entry, &k);
+    if (err < 0 || k.dot != ino || k.dotdot != c->inos[n->parent])
+        return differs(c, "its listing, \".\" or \"..\" is wrong (%d)", err);
+    for (int i = 0; i < FSMODEL_NAMES; i++) {
+        struct fs_attr a;
+        err = fs_lookup(c->fs, ino, fsmodel_name(i), &a);
+        entries += n->entry[i] != 0;
+        if (err != (n->entry[i] ? 0 : -ENOENT))
+            return differs(c, "looking up \"%.20s\" says %d", fsmodel_name(i), err);
+        snprintf(c->path + len, sizeof c->path - len, "/%.20s", fsmodel_name(i));
+        if (n->entry[i] && !same_node(c, n->entry[i] - 1, &a))
+            return false;
+        c->path[len] = 0;
+    }
+    return k.entries == entries || differs(c, "%zu entries, should be %zu", k.entries, entries);
+}
+
+static bool same_node(struct comparison *c, int id, const struct fs_attr *a)
+{
+    const struct fsnode *n = &c->m->nodes[id];
+    if (c->inos[id])
+        return c->inos[id] == a->ino || differs(c, "it should be a second name of another");
+    c->inos[id] = a->ino;
+    if (!same_attr(c, n, a) || !same_xattrs(c, n, a->ino))
+        return false;
+    if (S_ISDIR(n->mode))
+        return same_folder(c, n, a->ino);
+    return S_ISFIFO(n->mode) || same_data(c, n, a->ino);
+}
+
+/* Two nodes are two inodes. */
+static bool all_distinct(struct comparison *c)
+{
+    for (size_t i = 0; i < c->m->count; i++)
+        for (size_t j = i + 1; j < c->m->count && c->inos[i]; j++)
+            if (c->inos[i] == c->inos[j])
+                return differs(c, "two files are one");
+    return true;
+}
+
+bool fsmodel_equals(const struct fsmodel *m, struct fs *fs, uint64_t snapshot, uint64_t *inos,
+                    char why[256])
+{
+    struct comparison c = {.m = m, .fs = fs, .why = why};
+    struct fs_attr a;
+    c.inos = mem_zalloc(m->count * sizeof *c.inos);
+    why[0] = 0;
+    int err = fs_getattr(fs, snapshot << FS_INO_BITS | FS_INO_ROOT, &a);
+    bool same = err == 0 ? same_node(&c, 0, &a) && all_distinct(&c) : differs(&c, "error %d", err);
+    if (inos)
+        memcpy(inos, c.inos, m->count * sizeof *inos);
+    free(c.inos);
+    return same;
+}
