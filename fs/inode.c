@@ -9,6 +9,8 @@ int inode_get(const struct store_read *read, uint64_t ino, struct inode *n)
 {
     struct store_value v = {0};
     struct key k = key_attr(ino);
+    if (ino == 0)
+        return -ENOENT; /* its keys are the superblock's */
     int err = store_get(read, key_slice(&k), &v);
     if (err == 0 && inode_decode(v.data, ino, n) < 0) {
         char name[32];
@@ -21,6 +23,7 @@ int inode_get(const struct store_read *read, uint64_t ino, struct inode *n)
 
 void inode_put(struct txn *t, const struct inode *n)
 {
+    assert(n->ino > 0 && n->ino <= FS_INO_MASK);
     uint8_t bytes[INODE_RECORD_MAX];
     struct buf b = {.data = bytes, .cap = sizeof bytes};
     struct key k = key_attr(n->ino);

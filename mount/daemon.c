@@ -39,7 +39,7 @@
 #include "mount/tell.h"
 #include "mount/wire.h"
 
-enum { WORKERS = 10, GRACE_MS = 2000 };
+enum { WORKERS = 16, GRACE_MS = 2000 };
 enum { READY = 0x7f }; /* over the pipe; anything else is an exit status */
 
 struct daemon {

@@ -9,12 +9,19 @@
  * EINTR, and the count grows. A signal that comes just before the read is lost, and sent again.
  *  3. Threads are joined, and memory freed, only by session_free(): until then any thread may look
  * at a worker and signal it.
- *  4. The kernel never loses a request by EINTR: it is taken off its queue only when the wait for
+ *  4. At most ACTIVE_MAX workers are active: they wait for requests or do quick ones; the others
+ * are parked, or busy with something slow. With more waiting than needed each request would wake
+ * the one that has slept longest, on a cold and sleeping CPU: creating a file took more than twice
+ *     as long. Whoever turns to something slow, or sees that requests queue up and nobody is there
+ * to take them, lets another worker become active.
+ *  5. The kernel never loses a request by EINTR: it is taken off its queue only when the wait for
  * it is over. */
 #include "mount/session.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/fuse.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -24,40 +31,118 @@
 
 #include "fs/fs.h"
 
-enum { WAKE_SIGNAL = SIGUSR1, WAKE_PERIOD_NS = 200 * 1000 };
+enum { WAKE_SIGNAL = SIGUSR1, WAKE_PERIOD_NS = 200 * 1000, ACTIVE_MAX = 3 };
 
 struct worker {
     struct session *session;
     pthread_t thread;
     uint64_t passes; /* atomic */
     bool busy;       /* atomic: has a request in hand. A hint: who is busy is not worth waking */
+    bool parked;     /* atomic: waits to become active; has nothing in hand */
+    bool active;     /* its own */
     bool ended;      /* atomic */
 };
 
 struct session {
     struct fuse_session *fuse;
     sem_t ended; /* posted by each worker at its end */
+    pthread_mutex_t lock;
+    pthread_cond_t turn;
+    unsigned active, waiting, parked; /* [lock] workers; those that wait for a request are active */
     unsigned count;
     struct worker workers[];
 };
 
+/* Becomes active, when it may, and is about to wait for a request. */
+static void begin_waiting(struct worker *w)
+{
+    struct session *s = w->session;
+    pthread_mutex_lock(&s->lock);
+    while (!w->active && s->active >= ACTIVE_MAX && !fuse_session_exited(s->fuse)) {
+        s->parked++;
+        __atomic_store_n(&w->parked, true, __ATOMIC_SEQ_CST);
+        pthread_cond_wait(&s->turn, &s->lock);
+        __atomic_store_n(&w->parked, false, __ATOMIC_SEQ_CST);
+        s->parked--;
+    }
+    s->active += !w->active;
+    w->active = true;
+    s->waiting++;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* What may take long: it waits for the disk, or moves much data. */
+static bool is_slow(const struct fuse_buf *request, int len)
+{
+    struct fuse_in_header header;
+    if (len < (int)sizeof header)
+        return false;
+    memcpy(&header, request->mem, sizeof header);
+    switch (header.opcode) {
+    case FUSE_READ:
+    case FUSE_WRITE:
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR:
+    case FUSE_READDIR:
+    case FUSE_READDIRPLUS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool has_more(struct fuse_session *fuse)
+{
+    struct pollfd device = {.fd = fuse_session_fd(fuse), .events = POLLIN};
+    return poll(&device, 1, 0) > 0;
+}
+
+static void end_waiting(struct worker *w, bool slow)
+{
+    struct session *s = w->session;
+    pthread_mutex_lock(&s->lock);
+    assert(w->active && s->waiting > 0 && s->waiting <= s->active);
+    s->waiting--;
+    bool leave = slow || (s->waiting == 0 && s->parked > 0 && has_more(s->fuse));
+    w->active = !leave;
+    s->active -= leave;
+    if (leave && s->parked > 0)
+        pthread_cond_signal(&s->turn);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* From here on nobody waits for a turn. */
+static void end_turns(struct session *s)
+{
+    fuse_session_exit(s->fuse);
+    pthread_mutex_lock(&s->lock);
+    pthread_cond_broadcast(&s->turn);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* One request, if one comes. 0, or -ENODEV when the connection is over. */
+static int serve_one(struct worker *w, struct fuse_buf *request)
+{
+    struct fuse_session *fuse = w->session->fuse;
+    __atomic_store_n(&w->busy, false, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&w->passes, 1, __ATOMIC_SEQ_CST);
+    begin_waiting(w);
+    int len = fuse_session_receive_buf(fuse, request);
+    __atomic_store_n(&w->busy, len > 0, __ATOMIC_RELAXED);
+    end_waiting(w, is_slow(request, len));
+    if (len > 0)
+        fuse_session_process_buf(fuse, request);
+    return len > 0 || len == -EINTR || len == -EAGAIN ? 0 : -ENODEV;
+}
+
 static void *work(void *arg)
 {
     struct worker *w = arg;
-    struct fuse_session *fuse = w->session->fuse;
     struct fuse_buf request = {0};
-    while (!fuse_session_exited(fuse)) {
-        __atomic_store_n(&w->busy, false, __ATOMIC_RELAXED);
-        __atomic_add_fetch(&w->passes, 1, __ATOMIC_SEQ_CST);
-        int len = fuse_session_receive_buf(fuse, &request);
-        if (len == -EINTR || len == -EAGAIN)
-            continue;
-        if (len <= 0) /* the connection is over */
-            break;
-        __atomic_store_n(&w->busy, true, __ATOMIC_RELAXED);
-        fuse_session_process_buf(fuse, &request);
-    }
-    fuse_session_exit(fuse);
+    int err = 0;
+    while (err == 0 && !fuse_session_exited(w->session->fuse))
+        err = serve_one(w, &request);
+    end_turns(w->session);
     free(request.mem);
     __atomic_store_n(&w->ended, true, __ATOMIC_SEQ_CST);
     sem_post(&w->session->ended);
@@ -88,13 +173,14 @@ int session_start(struct fuse_session *se, unsigned threads, struct session **ou
     install_wake_handler();
     s->fuse = se;
     sem_init(&s->ended, 0, 0);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->turn, NULL);
     for (; s->count < threads && err == 0; s->count += err == 0) {
         s->workers[s->count].session = s;
         err = -pthread_create(&s->workers[s->count].thread, NULL, work, &s->workers[s->count]);
     }
     if (s->count == 0) {
-        sem_destroy(&s->ended);
-        free(s);
+        session_free(s);
         return err;
     }
     *out = s; /* with fewer threads than wanted it is slower, and works */
@@ -123,7 +209,7 @@ void session_wait(struct session *s)
 
 void session_stop(struct session *s)
 {
-    fuse_session_exit(s->fuse);
+    end_turns(s);
     for (unsigned i = 0; i < s->count; i++) {
         struct worker *w = &s->workers[i];
         assert(!pthread_equal(pthread_self(), w->thread));
@@ -143,7 +229,17 @@ void session_free(struct session *s)
         pthread_join(s->workers[i].thread, NULL);
     }
     sem_destroy(&s->ended);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->turn);
     free(s);
+}
+
+/* Is the worker done with what it had in hand when its count was `seen`? */
+static bool has_passed(struct worker *w, uint64_t seen)
+{
+    return __atomic_load_n(&w->passes, __ATOMIC_SEQ_CST) != seen ||
+           __atomic_load_n(&w->parked, __ATOMIC_SEQ_CST) ||
+           __atomic_load_n(&w->ended, __ATOMIC_SEQ_CST);
 }
 
 void session_quiesce(struct session *s)
@@ -152,8 +248,7 @@ void session_quiesce(struct session *s)
         struct worker *w = &s->workers[i];
         assert(!pthread_equal(pthread_self(), w->thread));
         uint64_t seen = __atomic_load_n(&w->passes, __ATOMIC_SEQ_CST);
-        while (__atomic_load_n(&w->passes, __ATOMIC_SEQ_CST) == seen &&
-               !__atomic_load_n(&w->ended, __ATOMIC_SEQ_CST)) {
+        while (!has_passed(w, seen)) {
             wake(w);
             pause_briefly();
         }

@@ -97,13 +97,11 @@ static void refuse_writers(struct commit_group *g, int err, bool also_reserve)
 
 static int admit(struct commit *c, struct commit_group *g)
 {
+    int err = g->ops > 0 ? commit_make_room(c, g->bytes) : 0;
     if (tree_failure(c->tree))
-        return -EROFS;
+        return -EROFS; /* perhaps while it waited */
     if (g->ops == 0)
         return 0;
-    int err = commit_make_room(c, g->bytes);
-    if (err == -EROFS)
-        return err;
     if (err < 0)
         refuse_writers(g, err, true);
     else if (!commit_space_for(c, g->bytes))

@@ -130,10 +130,11 @@ uint64_t commit_delay_ns(uint32_t tables, uint64_t bytes)
 {
     if (tables < LEVEL0_SLOW)
         return 0;
-    uint32_t most = LEVEL0_STOP - 1;
-    uint32_t halvings = ((tables < most ? tables : most) - LEVEL0_SLOW) / 2;
+    uint32_t over = tables - LEVEL0_SLOW, most = LEVEL0_STOP - 1 - LEVEL0_SLOW;
+    if (over > most)
+        over = most;
     assert(bytes <= UINT64_MAX / 1000000000);
-    return bytes * 1000000000 / ((uint64_t)SLOW_BYTES >> halvings);
+    return bytes * 1000000000 / ((uint64_t)SLOW_BYTES >> over / 2);
 }
 
 /* A compaction that cannot go on is not waited for. [lock held] */
@@ -178,6 +179,8 @@ static void slow_down(struct commit *c, uint64_t bytes)
 
 int commit_make_room(struct commit *c, uint64_t bytes)
 {
+    if (tree_failure(c->tree))
+        return -EROFS;
     slow_down(c, bytes);
     if (!active_full(c))
         return 0;

@@ -57,10 +57,10 @@ struct view_context {
 };
 
 /* One point read at `read_seq` (at least 1): the memtables, level 0, then one table a level; folds
- * operands, fetches blobs. 0 with v->data, or 1, or -EIO. `v`'s memory is the caller's: see
+ * operands, fetches blobs. 0 with out->data, or 1, or -EIO. `out`'s memory is the caller's: see
  * store_get(); `key` may not lie in it. */
 int view_get(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq,
-             struct store_value *v);
+             struct store_value *out);
 /* The same without fetching or folding: 0 when the key exists, 1 when not. */
 int view_has(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq);
 /* Reads a separated value, whichever memtable or version its file belongs to. malloc'd, the

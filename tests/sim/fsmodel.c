@@ -96,6 +96,10 @@ static int make(struct fsmodel *m, const struct fsop *op, uint32_t mode)
     dir = node_at(m, op->node); /* it may have moved */
     dir->entry[op->name] = id + 1;
     dir->nlink += S_ISDIR(mode);
+    if (dir->mode & S_ISGID) {
+        m->nodes[id].gid = dir->gid;
+        m->nodes[id].mode |= S_ISDIR(mode) ? S_ISGID : 0;
+    }
     if (S_ISLNK(mode)) {
         fsop_bytes(op, &m->nodes[id].data);
         m->nodes[id].data.len = op->len;

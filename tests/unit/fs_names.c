@@ -122,12 +122,16 @@ static void test_bad_names_and_folders(void **state)
         assert_errno(by_name(&v, op, FS_INO_ROOT, name), ENAMETOOLONG);
         assert_errno(by_name(&v, op, file, "name"), ENOTDIR);
         assert_errno(by_name(&v, op, 999, "name"), ENOENT);
+        assert_errno(by_name(&v, op, 0, "name"), ENOENT);
     }
     assert_errno(fs_lookup(v.fs, FS_INO_ROOT, name, &a), ENAMETOOLONG);
     assert_errno(fs_lookup(v.fs, FS_INO_ROOT, "", &a), ENOENT);
     assert_errno(fs_lookup(v.fs, file, "name", &a), ENOTDIR);
     assert_errno(fs_lookup(v.fs, 999, "name", &a), ENOENT);
     assert_errno(fs_getattr(v.fs, 999, &a), ENOENT);
+    assert_errno(fs_getattr(v.fs, 0, &a), ENOENT); /* the superblock is no inode */
+    assert_errno(fs_write(v.fs, 0, 0, "x", 1), ENOENT);
+    assert_errno(fs_setxattr(v.fs, 0, "user.a", "x", 1, 0), ENOENT);
     vol_free(&v);
 }
 

