@@ -62,7 +62,7 @@ static void keep_gen(struct recovery *r, struct memgen *g)
     r->gens[r->gen_count++] = g;
 }
 
-/* The first log that holds anything begins where the flushed tables end; this one does not. */
+/* The first log begins where the flushed tables end; this one does not. */
 static int refuse_first(const struct recovery *r, uint64_t number, uint64_t first_seq)
 {
     char *path = name_file(r->tree->dir, FILE_LOG, number);
@@ -80,11 +80,13 @@ static int replay_one(struct recovery *r, uint64_t number, bool *first)
     enum replay_end end;
     uint64_t first_seq;
     int err = replay_log(r->tree, number, &r->seq, &gen, &end, &first_seq);
+    if (err == 0 && *first && end == REPLAY_STALE)
+        return refuse_first(r, number, first_seq);
+    /* Also a log that looks as if it had never been written to: a power cut may have taken all of
+     * its records, and left those of the next log. */
+    *first = false;
     if (err < 0 || end == REPLAY_EMPTY)
         return err;
-    if (*first && end == REPLAY_STALE)
-        return refuse_first(r, number, first_seq);
-    *first = false;
     if (end == REPLAY_STALE)
         log_message(LOG_INFO,
                     "log %" PRIu64 " begins at operation %" PRIu64
