@@ -137,9 +137,10 @@ static int end_table(struct build *b, struct rangedel *dels)
 /* Ends the open table before `key` if it has grown enough. */
 static int maybe_split(struct build *b, struct slice key)
 {
-    if (!b->table || b->opt.table_bytes == 0 ||
-        table_estimate_bytes(b->table) < b->opt.table_bytes ||
-        slice_eq(key, buf_slice(&b->last_key)))
+    bool wide = b->opt.too_wide && b->opt.too_wide(b->opt.ctx, key);
+    bool full =
+        b->table && b->opt.table_bytes > 0 && table_estimate_bytes(b->table) >= b->opt.table_bytes;
+    if (!b->table || !(full || wide) || slice_eq(key, buf_slice(&b->last_key)))
         return 0;
     assert(slice_cmp(key, buf_slice(&b->last_key)) > 0);
     struct rangedel *dels = b->opt.rangedels(b->opt.ctx, key);

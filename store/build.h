@@ -20,6 +20,9 @@ struct build_options {
     /* The tombstones of [where the last call ended, upto) (empty: to the end): of the table that
      * ends there. One reference. */
     struct rangedel *(*rangedels)(void *ctx, struct slice upto);
+    /* Asked before each entry is added, in order: is the open table to end there, though it is not
+     * full, because it lies over much on the next level? May be NULL. */
+    bool (*too_wide)(void *ctx, struct slice key);
     /* Asked now and then; true ends the job with -ECANCELED. May be NULL. */
     bool (*cancelled)(void *ctx);
 };

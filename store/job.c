@@ -80,10 +80,28 @@ static void held(void *ctx, uint64_t pin, uint64_t bytes)
     build_held(j->build, pin, bytes);
 }
 
+/* The table ends there. */
 static struct rangedel *rangedels(void *ctx, struct slice upto)
 {
     struct job *j = ctx;
+    j->below_bytes = 0;
     return reduce_rangedels(j->reduce, upto);
+}
+
+/* A few deletions can lie over any number of tables. */
+static bool too_wide(void *ctx, struct slice key)
+{
+    struct job *j = ctx;
+    if (j->output_level + 1 >= LEVEL_COUNT)
+        return false;
+    const struct version_level *below = &j->version->levels[j->output_level + 1];
+    while (j->below < below->count &&
+           slice_cmp(buf_slice(&below->tables[j->below]->meta->limit), key) <= 0)
+        j->below_bytes += below->tables[j->below++]->meta->size_bytes;
+    if (!j->keys_seen)
+        j->below_bytes = 0; /* what lies before the first key is under none of the tables */
+    j->keys_seen = true;
+    return j->below_bytes > JOB_BELOW_TABLES * j->table_bytes;
 }
 
 static uint64_t next_file(void *ctx)
@@ -195,7 +213,8 @@ static void options(struct job *j, struct reduce_options *r, struct build_option
                                 .blob_zstd_level = tree_zstd_level(t),
                                 .ctx = j,
                                 .next_file = next_file,
-                                .rangedels = rangedels};
+                                .rangedels = rangedels,
+                                .too_wide = j->is_compaction ? too_wide : NULL};
 }
 
 static int pump(struct job *j)

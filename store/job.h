@@ -7,6 +7,10 @@
 #include "store/reduce.h"
 #include "store/tree.h"
 
+/* An output table ends when it has come over so many full tables of the level below: so no later
+ * job that takes it down has much more to rewrite than that. */
+enum { JOB_BELOW_TABLES = 10 };
+
 struct job {
     struct tree *tree;
     struct edit edit; /* the caller adds what is removed, and installs it */
@@ -18,6 +22,9 @@ struct job {
     struct tree_readers readers;
     struct reduce *reduce;
     struct build *build;
+    bool keys_seen;
+    uint32_t below;       /* tables under the output level that end at or before the last key */
+    uint64_t below_bytes; /* of those that the open output table reaches over */
     uint64_t written_table, written_blob;
 };
 

@@ -10,6 +10,7 @@
 
 #include "store/compact_run.h"
 #include "store/flush.h"
+#include "store/job.h"
 
 enum {
     LEVEL0_TRIGGER = 4,
@@ -218,15 +219,25 @@ int work_compact_range(struct tree *t, struct slice start, struct slice limit, u
 
 /* ---- space ---- */
 
-uint64_t work_space_usable(struct tree *t, const struct env_space *space)
+/* What the largest job may take before it gives anything back: level 0 with all of the base level,
+ * or a table with what it lies over (job.h). */
+static uint64_t largest_job(const struct tree *t, const struct version *v)
 {
     struct pick_options opt;
     pick_settings(t, &opt);
+    uint64_t level0 = v->levels[0].bytes + v->levels[compact_base_level(v, &opt)].bytes;
+    uint64_t table = 0, table_most = (JOB_BELOW_TABLES + 2) * t->opt.table_bytes;
+    for (int level = 1; level < LEVEL_COUNT; level++)
+        table += v->levels[level].bytes;
+    table = table < table_most ? table : table_most;
+    return level0 > table ? level0 : table;
+}
+
+uint64_t work_space_usable(struct tree *t, const struct env_space *space)
+{
     struct view *v = viewbox_get(t->box);
-    const struct version_level *levels = v->version->levels;
-    uint64_t compaction = levels[0].bytes + levels[compact_base_level(v->version, &opt)].bytes;
-    uint64_t most = space->total_bytes / KEPT_PART;
-    uint64_t kept = t->opt.reserve_bytes + (compaction < most ? compaction : most);
+    uint64_t job = largest_job(t, v->version), most = space->total_bytes / KEPT_PART;
+    uint64_t kept = t->opt.reserve_bytes + (job < most ? job : most);
     for (uint32_t i = 0; i < v->gen_count; i++)
         kept += memtable_bytes(v->gens[i]->mem);
     view_unref(v);

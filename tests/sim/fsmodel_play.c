@@ -259,7 +259,7 @@ bool fsmodel_equals(const struct fsmodel *m, struct fs *fs, uint64_t snapshot, u
     why[0] = 0;
     int err = fs_getattr(fs, snapshot << FS_INO_BITS | FS_INO_ROOT, &a);
     bool same = err == 0 ? same_node(&c, 0, &a) && all_distinct(&c) : differs(&c, "error %d", err);
-    if (inos)
+    if (inos && same)
         memcpy(inos, c.inos, m->count * sizeof *inos);
     free(c.inos);
     return same;

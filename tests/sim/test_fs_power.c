@@ -154,6 +154,16 @@ static int play_reopen(struct run *run)
     return err == 0 ? fs_open(DIR, &run->options, &run->fs) : err;
 }
 
+/* Forgetting reports no error; what could not be deleted is still there. */
+static int play_forget(struct run *run, const struct fsop *op)
+{
+    struct fs_attr a;
+    fsop_play(run->fs, op, run->inos, &run->ino_count);
+    bool there =
+        (size_t)op->node < run->ino_count && fs_getattr(run->fs, run->inos[op->node], &a) == 0;
+    return there && a.nlink == 0 ? -EIO : 0;
+}
+
 static int play_one(struct run *run, const struct fsop *op)
 {
     int err;
@@ -171,6 +181,8 @@ static int play_one(struct run *run, const struct fsop *op)
         return play_pin(run, op);
     case FSOP_REOPEN:
         return play_reopen(run);
+    case FSOP_FORGET:
+        return play_forget(run, op);
     default:
         return fsop_play(run->fs, op, run->inos, &run->ino_count);
     }
@@ -230,29 +242,35 @@ static size_t find_prefix(struct run *run, const struct history *h, size_t least
 {
     struct fsmodel m;
     char why[256], first_why[256] = "";
+    size_t found = SIZE_MAX;
     model_after(h, least, &m);
     for (size_t n = least; n <= most; n++) {
         bool same = fsmodel_equals(&m, run->fs, 0, run->inos, why);
         if (n == least)
             memcpy(first_why, why, sizeof why);
-        if (same) {
+        if (!same && found != SIZE_MAX)
+            break;
+        if (same) { /* those that follow may change nothing that can be seen */
             run->ino_count = m.count;
-            fsmodel_release(&m);
-            return n;
+            found = n;
         }
         if (n < most)
             fsmodel_apply(&m, &h->ops[n]);
     }
+    fsmodel_release(&m);
+    if (found != SIZE_MAX)
+        return found;
     fail_msg("%s: not as after any of %zu to %zu operations. Compared with the last: %s. With the "
              "first: %s",
              run->where, least, most, why, first_why);
     return 0;
 }
 
-static void check_pins(struct run *run, const struct history *h)
+/* Which snapshots there are. What one shows was on disk before it. */
+static void find_pins(struct run *run)
 {
     for (int i = 0; i < PINS; i++) {
-        char name[24], why[256];
+        char name[24];
         struct fs_attr a;
         snprintf(name, sizeof name, "s%d", i);
         int err = fs_lookup(run->fs, FS_INO_SNAPSHOTS, name, &a);
@@ -260,11 +278,23 @@ static void check_pins(struct run *run, const struct history *h)
         if ((err == 0) != expected && !run->doubt[i])
             fail_msg("%s: snapshot %d is %s", run->where, i, expected ? "gone" : "back");
         run->doubt[i] = false;
-        if (err < 0) {
+        if (err < 0)
             run->pinned[i] = SIZE_MAX;
-            continue;
-        }
+        else if (run->pinned[i] > run->synced)
+            run->synced = run->pinned[i];
+    }
+}
+
+static void check_pins(struct run *run, const struct history *h)
+{
+    for (int i = 0; i < PINS; i++) {
+        char name[24], why[256];
+        struct fs_attr a;
         struct fsmodel m;
+        if (run->pinned[i] == SIZE_MAX)
+            continue;
+        snprintf(name, sizeof name, "s%d", i);
+        assert_ok(fs_lookup(run->fs, FS_INO_SNAPSHOTS, name, &a));
         model_after(h, run->pinned[i], &m);
         if (!fsmodel_equals(&m, run->fs, a.ino >> FS_INO_BITS, NULL, why))
             fail_msg("%s: snapshot %d: %s", run->where, i, why);
@@ -279,6 +309,7 @@ static void check_survivor(struct run *run, const struct history *h, bool compac
     int err = fs_open(DIR, &run->options, &run->fs);
     if (err < 0)
         fail_msg("%s: cannot be opened: %d", run->where, err);
+    find_pins(run);
     run->done = find_prefix(run, h, run->synced, run->done + run->in_flight);
     run->in_flight = false;
     check_pins(run, h);
