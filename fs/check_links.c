@@ -90,15 +90,17 @@ static void check_folder_links(struct check *c, const struct check_inode *n)
                         n->nlink, n->subfolders, 2 + n->subfolders);
 }
 
-static void check_folder(struct check *c, const struct check_inode *n,
-                         const struct check_entry *names, size_t count)
+static void check_folder(struct check *c, struct check_inode *n, const struct check_entry *names,
+                         size_t count)
 {
     if (count > 1)
         check_say_inode(c, FINDING_DIR_TWICE, n->ino, "the folder has %zu names", count);
-    if (count > 0 && !listed_by(names, count, n->parent))
+    if (count > 0 && !listed_by(names, count, n->parent)) {
         check_say_inode(c, FINDING_PARENT, n->ino,
                         "folder %" PRIu64 " lists it, but its record says %" PRIu64,
                         names[0].folder, n->parent);
+        n->parent = names[0].folder; /* the path that leads to it */
+    }
     if (count > 0 || n->nlink > 0)
         check_folder_links(c, n);
 }
@@ -124,7 +126,7 @@ static void check_names(struct check *c, struct check_inode *n, const struct che
         if (names[i].type != (n->mode & S_IFMT) >> 12)
             check_say_inode(c, FINDING_DIRENT_TYPE, n->ino,
                             "folder %" PRIu64 " lists it as another type", names[i].folder);
-    if (n->ino == FS_INO_ROOT && S_ISDIR(n->mode))
+    if (n->ino == FS_INO_ROOT)
         check_root(c, n, count);
     else if (count == 0 && is_orphan(c, n->ino))
         return; /* check_orphans() looks at it */

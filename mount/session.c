@@ -9,19 +9,16 @@
  * EINTR, and the count grows. A signal that comes just before the read is lost, and sent again.
  *  3. Threads are joined, and memory freed, only by session_free(): until then any thread may look
  * at a worker and signal it.
- *  4. At most ACTIVE_MAX workers are active: they wait for requests or do quick ones; the others
- * are parked, or busy with something slow. With more waiting than needed each request would wake
- * the one that has slept longest, on a cold and sleeping CPU: creating a file took more than twice
- *     as long. Whoever turns to something slow, or sees that requests queue up and nobody is there
- * to take them, lets another worker become active.
+ *  4. At most READERS_MAX workers wait for requests, the others are parked; and while requests are
+ * handled some worker waits for the next, unless all are busy. With all of them waiting, each
+ * request would wake the one that has slept longest, on a cold and sleeping CPU: measured, that
+ * cost a client that creates files a third of its speed.
  *  5. The kernel never loses a request by EINTR: it is taken off its queue only when the wait for
  * it is over. */
 #include "mount/session.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/fuse.h>
-#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -31,15 +28,14 @@
 
 #include "fs/fs.h"
 
-enum { WAKE_SIGNAL = SIGUSR1, WAKE_PERIOD_NS = 200 * 1000, ACTIVE_MAX = 3 };
+enum { WAKE_SIGNAL = SIGUSR1, WAKE_PERIOD_NS = 200 * 1000, READERS_MAX = 3 };
 
 struct worker {
     struct session *session;
     pthread_t thread;
     uint64_t passes; /* atomic */
     bool busy;       /* atomic: has a request in hand. A hint: who is busy is not worth waking */
-    bool parked;     /* atomic: waits to become active; has nothing in hand */
-    bool active;     /* its own */
+    bool parked;     /* atomic: waits for its turn to read; has nothing in hand */
     bool ended;      /* atomic */
 };
 
@@ -48,65 +44,33 @@ struct session {
     sem_t ended; /* posted by each worker at its end */
     pthread_mutex_t lock;
     pthread_cond_t turn;
-    unsigned active, waiting, parked; /* [lock] workers; those that wait for a request are active */
+    unsigned reading, parked; /* [lock] workers that wait for a request, or for their turn to */
     unsigned count;
     struct worker workers[];
 };
 
-/* Becomes active, when it may, and is about to wait for a request. */
-static void begin_waiting(struct worker *w)
+/* Waits until it is this worker's turn to read. */
+static void begin_reading(struct worker *w)
 {
     struct session *s = w->session;
     pthread_mutex_lock(&s->lock);
-    while (!w->active && s->active >= ACTIVE_MAX && !fuse_session_exited(s->fuse)) {
+    while (s->reading >= READERS_MAX && !fuse_session_exited(s->fuse)) {
         s->parked++;
         __atomic_store_n(&w->parked, true, __ATOMIC_SEQ_CST);
         pthread_cond_wait(&s->turn, &s->lock);
         __atomic_store_n(&w->parked, false, __ATOMIC_SEQ_CST);
         s->parked--;
     }
-    s->active += !w->active;
-    w->active = true;
-    s->waiting++;
+    s->reading++;
     pthread_mutex_unlock(&s->lock);
 }
 
-/* What may take long: it waits for the disk, or moves much data. */
-static bool is_slow(const struct fuse_buf *request, int len)
+static void end_reading(struct session *s)
 {
-    struct fuse_in_header header;
-    if (len < (int)sizeof header)
-        return false;
-    memcpy(&header, request->mem, sizeof header);
-    switch (header.opcode) {
-    case FUSE_READ:
-    case FUSE_WRITE:
-    case FUSE_FSYNC:
-    case FUSE_FSYNCDIR:
-    case FUSE_READDIR:
-    case FUSE_READDIRPLUS:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool has_more(struct fuse_session *fuse)
-{
-    struct pollfd device = {.fd = fuse_session_fd(fuse), .events = POLLIN};
-    return poll(&device, 1, 0) > 0;
-}
-
-static void end_waiting(struct worker *w, bool slow)
-{
-    struct session *s = w->session;
     pthread_mutex_lock(&s->lock);
-    assert(w->active && s->waiting > 0 && s->waiting <= s->active);
-    s->waiting--;
-    bool leave = slow || (s->waiting == 0 && s->parked > 0 && has_more(s->fuse));
-    w->active = !leave;
-    s->active -= leave;
-    if (leave && s->parked > 0)
+    assert(s->reading > 0);
+    s->reading--;
+    if (s->reading == 0 && s->parked > 0)
         pthread_cond_signal(&s->turn);
     pthread_mutex_unlock(&s->lock);
 }
@@ -126,10 +90,10 @@ static int serve_one(struct worker *w, struct fuse_buf *request)
     struct fuse_session *fuse = w->session->fuse;
     __atomic_store_n(&w->busy, false, __ATOMIC_RELAXED);
     __atomic_add_fetch(&w->passes, 1, __ATOMIC_SEQ_CST);
-    begin_waiting(w);
+    begin_reading(w);
     int len = fuse_session_receive_buf(fuse, request);
     __atomic_store_n(&w->busy, len > 0, __ATOMIC_RELAXED);
-    end_waiting(w, is_slow(request, len));
+    end_reading(w->session);
     if (len > 0)
         fuse_session_process_buf(fuse, request);
     return len > 0 || len == -EINTR || len == -EAGAIN ? 0 : -ENODEV;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/batch.h"
 #include "store/check_priv.h"
 #include "store/file.h"
 #include "store/journal.h"
@@ -66,6 +67,12 @@ static bool named(const struct folder *f, enum file_kind kind, uint64_t number)
     }
 }
 
+/* It holds operations, but history ends before them. */
+static bool stale_log(const struct folder *f, enum file_kind kind, uint64_t number)
+{
+    return kind == FILE_LOG && number >= f->view->version->log_number;
+}
+
 static int check_name(void *ctx, const char *name)
 {
     struct folder *f = ctx;
@@ -74,6 +81,10 @@ static int check_name(void *ctx, const char *name)
     if (name_parse(name, &kind, &number) != 0)
         check_tell(f->report, FINDING_UNKNOWN_FILE, STORE_WARNING, name, UINT64_MAX,
                    "this file is none of varvefs's; it is left alone");
+    else if (!named(f, kind, number) && stale_log(f, kind, number))
+        check_tell(f->report, FINDING_LOG, STORE_WARNING, name, UINT64_MAX,
+                   "it goes on from operations that an earlier log has lost, as after a power cut "
+                   "what was not synced; the next mount removes it");
     else if (!named(f, kind, number))
         check_tell(f->report, FINDING_UNNAMED_FILE, STORE_WARNING, name, UINT64_MAX,
                    "nothing refers to this file any more; the next mount removes it");
@@ -82,22 +93,38 @@ static int check_name(void *ctx, const char *name)
 
 /* ---- ends ---- */
 
-static void check_log_end(struct check_report *r, struct tree *t, uint64_t number)
+/* Reads the log to its end; `*end_seq` is the number after its last operation. 0 or an error. */
+static int read_log(struct journal_reader *j, uint64_t *end_seq)
+{
+    struct slice record;
+    struct batch_reader b;
+    int err;
+    *end_seq = 0;
+    while ((err = journal_next(j, &record)) == 0)
+        if (batch_reader_init(&b, record) == 0)
+            *end_seq = b.first_seq + b.count;
+    return err < 0 ? err : 0;
+}
+
+/* `taken` is the number after the last operation that replay took from it. */
+static void check_log_end(struct check_report *r, struct tree *t, uint64_t number, uint64_t taken)
 {
     char name[48];
     struct journal_reader *j;
-    struct slice record;
+    uint64_t end_seq;
     snprintf(name, sizeof name, "%06" PRIu64 ".log", number);
     corrupt_forget();
     int err = journal_open(t->env, t->dir, FILE_LOG, number, t->uuid, &j);
     if (err == 0) {
-        while ((err = journal_next(j, &record)) == 0)
-            ;
-        if (err == 1 && journal_end(j) == JOURNAL_TORN)
-            check_tell(
-                r, FINDING_LOG_TAIL, STORE_NOTE, name, journal_offset(j),
-                "it ends in bytes that do not verify, as a power cut leaves them; what comes "
-                "before is whole");
+        err = read_log(j, &end_seq);
+        if (err == 0 && end_seq > taken)
+            check_tell(r, FINDING_LOG_TAIL, STORE_NOTE, name, UINT64_MAX,
+                       "its last operations refer to values that are not there, as a power cut "
+                       "leaves them; what comes before is whole");
+        else if (err == 0 && journal_end(j) == JOURNAL_TORN)
+            check_tell(r, FINDING_LOG_TAIL, STORE_NOTE, name, journal_offset(j),
+                       "it ends in bytes that do not verify, as a power cut leaves them; what "
+                       "comes before is whole");
         journal_reader_free(j);
     }
     if (err < 0)
@@ -133,7 +160,8 @@ void check_folder(struct check_report *r, struct tree *t, struct view *v)
     struct folder f = {.report = r, .tree = t, .view = v};
     check_manifest_end(r, t, &f.manifest);
     for (uint32_t i = v->gen_count; i-- > 0;)
-        check_log_end(r, t, v->gens[i]->log_number);
+        check_log_end(r, t, v->gens[i]->log_number,
+                      i > 0 ? v->gens[i - 1]->first_seq : tree_published(t));
     int err = t->env->list(t->env, t->dir, check_name, &f);
     if (err < 0)
         check_tell_error(r, FINDING_UNKNOWN_FILE, t->dir, err);

@@ -43,10 +43,10 @@ static void gather(struct commit *c, struct commit_group *g)
 
 static int seal(struct commit *c)
 {
-    if (memtable_empty(c->active->mem))
-        return 0;
     if (tree_failure(c->tree))
         return -EROFS;
+    if (memtable_empty(c->active->mem))
+        return 0;
     int err = commit_wait_for_flush(c);
     return err < 0 ? err : commit_push_gen(c);
 }

@@ -31,7 +31,7 @@ static void real_make(struct real *v)
 {
     struct fs_make_options make;
     const char *tmp = getenv("TMPDIR"), *given = getenv("ROUNDS");
-    *v = (struct real){.seed = unit_seed(), .rounds = given ? strtoull(given, NULL, 0) : 400};
+    *v = (struct real){.seed = unit_seed(), .rounds = given ? strtoull(given, NULL, 0) : 2000};
     snprintf(v->dir, sizeof v->dir, "%s/varve-threads-XXXXXX", tmp ? tmp : "/tmp");
     assert_non_null(mkdtemp(v->dir));
     log_set_sink(vol_log, NULL);

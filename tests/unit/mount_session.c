@@ -14,12 +14,14 @@
 
 #include "tests/unit/unit.h"
 
-enum { WORKERS = 6 };
+enum { WORKERS = 6, ALL_TOGETHER = 1 << 20 };
 
 struct stage {
     struct fuse_session *fuse;
     struct session *session;
     int kernel; /* our end */
+    pthread_t drainer;
+    pthread_barrier_t together;
     uint64_t unique;
     uint64_t sent;
     uint64_t done; /* atomic: requests handled */
@@ -38,7 +40,10 @@ static void nap(long ns)
 static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;
-    nap((long)(ino % 10000) * 1000);
+    if (ino == ALL_TOGETHER)
+        pthread_barrier_wait(&stage.together);
+    else
+        nap((long)(ino % 10000) * 1000);
     __atomic_add_fetch(&stage.done, 1, __ATOMIC_SEQ_CST);
     fuse_reply_err(req, ENOENT);
 }
@@ -84,12 +89,14 @@ static void send_slow(uint64_t microseconds)
     send_request(FUSE_GETATTR, microseconds, &in, sizeof in);
 }
 
-/* Reads the answers away, so that the socket does not fill. */
-static void drain(void)
+/* Reads the answers away, until the connection ends, so that the socket does not fill. */
+static void *drain(void *arg)
 {
     char answer[1024];
-    while (recv(stage.kernel, answer, sizeof answer, MSG_DONTWAIT) > 0)
+    (void)arg;
+    while (recv(stage.kernel, answer, sizeof answer, 0) > 0)
         continue;
+    return NULL;
 }
 
 static int set_up(void **state)
@@ -101,6 +108,7 @@ static int set_up(void **state)
     int fds[2];
     (void)state;
     memset(&stage, 0, sizeof stage);
+    pthread_barrier_init(&stage.together, NULL, WORKERS);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
     fuse_opt_add_arg(&args, "test");
     stage.fuse = fuse_session_new(&args, &ops, sizeof ops, NULL);
@@ -112,16 +120,20 @@ static int set_up(void **state)
     send_request(FUSE_INIT, 0, &init, sizeof init);
     assert_true(recv(stage.kernel, answer, sizeof answer, 0) > 0);
     stage.sent = 0;
+    assert_int_equal(pthread_create(&stage.drainer, NULL, drain, NULL), 0);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    close(stage.kernel); /* workers that still run see the end of the connection */
+    shutdown(stage.kernel, SHUT_RDWR); /* workers that still run see the end of the connection */
+    pthread_join(stage.drainer, NULL);
     session_wait(stage.session);
     session_free(stage.session);
     fuse_session_destroy(stage.fuse);
+    close(stage.kernel);
+    pthread_barrier_destroy(&stage.together);
     return 0;
 }
 
@@ -132,7 +144,6 @@ static void ends_with_the_connection(void **state)
         send_slow(10);
     while (__atomic_load_n(&stage.done, __ATOMIC_SEQ_CST) < 100)
         nap(100000);
-    drain();
 }
 
 /* All of them wait for requests, or are busy; each ends, none needs another request for it. */
@@ -161,7 +172,19 @@ static void quiesces(void **state)
         }
         session_quiesce(stage.session);
         assert_int_equal(__atomic_load_n(&stage.done, __ATOMIC_SEQ_CST), stage.sent);
-        drain();
+    }
+}
+
+/* All workers serve, though only a few wait for requests at a time: here each request waits for all
+ * the others. */
+static void serves_in_parallel(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < WORKERS; i++)
+            send_slow(ALL_TOGETHER);
+        while (__atomic_load_n(&stage.done, __ATOMIC_SEQ_CST) < stage.sent)
+            nap(100000);
     }
 }
 
@@ -172,7 +195,6 @@ static void *feed(void *arg)
     (void)arg;
     while (__atomic_load_n(&feeding, __ATOMIC_SEQ_CST)) {
         send_slow(50);
-        drain();
         nap(20000);
     }
     return NULL;
@@ -200,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ends_with_the_connection, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stops, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(serves_in_parallel, set_up, tear_down),
         cmocka_unit_test_setup_teardown(quiesces, set_up, tear_down),
         cmocka_unit_test_setup_teardown(quiesces_under_load, set_up, tear_down),
     };
