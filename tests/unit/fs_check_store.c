@@ -355,10 +355,10 @@ static void test_removed(void **state)
     for (size_t i = 0; i < s.files.count; i++) {
         const char *path = s.files.file[i].path;
         char what[128];
-        struct simdisk *d = simdisk_clone(s.disk);
-        struct env *env = simdisk_env(d);
         if (kind_of(path) == KIND_OTHER)
             continue;
+        struct simdisk *d = simdisk_clone(s.disk);
+        struct env *env = simdisk_env(d);
         assert_ok(env->remove(env, path));
         snprintf(what, sizeof what, "%s, removed", path);
         assert_noticed(d, s.hash, kind_of(path), what, true);
