@@ -138,6 +138,17 @@ check-mount: ## real programs on a real mount
 tests: $(UNIT) $(SIM)
 headers: $(HEADERS)
 
+.PHONY: bench
+bench: ## build/kvbench: our store beside the peers whose development files are installed
+	@tests/setup.sh bench
+	$(again) $(BUILD)/kvbench $(BUILD)/fsbench-ops $(BUILD)/memll
+
+.PHONY: bench-store
+bench-store: ## our store against RocksDB, LevelDB and LMDB in one run: the table of bars (half an hour)
+	@tests/setup.sh bench
+	$(again) $(BUILD)/kvbench
+	@tests/bench/bench_store.py --kvbench $(BUILD)/kvbench $(BENCH_ARGS)
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZ_SECONDS (60), with clang
 	@tests/setup.sh ci
@@ -254,5 +265,24 @@ $(UNIT_MOUNT): $(BUILD)/%: $(BUILD)/obj/%.o $(call objects,$(filter-out mount/ma
 
 $(FUZZ): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBSIM) $(LIBFS) $(LIBSTORE)
 	$(link) -fsanitize=fuzzer $(STORE_LIBS)
+
+# Benchmarks: they know nothing of ours but the door, and keep their own, looser warnings.
+BENCH_WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes
+bench_has = $(shell printf '\043include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
+BENCH_PEERS = $(call lazy,BENCH_PEERS,echo $(call bench_has,rocksdb/c.h,rocksdb) $(call bench_has,leveldb/c.h,leveldb) \
+	$(call bench_has,lmdb.h,lmdb) $(call bench_has,wiredtiger.h,wiredtiger))
+BENCH_ENGINES = varve null $(BENCH_PEERS)
+BENCH_CC = $(CC) -std=gnu11 -I. -pthread $(BENCH_WARNINGS) $(EXTRA) $(CFLAGS)
+
+$(BUILD)/kvbench: tests/bench/kvbench.c $(wildcard tests/bench/drv_*.c) tests/bench/kv_driver.h $(LIBSTORE)
+	@$(if $(V),,echo '  LD    $@')
+	$(Q)$(BENCH_CC) '-DKV_ENGINES=$(foreach e,$(BENCH_ENGINES),X($(e)))' -D_GNU_SOURCE -o $@ $< \
+		$(foreach e,$(BENCH_ENGINES),tests/bench/drv_$(e).c) $(LIBSTORE) $(BENCH_PEERS:%=-l%) $(STORE_LIBS) -lpthread -lm
+
+$(BUILD)/fsbench-ops: tests/bench/fsbench-ops.c
+	$(Q)$(BENCH_CC) -o $@ $<
+
+$(BUILD)/memll: tests/bench/memll.c
+	$(Q)$(BENCH_CC) $(FUSE_CFLAGS) -o $@ $< $(FUSE_LIBS)
 
 -include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/obj/tests/*/*.d)

@@ -118,6 +118,7 @@ static void check_root(struct check *c, const struct check_inode *n, size_t coun
 static void check_names(struct check *c, struct check_inode *n, const struct check_entry *names,
                         size_t count)
 {
+    assert(count == 0 || (names[0].child == n->ino && names[count - 1].child == n->ino));
     if (n->damaged) {
         n->parent = count ? names[0].folder : 0; /* the best guess, for those below it */
         return;

@@ -6,7 +6,10 @@
 
 #include "fs/check.h"
 
-enum { PATH_DEPTH_MAX = 128 };
+enum {
+    PATH_DEPTH_MAX = 128,
+    PATH_LOOKS_MAX = 20 << 20, /* entries; beyond, a badly damaged volume would take for ever */
+};
 
 static void say(struct check *c, int code, enum store_severity severity, const char *path,
                 const char *text)
@@ -32,10 +35,13 @@ void check_say(struct check *c, int code, enum store_severity severity, const ch
 static bool name_in(struct check *c, uint64_t folder, uint64_t ino, struct buf *name)
 {
     struct key lower = key_kind(folder, KIND_DIRENT), upper = key_kind(folder, KIND_DATA);
+    assert(ino != 0);
     struct store_iter *it = store_iter_new(&c->reader.read, key_slice(&lower), key_slice(&upper));
     bool found = false;
     buf_clear(name);
-    for (int err = store_iter_first(it); err == 0 && !found; err = store_iter_next(it)) {
+    for (int err = store_iter_first(it); err == 0 && !found && c->looked < PATH_LOOKS_MAX;
+         err = store_iter_next(it)) {
+        c->looked++;
         struct slice value;
         struct dirent_record d;
         if (store_iter_value(it, &value) == 0 && dirent_decode(value, &d) == 0 && d.ino == ino) {

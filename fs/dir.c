@@ -47,6 +47,7 @@ int dir_find(const struct fs *fs, const struct store_read *read, const struct in
 {
     struct store_value v = {0};
     struct slice wanted = slice_str(name);
+    assert(inode_is_dir(dir));
     uint64_t slot = dirent_slot(fs->super.hash_seed, wanted);
     int err = look(read, dir->ino, slot, wanted, &v, out);
     if (err == 1 && (dir->flags & INODE_DISPLACED)) {
@@ -68,12 +69,14 @@ static void put(struct txn *t, uint64_t dir, uint64_t slot, const char *name, ui
         .ino = ino, .type = (uint8_t)((mode & S_IFMT) >> 12), .name = slice_str(name)};
     struct key k = key_dirent(dir, slot);
     dirent_encode(&d, &b);
+    assert(b.data == bytes); /* it had room */
     store_batch_put(t->batch, key_slice(&k), buf_slice(&b));
 }
 
 int dir_insert(struct txn *t, struct inode *dir, const char *name, uint64_t ino, uint32_t mode)
 {
     uint64_t slot = dirent_slot(t->fs->super.hash_seed, slice_str(name));
+    assert(inode_is_dir(dir) && dir->nlink > 0 && dir_check_name(name) == 0);
     for (int i = 0; i <= SLOT_PROBES; i++, slot = dirent_slot_next(slot)) {
         struct key k = key_dirent(dir->ino, slot);
         int has = store_has(&t->read, key_slice(&k));
@@ -94,6 +97,7 @@ int dir_insert(struct txn *t, struct inode *dir, const char *name, uint64_t ino,
 void dir_remove(struct txn *t, struct inode *dir, const struct dirent *entry)
 {
     struct key k = key_dirent(dir->ino, entry->slot);
+    assert(entry->slot >= SLOT_MIN && entry->slot <= SLOT_MAX);
     store_batch_delete(t->batch, key_slice(&k));
     dir->size -= dir->size > 0; /* a damaged count must not wrap */
     dir->mtime = dir->ctime = t->now;
@@ -102,6 +106,7 @@ void dir_remove(struct txn *t, struct inode *dir, const struct dirent *entry)
 void dir_replace(struct txn *t, struct inode *dir, const struct dirent *entry, const char *name,
                  uint64_t ino, uint32_t mode)
 {
+    assert(entry->slot >= SLOT_MIN && entry->slot <= SLOT_MAX);
     put(t, dir->ino, entry->slot, name, ino, mode);
     dir->mtime = dir->ctime = t->now;
 }
@@ -150,6 +155,7 @@ int dir_list(struct reader *r, const struct inode *dir, uint64_t cookie, bool wi
              fs_dirent_fn *fn, void *ctx)
 {
     int err = 0;
+    assert(inode_is_dir(dir) && fn);
     if (cookie < COOKIE_DOT)
         err = emit(r, dir->ino, S_IFDIR, ".", COOKIE_DOT, with_attr, fn, ctx);
     if (err == 0 && cookie < COOKIE_DOTDOT)

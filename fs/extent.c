@@ -39,7 +39,9 @@ static struct piece piece_at(const struct fs *fs, uint64_t offset, size_t len, s
     struct piece p = {
         .chunk = pos / chunk_bytes, .offset = (uint32_t)(pos % chunk_bytes), .at = done};
     uint64_t room = chunk_bytes - p.offset;
+    assert(done < len && room > 0);
     p.len = (uint32_t)(len - done < room ? len - done : room);
+    assert(p.len > 0 && p.offset + p.len <= chunk_bytes);
     return p;
 }
 
@@ -66,6 +68,7 @@ int extent_read(const struct reader *r, const struct inode *n, uint64_t offset, 
 {
     struct store_value v = {0};
     int err = 0;
+    assert(S_ISREG(n->mode) || S_ISLNK(n->mode));
     *got = 0;
     if (offset >= n->size)
         return 0;
@@ -90,6 +93,7 @@ static bool whole(const struct fs *fs, const struct piece *p)
 void extent_prepare(struct txn *t, uint64_t ino, uint64_t offset, const void *data, size_t len)
 {
     struct piece p;
+    assert(!t->reading); /* before any lock */
     for (size_t done = 0; done < len; done += p.len) {
         p = piece_at(t->fs, offset, len, done);
         if (!whole(t->fs, &p))
@@ -118,6 +122,7 @@ int extent_write(struct txn *t, struct inode *n, uint64_t offset, const void *da
 {
     uint64_t added = 0;
     struct piece p;
+    assert(t->reading && (S_ISREG(n->mode) || S_ISLNK(n->mode)));
     assert(offset <= (uint64_t)FS_FILE_SIZE_MAX && len <= (uint64_t)FS_FILE_SIZE_MAX - offset);
     for (size_t done = 0; done < len; done += p.len) {
         p = piece_at(t->fs, offset, len, done);
@@ -157,6 +162,7 @@ static int chunks_kept(struct txn *t, const struct inode *n, uint64_t keep, uint
 {
     uint64_t spans = span_count(t->fs, n->size), gone;
     *kept = keep;
+    assert(keep < spans);
     if (dense(t->fs, n) || keep == 0)
         return 0;
     if (keep <= spans - keep)
@@ -170,6 +176,7 @@ static int shrink(struct txn *t, struct inode *n, uint64_t size)
 {
     uint64_t keep = span_count(t->fs, size), spans = span_count(t->fs, n->size), kept = n->chunks;
     uint32_t tail = (uint32_t)(size % t->fs->super.chunk_bytes);
+    assert(size < n->size && keep <= spans);
     int exists = tail ? chunk_exists(t->fs, &t->read, n, keep - 1) : 0;
     if (exists < 0)
         return exists;
@@ -197,6 +204,7 @@ static int shrink(struct txn *t, struct inode *n, uint64_t size)
 
 int extent_truncate(struct txn *t, struct inode *n, uint64_t size)
 {
+    assert(t->reading && S_ISREG(n->mode));
     if (size > (uint64_t)FS_FILE_SIZE_MAX)
         return -EFBIG;
     int err = size < n->size ? shrink(t, n, size) : 0;
@@ -247,6 +255,7 @@ int extent_seek(const struct reader *r, const struct inode *n, uint64_t offset, 
     int err = find_place(r, n, offset / chunk_bytes, spans, data, &place);
     if (err < 0)
         return err;
+    assert(place <= spans);
     if (place == spans)
         return data ? -ENXIO : 0;
     *found = place * chunk_bytes > offset ? place * chunk_bytes : offset;

@@ -22,6 +22,7 @@ static uint16_t shard_of(uint64_t ino)
 static void insert(struct lock_set *set, uint16_t shard)
 {
     uint32_t i = set->count;
+    assert(shard < LOCK_SHARDS && i < LOCK_INODES_MAX);
     while (i > 0 && set->shards[i - 1] > shard)
         i--;
     if (i > 0 && set->shards[i - 1] == shard)

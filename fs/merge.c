@@ -36,6 +36,7 @@ static int fold_counters(const struct slice *base, const struct slice *operands,
 static void apply(struct buf *out, size_t start, enum patch_kind kind, uint32_t offset,
                   struct slice bytes)
 {
+    assert(start <= out->len && offset <= FS_CHUNK_BYTES_MAX);
     size_t len = out->len - start;
     if (kind == PATCH_CUT) {
         if (len > offset)
@@ -48,6 +49,7 @@ static void apply(struct buf *out, size_t start, enum patch_kind kind, uint32_t 
         memset(out->data + out->len, 0, end - len);
         out->len = start + end;
     }
+    assert(end <= FS_CHUNK_BYTES_MAX && out->len - start >= end);
     if (bytes.len)
         memcpy(out->data + start + offset, bytes.data, bytes.len);
 }
@@ -81,6 +83,7 @@ struct patch {
 static bool superfluous(const struct patch *list, size_t i, size_t count)
 {
     const struct patch *p = &list[i];
+    assert(i < count);
     if (p->kind != PATCH_WRITE)
         return false;
     for (size_t j = i + 1; j < count && j <= i + PARTIAL_LOOK; j++)

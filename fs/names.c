@@ -46,6 +46,7 @@ static int make_locked(struct txn *t, uint64_t dir, const char *name, uint32_t m
     struct inode folder;
     struct dirent there;
     uint64_t ino;
+    assert(S_ISLNK(mode) == (target != NULL) && dir_check_name(name) == 0);
     int err = get_folder(&t->read, dir, &folder);
     if (err < 0)
         return err;
@@ -105,6 +106,7 @@ static int link_locked(struct txn *t, uint64_t ino, uint64_t dir, const char *na
     err = dir_insert(t, &folder, name, ino, n->mode);
     if (err < 0)
         return err;
+    assert(n->ino == ino && folder.ino == dir);
     n->nlink++;
     n->ctime = t->now;
     inode_put(t, &folder);
@@ -129,6 +131,7 @@ int names_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, stru
 
 void names_drop_link(struct txn *t, struct inode *n)
 {
+    assert(t->reading);
     n->nlink = inode_is_dir(n) || n->nlink == 0 ? 0 : n->nlink - 1;
     n->ctime = t->now;
     t->frees = true;
@@ -176,6 +179,7 @@ static int remove_entry(struct fs *fs, uint64_t dir, const char *name, bool fold
     if (err == 0 && folders && n.size > 0)
         err = -ENOTEMPTY;
     if (err == 0) {
+        assert(n.ino == entry.ino && folder.ino == dir);
         dir_remove(&t, &folder, &entry);
         folder.nlink -= folders && folder.nlink > 2;
         inode_put(&t, &folder);

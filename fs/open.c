@@ -171,6 +171,7 @@ int fs_open(const char *path, const struct fs_options *o, struct fs **out)
 
 int fs_close(struct fs *fs)
 {
+    assert(fs && fs->store);
     /* Nobody is left who could use an orphan. If this fails the next mount does it. */
     if (!fs->no_sweep && !store_failure(fs->store))
         orphan_sweep(fs);

@@ -8,6 +8,7 @@ static int delete_locked(struct txn *t, uint64_t ino)
 {
     struct inode n;
     struct key k = key_orphan(ino);
+    assert(t->reading);
     int err = inode_get(&t->read, ino, &n);
     if (err == 0 && n.nlink > 0) {
         char name[48];

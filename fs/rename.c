@@ -93,6 +93,7 @@ static int below_itself(struct move *m, uint64_t folder, uint64_t dir)
             err = corrupt(m->to.name, UINT64_MAX, "the folders above it do not lead to the root");
         if (err < 0)
             return err;
+        assert(n.ino == dir);
         dir = n.parent;
     }
     return folder == FS_INO_ROOT ? -EINVAL : 0;
@@ -144,6 +145,7 @@ static void reparent(struct inode *n, struct inode *old_dir, struct inode *new_d
 static void exchange(struct move *m)
 {
     struct side *a = &m->from, *b = &m->to;
+    assert(a->exists && b->exists && !same_file(m));
     dir_replace(&m->t, a->dir, &a->entry, a->name, b->n.ino, b->n.mode);
     dir_replace(&m->t, b->dir, &b->entry, b->name, a->n.ino, a->n.mode);
     reparent(&a->n, a->dir, b->dir);
@@ -156,6 +158,7 @@ static int move(struct move *m)
 {
     struct side *from = &m->from, *to = &m->to;
     int err = 0;
+    assert(from->exists && !same_file(m));
     if (to->exists) {
         dir_replace(&m->t, to->dir, &to->entry, to->name, from->n.ino, from->n.mode);
         to->dir->nlink -= inode_is_dir(&to->n) && to->dir->nlink > 2;
@@ -173,6 +176,8 @@ static int move(struct move *m)
 
 static int apply(struct move *m)
 {
+    assert(m->from.exists && m->from.n.ino == m->from.entry.ino);
+    assert(!m->to.exists || m->to.n.ino == m->to.entry.ino);
     int err = check(m);
     if (err < 0)
         return err;

@@ -55,6 +55,7 @@ static int create(struct fs *fs, const char *name)
     int err = store_pin_create(fs->store, name, number, &pin);
     if (err < 0)
         return err;
+    assert(number <= FS_SNAPSHOTS_MAX);
     const struct snapshot_entry entry = {
         .number = number, .seq = pin.seq, .created_ns = pin.created_ns, .name = mem_strdup(name)};
     t->last_number = number;

@@ -40,7 +40,7 @@ static void add_counters(struct txn *t)
 
 int txn_commit(struct txn *t)
 {
-    assert(t->reading);
+    assert(t->reading && t->batch && store_batch_count(t->batch) > 0);
     if (t->inodes || t->chunks)
         add_counters(t);
     int err = store_write(t->fs->store, t->batch, t->frees ? STORE_RESERVE : 0);
@@ -57,4 +57,5 @@ void txn_end(struct txn *t)
     if (t->batch)
         batch_give(t->fs, t->batch);
     t->batch = NULL;
+    assert(!t->reading && t->locked.count == 0);
 }

@@ -15,6 +15,7 @@ int virtual_getattr(struct fs *fs, uint64_t ino, struct fs_attr *attr)
 {
     struct store_read read;
     struct inode root;
+    assert(ino_is_virtual(ino));
     store_read_begin(fs->store, &read);
     int err = inode_get(&read, FS_INO_ROOT, &root);
     store_read_end(&read);
@@ -75,6 +76,7 @@ int virtual_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool with_attr
                     void *ctx)
 {
     (void)with_attr; /* they cost nothing here */
+    assert(ino_is_virtual(dir) && fn);
     int err = dots(fs, dir, cookie, fn, ctx);
     if (err != 0)
         return err < 0 ? err : 0;

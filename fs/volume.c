@@ -114,6 +114,7 @@ static int first_error(int a, int b)
 int volume_load(struct fs *fs)
 {
     struct store_read read;
+    assert(fs->store);
     init_locks(fs);
     store_read_begin(fs->store, &read);
     int err = load_super(fs, &read);
@@ -161,11 +162,13 @@ struct store_batch *batch_take(struct fs *fs)
     if (fs->batches.count > 0)
         b = fs->batches.list[--fs->batches.count];
     pthread_mutex_unlock(&fs->batches.lock);
+    assert(!b || store_batch_count(b) == 0);
     return b ? b : store_batch_new(fs->store);
 }
 
 void batch_give(struct fs *fs, struct store_batch *b)
 {
+    assert(b);
     store_batch_clear(b);
     pthread_mutex_lock(&fs->batches.lock);
     if (fs->batches.count < BATCH_POOL) {
@@ -198,6 +201,7 @@ int reader_begin(struct fs *fs, uint64_t ino, struct reader *r)
 
 void reader_end(struct reader *r)
 {
+    assert(r->fs && r->read.view);
     store_read_end(&r->read);
     if (r->snapshot != 0)
         pthread_rwlock_unlock(&r->fs->snapshots.lock);

@@ -11,6 +11,7 @@
 static int reserve(struct fs *fs, uint64_t end)
 {
     uint64_t mark = end + INO_RESERVE;
+    assert(mark > fs->inos.reserved);
     if (mark > FS_INO_MASK)
         return -ENOSPC;
     struct store_batch *b = batch_take(fs);
@@ -36,6 +37,7 @@ static int new_run(struct fs *fs, struct ino_run *run, uint64_t folder)
         return err;
     *run = (struct ino_run){.folder = folder, .next = fs->inos.next, .end = end, .size = size};
     fs->inos.next = end;
+    assert(run->next >= FS_INO_FIRST && run->next < run->end && run->end <= fs->inos.reserved);
     return 0;
 }
 
@@ -48,8 +50,10 @@ int ino_take(struct fs *fs, uint64_t folder, uint64_t *ino)
     struct ino_run *run = &a->runs[folder * UINT64_C(0x9e3779b97f4a7c15) >> 52];
     if (run->folder != folder || run->next == run->end)
         err = new_run(fs, run, folder);
-    if (err == 0)
+    if (err == 0) {
+        assert(run->folder == folder && run->next < run->end);
         *ino = run->next++;
+    }
     pthread_mutex_unlock(&a->lock);
     return err;
 }

@@ -13,6 +13,7 @@ static size_t home(const struct orphan_set *s, uint64_t ino)
 
 static void insert(struct orphan_set *s, uint64_t ino)
 {
+    assert(ino != 0 && 2 * s->count < s->cap);
     size_t i = home(s, ino);
     while (s->inos[i] && s->inos[i] != ino)
         i = (i + 1) & (s->cap - 1);
@@ -73,6 +74,7 @@ bool orphan_take(struct fs *fs, uint64_t ino)
         i = (i + 1) & (s->cap - 1);
     bool found = s->inos[i] == ino;
     if (found) {
+        assert(s->count > 0);
         close_gap(s, i);
         s->count--;
         hint(s);

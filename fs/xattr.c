@@ -42,6 +42,7 @@ static int add_name(struct slice key, char *names, size_t size, size_t *len)
     uint64_t ino;
     uint8_t kind;
     struct slice name;
+    assert(names || size == 0);
     if (!key_split(key, &ino, &kind, &name) || name.len == 0)
         return corrupt("a table", UINT64_MAX, "an extended attribute without a name");
     size_t at = *len;
@@ -73,6 +74,7 @@ int xattr_list(const struct reader *r, uint64_t ino, char *names, size_t size, s
 int xattr_set(struct txn *t, uint64_t ino, const char *name, struct slice value, int flags)
 {
     struct key k = key_xattr(ino, name);
+    assert(t->reading && xattr_check_name(name) == 0);
     if (flags & ~(FS_XATTR_CREATE | FS_XATTR_REPLACE))
         return -EINVAL;
     if (value.len > FS_XATTR_VALUE_MAX)
@@ -93,6 +95,7 @@ int xattr_set(struct txn *t, uint64_t ino, const char *name, struct slice value,
 int xattr_remove(struct txn *t, uint64_t ino, const char *name)
 {
     struct key k = key_xattr(ino, name);
+    assert(t->reading && xattr_check_name(name) == 0);
     int has = store_has(&t->read, key_slice(&k));
     if (has != 0)
         return has < 0 ? has : -ENODATA;

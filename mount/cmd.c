@@ -62,6 +62,7 @@ int cmd_next(const struct cmd_line *line, int *status)
 int cmd_operands(const struct cmd_line *line, int least, int most, const char *wanted)
 {
     int count = line->argc - optind;
+    assert(wanted && *wanted);
     assert(least <= most && count >= 0);
     if (count >= least && count <= most)
         return 0;
@@ -84,6 +85,7 @@ void cmd_place_release(struct cmd_place *p)
 
 static void take_mount(const struct mount_point *m, struct cmd_place *out)
 {
+    assert(mounts_is_ours(m) && !out->mount && !out->volume);
     out->mount = mem_strdup(m->dir);
     out->volume = mem_strdup(m->source);
 }
@@ -107,6 +109,7 @@ int cmd_find_place(const char *path, struct cmd_place *out)
 {
     struct mount_point m = {0};
     char *real = mounts_real_path(path);
+    assert(!real || *real == '/');
     int status = 0, err;
     *out = (struct cmd_place){0};
     if (!real)

@@ -1,4 +1,5 @@
 /* cmd_fsck: verifies a volume without changing it. Exit statuses are those of fsck(8). */
+#include <assert.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -77,6 +78,7 @@ static char letter(enum store_severity severity)
 static void finding_json(struct json *j, const struct store_finding *f)
 {
     static const char *const names[] = {"note", "warning", "damage"};
+    assert(f->severity <= STORE_DAMAGE && f->file && f->text);
     json_object(j, NULL);
     json_int(j, "code", f->code);
     json_string(j, "severity", names[f->severity]);
@@ -91,6 +93,7 @@ static void finding_json(struct json *j, const struct store_finding *f)
 static int on_finding(void *ctx, const struct store_finding *f)
 {
     struct fsck *k = ctx;
+    assert(f->code >= 100 && f->code < 300 && f->text);
     if (k->as_json) {
         finding_json(&k->json, f);
         return 0;
@@ -136,6 +139,7 @@ static void report_json(struct fsck *k, const struct fs_check_report *r, int err
 static void report_text(const struct fsck *k, const struct fs_check_report *r)
 {
     char bytes[TELL_BYTES_MAX];
+    assert(k->volume && !k->as_json);
     tell_bytes(r->bytes, bytes);
     tell_name(k->volume);
     if (r->damages)

@@ -1,4 +1,5 @@
 /* cmd_mkfs: makes a volume. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ static const char usage[] =
     "\n"
     "  --chunk-size=SIZE     files are cut in chunks of this size, 16K to 1M, a power of two; "
     "large\n"
-    "                        chunks pack better, small ones suit databases (default: 64K)\n"
+    "                        chunks pack better, small ones suit databases (default: 128K)\n"
     "  --compression=WHICH   none, or zstd:1 (fast) to zstd:19 (small); can be changed at each "
     "mount\n"
     "                        (default: zstd:1)\n"
@@ -48,6 +49,7 @@ static int set_chunk(const char *text, struct fs_make_options *o)
         return tell_usage("mkfs", "'%s' is no chunk size: 16K, 32K, 64K, 128K, 256K, 512K or 1M",
                           text);
     o->chunk_bytes = (uint32_t)bytes;
+    assert(o->chunk_bytes == bytes);
     return 0;
 }
 
@@ -86,6 +88,7 @@ static int show(const char *path, bool as_json)
         fs_close(fs);
     if (err < 0)
         return explain_volume(path, err);
+    assert(stats.inodes == 1); /* the root folder */
     tell_uuid(stats.uuid, uuid);
     tell_bytes(stats.chunk_bytes, chunk);
     tell_compression(stats.zstd_level, compression);

@@ -1,4 +1,5 @@
 /* cmd_mount: mounts a volume, called by a person or by mount(8). */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,12 +147,14 @@ static void release(struct request *r)
 static int run(struct request *r, const struct cmd_line *line)
 {
     int option, status = 0;
+    assert(!r->list.len && !r->config.volume);
     options_mount_init(&r->config.options);
     while ((option = cmd_next(line, &status)) != CMD_END) {
         if (option == CMD_EXIT)
             return status;
         take_option(r, option == 'f' && r->is_helper ? 'F' : option);
     }
+    assert(option == CMD_END);
     status = cmd_operands(line, 2, 2, "VOLUME MOUNTPOINT");
     if (status == 0)
         status = parse_list(r);

@@ -1,20 +1,14 @@
 /* cmd_snapshot: the snapshots of a mount, by file tools' own calls under .varve/snapshots, or of a
  * volume that is not mounted. */
-#include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-#include "fs/fs.h"
-#include "mount/cmd.h"
-#include "mount/control.h"
+#include "mount/cmd_snapshot_priv.h"
 #include "mount/explain.h"
-#include "mount/json.h"
 #include "mount/tell.h"
 
 static const char usage[] = "usage: varvefs snapshot create WHERE NAME...\n"
@@ -40,36 +34,7 @@ static const struct option longs[] = {
     {0},
 };
 
-/* What is known of one. */
-struct shot {
-    char *name;
-    int64_t created_ns;
-};
-struct shots {
-    struct shot *list;
-    size_t count;
-};
-
-struct work {
-    struct cmd_place place;
-    struct fs *fs; /* of a volume that is not mounted */
-    char *dir;     /* .varve/snapshots of a mount */
-};
-
-static void add_shot(struct shots *s, const char *name, int64_t created_ns)
-{
-    s->list = mem_realloc(s->list, (s->count + 1) * sizeof *s->list);
-    s->list[s->count++] = (struct shot){.name = mem_strdup(name), .created_ns = created_ns};
-}
-
-static void shots_release(struct shots *s)
-{
-    for (size_t i = 0; i < s->count; i++)
-        free(s->list[i].name);
-    free(s->list);
-}
-
-static int open_place(const char *where, bool read_only, struct work *w)
+int cmd_snapshot_open(const char *where, bool read_only, struct snapshot_work *w)
 {
     struct fs_options o;
     int status = cmd_find_place(where, &w->place);
@@ -85,7 +50,7 @@ static int open_place(const char *where, bool read_only, struct work *w)
     return err < 0 ? explain_volume(where, err) : 0;
 }
 
-static int close_place(struct work *w, int status)
+int cmd_snapshot_close(struct snapshot_work *w, int status)
 {
     int err = w->fs ? fs_close(w->fs) : 0;
     if (err < 0)
@@ -127,7 +92,7 @@ static int check_name(const char *name)
 
 /* ---- on a mount and on a volume: 0 or a negative errno ---- */
 
-static int create_one(const struct work *w, const char *name)
+static int create_one(const struct snapshot_work *w, const char *name)
 {
     if (w->fs)
         return fs_snapshot_create(w->fs, name);
@@ -137,7 +102,7 @@ static int create_one(const struct work *w, const char *name)
     return err;
 }
 
-static int delete_one(const struct work *w, const char *name)
+static int delete_one(const struct snapshot_work *w, const char *name)
 {
     if (w->fs)
         return fs_snapshot_delete(w->fs, name);
@@ -147,7 +112,7 @@ static int delete_one(const struct work *w, const char *name)
     return err;
 }
 
-static int rename_one(const struct work *w, const char *from, const char *to)
+static int rename_one(const struct snapshot_work *w, const char *from, const char *to)
 {
     if (w->fs)
         return fs_snapshot_rename(w->fs, from, to);
@@ -158,125 +123,38 @@ static int rename_one(const struct work *w, const char *from, const char *to)
     return err;
 }
 
-static int on_snapshot(void *ctx, const struct fs_snapshot *snapshot)
-{
-    add_shot(ctx, snapshot->name, snapshot->created_ns);
-    return 0;
-}
-
-/* "SECONDS.NANOSECONDS"; 0 when it cannot be told (deleted meanwhile). */
-static int64_t created_of(const char *path)
-{
-    char text[32];
-    long long seconds, ns;
-    ssize_t len = getxattr(path, CONTROL_XATTR_CREATED, text, sizeof text - 1);
-    text[len > 0 ? len : 0] = '\0';
-    return sscanf(text, "%lld.%9lld", &seconds, &ns) == 2 ? seconds * 1000000000 + ns : 0;
-}
-
-static int list_dir(const char *path, struct shots *out)
-{
-    DIR *dir = opendir(path);
-    const struct dirent *entry;
-    if (!dir)
-        return -errno;
-    while ((entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        char *child = mem_printf("%s/%s", path, entry->d_name);
-        add_shot(out, entry->d_name, created_of(child));
-        free(child);
-    }
-    closedir(dir);
-    return 0;
-}
-
 /* ---- the commands: exit statuses ---- */
 
-static int by_age(const void *a, const void *b)
-{
-    const struct shot *x = a, *y = b;
-    int order = (x->created_ns > y->created_ns) - (x->created_ns < y->created_ns);
-    return order ? order : strcmp(x->name, y->name);
-}
-
-static void print_json(const struct shots *s)
-{
-    struct json j;
-    json_init(&j, stdout);
-    json_list(&j, NULL);
-    for (size_t i = 0; i < s->count; i++) {
-        char created[TELL_TIME_MAX];
-        tell_time_utc(s->list[i].created_ns, created);
-        json_object(&j, NULL);
-        json_string(&j, "name", s->list[i].name);
-        json_string(&j, "created", created);
-        json_close(&j);
-    }
-    json_close(&j);
-}
-
-static void print_text(const struct shots *s)
-{
-    for (size_t i = 0; i < s->count; i++) {
-        char created[TELL_TIME_MAX];
-        tell_time(s->list[i].created_ns, created);
-        printf("%s  ", created);
-        tell_name(s->list[i].name);
-        putchar('\n');
-    }
-}
-
-static int list(const char *where, bool as_json)
-{
-    struct work w = {0};
-    struct shots s = {0};
-    int status = open_place(where, true, &w);
-    if (status == 0) {
-        int err = w.fs ? fs_snapshot_list(w.fs, on_snapshot, &s) : list_dir(w.dir, &s);
-        if (err < 0)
-            status = tell_error("%s: %s", where, strerror(-err));
-    }
-    if (s.count)
-        qsort(s.list, s.count, sizeof *s.list, by_age);
-    if (status == 0 && as_json)
-        print_json(&s);
-    else if (status == 0)
-        print_text(&s);
-    shots_release(&s);
-    return close_place(&w, status);
-}
-
-typedef int one_fn(const struct work *w, const char *name);
+typedef int one_fn(const struct snapshot_work *w, const char *name);
 
 static int each(const char *where, char **names, int count, one_fn *fn)
 {
-    struct work w = {0};
+    struct snapshot_work w = {0};
     int status = 0;
     for (int i = 0; i < count && status == 0; i++)
         status = check_name(names[i]);
     if (status == 0)
-        status = open_place(where, false, &w);
+        status = cmd_snapshot_open(where, false, &w);
     for (int i = 0; i < count && status == 0; i++) {
         int err = fn(&w, names[i]);
         if (err < 0)
             status = explain_shot(names[i], err);
     }
-    return close_place(&w, status);
+    return cmd_snapshot_close(&w, status);
 }
 
 static int rename_shot(const char *where, const char *from, const char *to)
 {
-    struct work w = {0};
+    struct snapshot_work w = {0};
     int status = check_name(from);
     if (status == 0)
         status = check_name(to);
     if (status == 0)
-        status = open_place(where, false, &w);
+        status = cmd_snapshot_open(where, false, &w);
     int err = status == 0 ? rename_one(&w, from, to) : 0;
     if (err < 0)
         status = explain_shot(err == -EEXIST ? to : from, err);
-    return close_place(&w, status);
+    return cmd_snapshot_close(&w, status);
 }
 
 int cmd_snapshot(int argc, char **argv)
@@ -309,7 +187,7 @@ int cmd_snapshot(int argc, char **argv)
         return status;
     const char *where = argv[optind];
     if (is_list)
-        return list(where, as_json);
+        return cmd_snapshot_list(where, as_json);
     if (is_rename)
         return rename_shot(where, argv[optind + 1], argv[optind + 2]);
     return each(where, argv + optind + 1, argc - optind - 1,

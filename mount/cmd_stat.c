@@ -1,4 +1,5 @@
 /* cmd_stat: figures of a volume or a mount. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -134,6 +135,7 @@ static int stat_volume(struct json *j, const char *shown, const char *path)
 static int stat_mount(struct json *j, const struct cmd_place *place)
 {
     struct statvfs st;
+    assert(place->mount && place->volume);
     if (statvfs(place->mount, &st) != 0)
         return tell_error("%s: %s", place->mount, strerror(errno));
     const struct figure figures[] = {

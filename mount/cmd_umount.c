@@ -1,5 +1,6 @@
 /* cmd_umount: takes a mount down and waits until its daemon has ended, which is when everything is
  * on disk. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -70,6 +71,7 @@ static void watch_end(struct watch *w)
 /* Waits up to POLL_MS. */
 static bool has_ended(const struct watch *w)
 {
+    assert(w->process_fd >= -1 && w->lock_fd >= -1);
     struct pollfd process = {.fd = w->process_fd, .events = POLLIN};
     if (w->process_fd >= 0)
         return poll(&process, 1, POLL_MS) > 0;
@@ -112,6 +114,7 @@ static int wait_for_end(const struct watch *w, const char *dir, int64_t timeout_
 static int take_down(const struct mount_point *m, int64_t timeout_ms)
 {
     struct watch w;
+    assert(mounts_is_ours(m) && *m->dir == '/');
     bool dead = mounts_is_dead(m->dir);
     watch_begin(&w, m->source);
     /* Behind a dead mount there is nothing to wait for, so it goes even while in use. */

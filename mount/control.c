@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -58,6 +57,7 @@ struct control {
 struct control *control_new(struct mount *m, const char *mount_path)
 {
     struct control *c = mem_zalloc(sizeof *c);
+    assert(m && *mount_path == '/');
     c->mount = m;
     c->path = mem_strdup(mount_path);
     c->last = &c->first;
@@ -97,6 +97,7 @@ void control_fence_attr(struct fs_attr *attr)
 void control_fence_read(fuse_req_t req, size_t size)
 {
     struct control *c = mount_of(req)->control;
+    assert(c);
     uint8_t *page = reply_buffer(size);
     memset(page, 0, size);
     for (size_t at = 0; at + COOKIE_BYTES <= size; at += FENCE_PAGE)
@@ -149,6 +150,7 @@ static void do_snapshot(struct control *c, const struct job *job)
 {
     struct fs_cred cred = reply_cred(job->req);
     struct fs_attr attr;
+    assert(job->kind == JOB_SNAPSHOT && *job->name);
     int err = control_flush(c);
     if (err == 0)
         err = fs_mkdir(c->mount->fs, FS_INO_SNAPSHOTS, job->name, job->mode, &cred, &attr);
@@ -161,6 +163,8 @@ void control_reply_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whenc
     struct fs *fs = mount_of(req)->fs;
     int err = whence == SEEK_DATA ? fs_seek_data(fs, ino, offset, &found)
                                   : fs_seek_hole(fs, ino, offset, &found);
+    assert(whence == SEEK_DATA || whence == SEEK_HOLE);
+    assert(err < 0 || found >= offset);
     if (err < 0)
         reply_status(req, err);
     else
@@ -210,6 +214,7 @@ static void *control_main(void *arg)
 static void add_job(const struct job *wanted)
 {
     struct control *c = mount_of(wanted->req)->control;
+    assert(wanted->req && !wanted->next);
     struct job *job = mem_dup(wanted, sizeof *wanted);
     pthread_mutex_lock(&c->lock);
     bool stop = c->stop;
@@ -272,38 +277,4 @@ void control_stop(struct control *c)
     }
     if (started)
         pthread_join(c->thread, NULL);
-}
-
-/* ---- attributes of snapshots ---- */
-
-struct created {
-    uint64_t number;
-    int64_t ns;
-    bool found;
-};
-
-static int match_number(void *ctx, const struct fs_snapshot *snapshot)
-{
-    struct created *c = ctx;
-    if (snapshot->number == c->number) {
-        c->ns = snapshot->created_ns;
-        c->found = true;
-    }
-    return c->found;
-}
-
-int control_xattr(struct mount *m, uint64_t ino, const char *name, char value[32])
-{
-    struct created c = {.number = ino >> FS_INO_BITS};
-    if (c.number == 0 || ino != (c.number << FS_INO_BITS | FS_INO_ROOT) ||
-        strcmp(name, CONTROL_XATTR_CREATED) != 0)
-        return 1;
-    int err = fs_snapshot_list(m->fs, match_number, &c);
-    if (err < 0)
-        return err;
-    if (!c.found)
-        return -ESTALE;
-    snprintf(value, 32, "%lld.%09lld", (long long)(c.ns / 1000000000),
-             (long long)(c.ns % 1000000000));
-    return 0;
 }

@@ -15,7 +15,7 @@
  *  2. The connection is closed only when no thread can write to it any more: a stale answer could
  * end up in another file that got its number.
  *  3. The volume is closed after the last request, and the process ends after that. */
-#include "mount/daemon.h"
+#include "mount/daemon_priv.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,9 +24,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,7 +37,6 @@
 #include "mount/wire.h"
 
 enum { WORKERS = 16, GRACE_MS = 2000 };
-enum { READY = 0x7f }; /* over the pipe; anything else is an exit status */
 
 struct daemon {
     const struct daemon_config *config;
@@ -51,59 +47,6 @@ struct daemon {
     bool watching;
     bool over; /* atomic: all workers have ended */
 };
-
-/* ---- the process ---- */
-
-static void block_signals(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, set, NULL);
-}
-
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        log_message(LOG_DEBUG, "the limit of open files stays as it is");
-}
-
-/* What the shell had open is not kept open (a lock, a pipe that someone reads to its end). */
-static void leave_terminal(int ready_fd)
-{
-    const unsigned kept = (unsigned)ready_fd, first = STDERR_FILENO + 1;
-    setsid();
-    if (kept > first)
-        close_range(first, kept - 1, 0);
-    close_range(kept + 1, ~0U, 0);
-}
-
-static void close_stdio(void)
-{
-    int fd = open("/dev/null", O_RDWR);
-    for (int i = 0; fd >= 0 && i <= STDERR_FILENO; i++)
-        dup2(fd, i);
-    if (fd > STDERR_FILENO)
-        close(fd);
-}
-
-static void prepare_process(int ready_fd)
-{
-    sigset_t set;
-    block_signals(&set);
-    signal(SIGPIPE, SIG_IGN);
-    umask(0);
-    raise_file_limit();
-    if (ready_fd >= 0)
-        leave_terminal(ready_fd);
-    if (chdir("/") != 0)
-        log_message(LOG_WARNING, "stays in its folder, which keeps the disk below busy");
-}
 
 /* ---- signals ---- */
 
@@ -117,6 +60,7 @@ static void wait_until_over(struct daemon *d, int ms)
 static void end_mount(struct daemon *d)
 {
     const char *dir = d->config->mount_dir;
+    assert(d->session && *dir == '/');
     int err = control_flush(d->mount.control);
     /* The flush has shown that the path leads to our mount. */
     if (err == 0)
@@ -134,7 +78,7 @@ static void *watch_signals(void *arg)
 {
     struct daemon *d = arg;
     sigset_t set;
-    block_signals(&set);
+    daemon_signals(&set);
     for (;;) {
         int number = sigwaitinfo(&set, NULL);
         if (__atomic_load_n(&d->over, __ATOMIC_ACQUIRE))
@@ -159,6 +103,7 @@ static int open_volume(struct daemon *d)
     o.zstd_level = opt->zstd_level;
     d->mount.read_only = opt->read_only;
     int err = fs_open(d->config->volume, &o, &d->mount.fs);
+    assert((err == 0) == (d->mount.fs != NULL));
     return err < 0 ? explain_volume(d->config->volume, err) : 0;
 }
 
@@ -202,6 +147,7 @@ static int mount_fuse(struct daemon *d)
 
 static int start_threads(struct daemon *d)
 {
+    assert(d->fuse && d->mount.fs && d->mount.lookups && d->mount.control);
     int err = session_start(d->fuse, WORKERS, &d->session);
     if (err == 0)
         err = control_start(d->mount.control, d->session);
@@ -262,20 +208,19 @@ static int finish(struct daemon *d, int status)
     return status;
 }
 
-static void report(int ready_fd, int status)
+/* False: nobody waits for it any more. */
+static bool report(int ready_fd, int status)
 {
     unsigned char byte = (unsigned char)status;
-    assert(status >= 0 && status <= READY);
-    if (ready_fd >= 0 && write(ready_fd, &byte, 1) != 1)
-        log_message(LOG_DEBUG, "nobody waits for the mount");
+    assert(status >= 0 && status <= DAEMON_READY);
+    return ready_fd < 0 || write(ready_fd, &byte, 1) == 1;
 }
 
-/* `ready_fd`: the pipe's end to report to; -1 in the foreground. */
-static int serve(const struct daemon_config *c, int ready_fd)
+int daemon_serve(const struct daemon_config *c, int ready_fd)
 {
     struct daemon d = {.config = c};
     log_start(c->options.debug);
-    prepare_process(ready_fd);
+    daemon_prepare(ready_fd);
     int status = start(&d);
     if (status != 0) {
         status = finish(&d, status);
@@ -284,63 +229,12 @@ static int serve(const struct daemon_config *c, int ready_fd)
     }
     log_message(LOG_INFO, "%s: mounted at %s", c->volume, c->mount_dir);
     if (ready_fd >= 0) {
-        close_stdio();
-        report(ready_fd, READY);
+        daemon_close_stdio();
+        if (!report(ready_fd, DAEMON_READY)) {
+            log_message(LOG_WARNING, "%s: given up: who mounted it did not wait", c->mount_dir);
+            status = TELL_FAILED;
+        }
         close(ready_fd);
     }
-    return finish(&d, 0);
-}
-
-/* ---- the parent ---- */
-
-static int tell_death(pid_t pid)
-{
-    int status = 0;
-    pid_t waited;
-    do
-        waited = waitpid(pid, &status, 0);
-    while (waited < 0 && errno == EINTR);
-    if (waited == pid && WIFSIGNALED(status))
-        return tell_error("the daemon ended by signal %d (%s) before it was ready",
-                          WTERMSIG(status), strsignal(WTERMSIG(status)));
-    return tell_error("the daemon ended before it was ready");
-}
-
-static int await(const struct daemon_config *c, int fd, pid_t pid)
-{
-    unsigned char byte = 0;
-    struct stat st;
-    ssize_t n;
-    do
-        n = read(fd, &byte, 1);
-    while (n < 0 && errno == EINTR);
-    if (n != 1)
-        return tell_death(pid);
-    if (byte != READY)
-        return byte;
-    if (stat(c->mount_dir, &st) != 0)
-        return tell_error("%s: mounted, but it does not answer (%s); the system log may say more",
-                          c->mount_dir, strerror(errno));
-    return 0;
-}
-
-int daemon_mount(const struct daemon_config *c)
-{
-    int fds[2];
-    if (c->foreground)
-        return serve(c, -1);
-    if (pipe2(fds, O_CLOEXEC) != 0)
-        return tell_error("cannot make a pipe: %s", strerror(errno));
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid < 0)
-        return tell_error("cannot start a process: %s", strerror(errno));
-    if (pid == 0) {
-        close(fds[0]);
-        return serve(c, fds[1]);
-    }
-    close(fds[1]);
-    int status = await(c, fds[0], pid);
-    close(fds[0]);
-    return status;
+    return finish(&d, status);
 }

@@ -1,9 +1,12 @@
 /* daemon_check: what can be known to fail before a daemon is started. */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "mount/daemon.h"
 #include "mount/explain.h"
@@ -88,11 +91,24 @@ static int check_mount_dir(const struct daemon_config *c)
     return status;
 }
 
+static int check_log(const char *path)
+{
+    int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (path && fd < 0)
+        return tell_error("%s: cannot be written to as a log: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
 int daemon_check(const struct daemon_config *c)
 {
+    assert(*c->volume == '/' && *c->mount_dir == '/');
     int status = clear_dead(c->mount_dir);
     if (status == 0)
         status = check_mount_dir(c);
+    if (status == 0)
+        status = check_log(c->options.log_path);
     if (status == 0)
         status = explain_fuse(c->options.allow_other || c->options.allow_root);
     return status;

@@ -27,6 +27,7 @@ int explain_is_volume(const char *path)
 pid_t explain_holder(const char *volume)
 {
     long pid = 0;
+    assert(*volume);
     char *path = mem_printf("%s/LOCK", volume);
     FILE *f = fopen(path, "re");
     if (f && fscanf(f, "%ld", &pid) != 1)
@@ -179,6 +180,7 @@ int explain_fuse(bool shared)
 int explain_mount(const char *dir, const char *libfuse_said)
 {
     bool is_root = geteuid() == 0;
+    assert(*dir == '/' && libfuse_said);
     const char *hint = "";
     if (strstr(libfuse_said, "fusermount3") && strstr(libfuse_said, "exec"))
         hint = "; run as root, or install the package fuse3, whose fusermount3 mounts for users";

@@ -53,6 +53,7 @@ static void sink(void *ctx, enum log_level level, const char *text)
     static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
     (void)ctx;
     assert((size_t)level < sizeof priorities / sizeof *priorities);
+    assert(text);
     if ((int)level > LEVEL_WARNING && !everything)
         return;
     switch (__atomic_load_n(&where, __ATOMIC_ACQUIRE)) {
@@ -89,6 +90,7 @@ from_libfuse(enum fuse_log_level level, const char *format, va_list args)
 
 void log_start(bool verbose)
 {
+    assert(where == TO_STDERR && file_fd < 0);
     everything = verbose;
     log_set_sink(sink, NULL);
     fuse_set_log_func(from_libfuse);

@@ -64,6 +64,7 @@ void lookups_free(struct lookups *t)
 
 static struct shard *lock_shard(struct lookups *t, uint64_t ino)
 {
+    assert(is_counted(ino));
     struct shard *s = &t->shards[hash(ino) >> 28 & (SHARDS - 1)];
     pthread_mutex_lock(&s->lock);
     return s;
@@ -96,6 +97,7 @@ void lookups_add(struct lookups *t, uint64_t ino)
     if (!is_counted(ino))
         return;
     struct shard *s = lock_shard(t, ino);
+    assert(s->used <= s->slots);
     if (s->used >= s->slots / 4 * 3)
         resize(s, s->slots ? s->slots * 2 : SLOTS_MIN);
     struct entry *e = find(s, ino);
@@ -120,6 +122,7 @@ static void remove_entry(struct shard *s, struct entry *e)
         s->entries[hole] = s->entries[i];
         hole = i;
     }
+    assert(s->used > 0 && s->entries[hole].ino != 0);
     s->entries[hole] = (struct entry){0};
     s->used--;
     if (s->slots > SLOTS_MIN && s->used < s->slots / 8)

@@ -91,6 +91,7 @@ static bool is_path(const char *word)
 
 static int run(int argc, char **argv)
 {
+    assert(argc > 0 && !argv[argc]);
     const char *slash = strrchr(argv[0], '/');
     const struct command *c = find(aliases, ALIASES, slash ? slash + 1 : argv[0]);
     if (c)

@@ -35,6 +35,7 @@ static bool is_octal(const char *s)
 static char *unescape(const char *field)
 {
     char *out = mem_alloc(strlen(field) + 1), *to = out;
+    assert(*field);
     while (*field) {
         if (*field == '\\' && is_octal(field + 1)) {
             *to++ = (char)((field[1] - '0') << 6 | (field[2] - '0') << 3 | (field[3] - '0'));
@@ -96,6 +97,7 @@ static int find_mount(match_fn *match, const void *ctx, struct mount_point *out)
     }
     free(line);
     fclose(f);
+    assert((best > 0) == (out->dir != NULL));
     return best > 0 ? 0 : 1;
 }
 
@@ -115,6 +117,8 @@ static size_t match_prefix(const void *ctx, const struct mount_point *m)
 {
     const char *path = ctx;
     size_t len = strlen(m->dir);
+    if (*m->dir != '/')
+        return 0;
     if (strcmp(m->dir, "/") == 0)
         return 1;
     return strncmp(path, m->dir, len) == 0 && (path[len] == '/' || path[len] == '\0') ? len : 0;

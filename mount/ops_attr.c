@@ -25,6 +25,7 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
  * may execute (without that the bit once meant mandatory locking). */
 static uint32_t without_suid(uint32_t mode)
 {
+    assert(!S_ISDIR(mode));
     mode &= ~(uint32_t)S_ISUID;
     return mode & S_IXGRP ? mode & ~(uint32_t)S_ISGID : mode;
 }
@@ -36,6 +37,7 @@ int ops_drop_suid(struct fs *fs, uint64_t ino)
     if (err < 0 || S_ISDIR(attr.mode) || without_suid(attr.mode) == attr.mode)
         return err;
     want = (struct fs_attr){.mode = without_suid(attr.mode)};
+    assert((want.mode & ~attr.mode) == 0); /* takes away, never gives */
     return fs_setattr(fs, ino, FS_SET_MODE, &want, &attr);
 }
 
@@ -65,6 +67,7 @@ void ops_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     char target[FS_SYMLINK_MAX + 1];
     int err = fs_readlink(mount_of(req)->fs, ino, target);
+    assert(err < 0 || strlen(target) <= FS_SYMLINK_MAX);
     if (err < 0)
         reply_status(req, err);
     else
@@ -80,6 +83,7 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
 /* Both kinds of answer: the length alone, or the bytes. */
 static void reply_bytes(fuse_req_t req, int err, const void *data, size_t len, size_t size)
 {
+    assert(err <= 0 && (err < 0 || size == 0 || data));
     if (err == 0 && size > 0 && len > size)
         err = -ERANGE;
     if (err < 0)
@@ -122,6 +126,7 @@ void ops_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     enum { UNIT = 4096 };
     struct fs_stats stats;
+    assert(ino != 0);
     (void)ino;
     int err = fs_get_stats(mount_of(req)->fs, &stats);
     if (err < 0) {

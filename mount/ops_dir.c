@@ -53,6 +53,8 @@ static int add_entry(void *ctx, const char *name, const struct fs_attr *attr, ui
 {
     struct listing *l = ctx;
     assert(next > 0 && next <= INT64_MAX);
+    assert(l->used <= l->size && *name);
+    assert(attr->ino != 0 && (attr->mode & S_IFMT) != 0);
     size_t len =
         l->plus ? add_plus(l, name, attr, (off_t)next) : add_plain(l, name, attr, (off_t)next);
     if (len > l->size - l->used)
@@ -75,6 +77,7 @@ static void list(fuse_req_t req, uint64_t dir, size_t size, off_t offset, bool p
     char *data = reply_buffer(answer + told_max * sizeof(uint64_t));
     struct listing l = {.req = req, .plus = plus, .data = data, .size = size, .told_max = told_max};
     l.told = (uint64_t *)(void *)(data + answer);
+    assert(offset >= 0);
     int err = fs_readdir(m->fs, dir, (uint64_t)offset, plus, add_entry, &l);
     if (err < 0 && l.used == 0) {
         reply_status(req, err);

@@ -22,6 +22,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         reply_status(req, -EROFS);
         return;
     }
+    assert(ino != 0);
     fi->keep_cache = 1;
     if (may_write(fi))
         lookups_open(m->lookups, ino);
@@ -47,6 +48,7 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct 
     }
     void *data = reply_buffer(size);
     int err = fs_read(mount_of(req)->fs, ino, (uint64_t)offset, data, size, &got);
+    assert(err < 0 || got <= size);
     if (err < 0)
         reply_status(req, err);
     else
@@ -59,6 +61,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
     struct fs *fs = mount_of(req)->fs;
     (void)fi;
     assert(offset >= 0);
+    assert(ino >> FS_INO_BITS == 0 && ino != CONTROL_INO_FENCE); /* not opened for writing */
     int err = wire_kills_suid() ? ops_drop_suid(fs, ino) : 0;
     if (err == 0)
         err = fs_write(fs, ino, (uint64_t)offset, data, size);

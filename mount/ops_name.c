@@ -1,13 +1,24 @@
 /* ops_name: requests about names. */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "mount/control.h"
 #include "mount/ops_priv.h"
 
+/* What the kernel promises of a name. */
+static void assert_name(uint64_t dir, const char *name)
+{
+    assert(dir != 0);
+    assert(*name && !strchr(name, '/'));
+    (void)dir;
+    (void)name;
+}
+
 void ops_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
     struct fs_attr attr;
+    assert_name(dir, name);
     if (dir == FS_INO_CONTROL && strcmp(name, CONTROL_FENCE_NAME) == 0) {
         control_fence_attr(&attr);
         reply_entry(req, 0, &attr);
@@ -21,6 +32,8 @@ void ops_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, de
 {
     struct fs_cred cred = reply_cred(req);
     struct fs_attr attr;
+    assert_name(dir, name);
+    assert(!S_ISDIR(mode) && !S_ISLNK(mode));
     int err = fs_mknod(mount_of(req)->fs, dir, name, mode, rdev, &cred, &attr);
     reply_entry(req, err, &attr);
 }
@@ -32,11 +45,13 @@ void ops_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
     struct fs_cred cred = reply_cred(req);
     struct fuse_entry_param entry;
     struct fs_attr attr;
+    assert_name(dir, name);
     int err = fs_mknod(m->fs, dir, name, (mode & 07777) | S_IFREG, 0, &cred, &attr);
     if (err < 0) {
         reply_status(req, err);
         return;
     }
+    assert(S_ISREG(attr.mode) && attr.ino >= FS_INO_FIRST);
     reply_entry_fill(&attr, &entry);
     fi->keep_cache = 1;
     lookups_add(m->lookups, attr.ino);
@@ -54,6 +69,7 @@ void ops_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode)
 {
     struct fs_cred cred = reply_cred(req);
     struct fs_attr attr;
+    assert_name(dir, name);
     if (dir == FS_INO_SNAPSHOTS) {
         control_snapshot(req, name, mode);
         return;
@@ -66,6 +82,8 @@ void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const char 
 {
     struct fs_cred cred = reply_cred(req);
     struct fs_attr attr;
+    assert_name(dir, name);
+    assert(*target);
     int err = fs_symlink(mount_of(req)->fs, dir, name, target, &cred, &attr);
     reply_entry(req, err, &attr);
 }
@@ -73,28 +91,34 @@ void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const char 
 void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir, const char *name)
 {
     struct fs_attr attr;
+    assert_name(dir, name);
     int err = fs_link(mount_of(req)->fs, ino, dir, name, &attr);
     reply_entry(req, err, &attr);
 }
 
 void ops_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
+    assert_name(dir, name);
     reply_status(req, fs_unlink(mount_of(req)->fs, dir, name));
 }
 
 void ops_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
+    assert_name(dir, name);
     reply_status(req, fs_rmdir(mount_of(req)->fs, dir, name));
 }
 
 void ops_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino_t new_dir,
                 const char *new_name, unsigned flags)
 {
+    assert_name(dir, name);
+    assert_name(new_dir, new_name);
     reply_status(req, fs_rename(mount_of(req)->fs, dir, name, new_dir, new_name, flags));
 }
 
 void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
+    assert(ino != 0 && count > 0);
     reply_forget(mount_of(req), ino, count);
     fuse_reply_none(req);
 }

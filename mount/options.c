@@ -34,6 +34,7 @@ int options_size(const char *text, uint64_t *bytes)
         return -EINVAL;
     if (value > UINT64_MAX >> shift)
         return -ERANGE;
+    assert(shift < 64);
     *bytes = (uint64_t)value << shift;
     return 0;
 }
@@ -48,6 +49,7 @@ int options_compression(const char *text, int *zstd_level)
              (sscanf(text, "zstd:%2d%n", &level, &used) != 1 || text[used] || level < 1 ||
               level > 19 || !isdigit((unsigned char)text[5])))
         return -EINVAL;
+    assert(level >= 0 && level <= 19);
     *zstd_level = level;
     return 0;
 }
@@ -113,6 +115,8 @@ static void set_flag(struct options_mount *o, const char *name, bool value)
         o->debug = value;
     else if (strcmp(name, "nonempty") == 0)
         o->nonempty = value;
+    else
+        assert(false);
 }
 
 enum option_use {
@@ -190,6 +194,7 @@ static const struct option *find_option(const char *name, size_t len)
 
 static void hand_on(struct options_mount *o, const char *name)
 {
+    assert(!strpbrk(name, ",\\"));
     if (o->kernel.len)
         buf_append(&o->kernel, slice_str(","));
     buf_append(&o->kernel, slice_str(name));
@@ -215,6 +220,7 @@ static int take_option(struct options_mount *o, const char *word, bool sloppy, c
                           wants ? "needs a value" : "takes no value");
         return -EINVAL;
     }
+    assert((opt->set != NULL) == wants);
     if (opt->set)
         return opt->set(o, value + 1, why);
     if (opt->use & USE_FLAG)

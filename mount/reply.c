@@ -74,6 +74,7 @@ unsigned reply_set(const struct stat *st, int to_set, struct fs_attr *want)
         {FUSE_SET_ATTR_MTIME_NOW, FS_SET_MTIME_NOW},
     };
     unsigned set = 0;
+    assert(!(to_set & FUSE_SET_ATTR_SIZE) || st->st_size >= 0);
     for (size_t i = 0; i < sizeof bits / sizeof *bits; i++)
         if (to_set & bits[i].kernel)
             set |= bits[i].fs;
@@ -120,6 +121,7 @@ void reply_entry(fuse_req_t req, int err, const struct fs_attr *attr)
         return;
     }
     reply_entry_fill(attr, &entry);
+    assert(entry.ino == attr->ino && entry.attr.st_ino == attr->ino);
     lookups_add(m->lookups, attr->ino);
     if (fuse_reply_entry(req, &entry) == -ENOENT)
         reply_forget(m, attr->ino, 1);
@@ -137,6 +139,7 @@ void reply_lookup(fuse_req_t req, int err, const struct fs_attr *attr)
 
 void reply_forget(struct mount *m, uint64_t ino, uint64_t count)
 {
+    assert(ino != 0 && count > 0);
     if (lookups_forget(m->lookups, ino, count))
         fs_forget(m->fs, ino);
 }

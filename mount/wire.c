@@ -24,6 +24,7 @@ static __thread bool kill_suid; /* of the last request */
 static void look_at_init(const uint8_t *arg, size_t len)
 {
     struct fuse_init_in in = {0};
+    assert(!__atomic_load_n(&init_answered, __ATOMIC_ACQUIRE));
     memcpy(&in, arg, len < sizeof in ? len : sizeof in);
     __atomic_store_n(&offered, (in.flags & FUSE_HANDLE_KILLPRIV_V2) != 0, __ATOMIC_RELEASE);
 }

@@ -1,21 +1,21 @@
 #!/bin/sh
-# setup.sh STEP: installs what is missing of the packages that STEP (build, demo, check or ci) and the
+# setup.sh STEP: installs what is missing of the packages that STEP (build, demo, check, ci or bench) and the
 # steps before it need, from the list in .ci/packages. Silent and quick when nothing is missing.
 #
 # Needs a Debian, and root or a sudo that asks no password; otherwise it says what to type and fails.
 # With SETUP=no in the environment it does nothing: for systems that have the same things by other names.
 set -eu
 
-step=${1:?usage: setup.sh build|demo|check|ci}
+step=${1:?usage: setup.sh build|demo|check|ci|bench}
 list=$(dirname "$0")/../.ci/packages
 
 [ "${SETUP:-yes}" != no ] || exit 0
 
 # Packages of the steps up to and including $step, in the order of the list.
 packages=$(awk -v step="$step" '
-    BEGIN { rank["build"] = 1; rank["demo"] = 2; rank["check"] = 3; rank["ci"] = 4 }
+    BEGIN { rank["build"] = 1; rank["demo"] = 2; rank["check"] = 3; rank["ci"] = 4; rank["bench"] = 5 }
     !(step in rank) { print "setup.sh: unknown step: " step > "/dev/stderr"; exit 2 }
-    /^[a-z]/ && rank[$1] <= rank[step] { print $2 }' "$list")
+    /^[a-z]/ && (step == "bench" ? rank[$1] == 1 || rank[$1] == 5 : rank[$1] <= rank[step]) { print $2 }' "$list")
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     cat >&2 <<END

@@ -202,7 +202,7 @@ daemon_manners()
     out=$("$varvefs" mount -o log="$work/daemon.log" "$volume" "$mnt" 2>&1 9>"$work/held") && [ -z "$out" ] && pid=$(daemons) &&
         [ "$(readlink "/proc/$pid/cwd")" = / ] && [ "$(readlink "/proc/$pid/fd/1")" = /dev/null ] &&
         ! find "/proc/$pid/fd" -lname "$work/held" | grep . && [ "$(ps -o sid= -p "$pid" | tr -d ' ')" = "$pid" ] &&
-        umount_it && [ -f "$work/daemon.log" ]
+        umount_it && [ -f "$work/daemon.log" ] && refuses 1 'cannot be written to as a log' "$varvefs" mount -o log=/proc/nothing "$volume" "$mnt"
 }
 
 # ---- umount ----
@@ -240,10 +240,40 @@ copy_of_volume()
     rm -rf "$work/copy" && cp -a "$volume" "$work/copy"
 }
 
+# forge FIELD: lets the copy's manifest say, under a good checksum, that it needs a program of the future. docs/FORMAT.md has the header.
+forge()
+{
+    copy_of_volume && python3 - "$work"/copy/*.manifest "$1" <<'END'
+import ctypes, sys
+xxh3 = ctypes.CDLL("libxxhash.so.0").XXH3_64bits
+xxh3.restype = ctypes.c_uint64
+data = bytearray(open(sys.argv[1], "rb").read())
+def seal():
+    return xxh3(bytes(data[:88]), ctypes.c_size_t(88)).to_bytes(8, "little")
+assert data[88:96] == seal(), "the checksum is not where this test looks for it"
+if sys.argv[2] == "version":
+    data[8:10] = (999).to_bytes(2, "little")
+else:
+    data[16:24] = (1 << 40).to_bytes(8, "little")
+data[88:96] = seal()
+open(sys.argv[1], "wb").write(data)
+END
+}
+
 newer_format()
 {
-    copy_of_volume && printf 'varve 999\nsomething new\n' >"$work/copy/CURRENT" && cp -a "$work/copy" "$work/copy.before" &&
-        ! "$varvefs" mount "$work/copy" "$mnt" 2>"$work/newer" && cat "$work/newer" && ! is_mounted && diff -r "$work/copy" "$work/copy.before"
+    local field status
+    for field in version features; do
+        forge $field && rm -rf "$work/copy.before" && cp -a "$work/copy" "$work/copy.before" || return
+        "$varvefs" mount "$work/copy" "$mnt" 2>"$work/newer"
+        status=$?
+        cat "$work/newer"
+        [ $status = 1 ] && grep -q '^varvefs: .*newer varvefs' "$work/newer" && ! is_mounted || return
+        "$varvefs" fsck "$work/copy" >"$work/newer" 2>&1
+        status=$?
+        cat "$work/newer"
+        [ $status = 8 ] && grep -q '^varvefs: .*newer varvefs' "$work/newer" && diff -r "$work/copy" "$work/copy.before" || return
+    done
 }
 
 # No damage may be mounted silently wrong, crash, or be changed by looking at it.

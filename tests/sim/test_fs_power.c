@@ -424,8 +424,8 @@ static void test_crash_chains(void **state)
 
 /* ---- faults without a crash ---- */
 
-/* Each write, sync, creation, renaming and removal fails once: the volume goes on or refuses, and
- * loses nothing that was acknowledged. */
+/* Each write, sync, creation, renaming, removal, reading and opening fails once: the volume goes on
+ * or refuses, and loses nothing that was acknowledged. */
 static void one_fault(const struct history *h, const struct simdisk *base,
                       const struct sim_fault *fault, uint64_t seed)
 {
@@ -447,8 +447,8 @@ static void one_fault(const struct history *h, const struct simdisk *base,
 static void test_faults(void **state)
 {
     (void)state;
-    static const enum sim_call calls[] = {SIM_WRITE,  SIM_SYNC,   SIM_SYNC_DIR,
-                                          SIM_CREATE, SIM_RENAME, SIM_REMOVE};
+    static const enum sim_call calls[] = {SIM_WRITE,  SIM_SYNC,   SIM_SYNC_DIR, SIM_CREATE,
+                                          SIM_RENAME, SIM_REMOVE, SIM_READ,     SIM_OPEN};
     uint64_t seed = unit_seed();
     struct history h;
     struct simdisk *base = fresh_disk(seed);
@@ -456,7 +456,7 @@ static void test_faults(void **state)
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
         for (uint64_t after = 0; after < setting("FAULTS", 50); after++) {
             const struct sim_fault fault = {.call = calls[c],
-                                            .after = after * (c == 0 ? 5 : 1),
+                                            .after = after * (calls[c] == SIM_WRITE ? 5 : 1),
                                             .err = after % 2 ? -EIO : -ENOSPC};
             one_fault(&h, base, &fault, seed);
         }

@@ -31,7 +31,7 @@ static void real_make(struct real *v)
 {
     struct fs_make_options make;
     const char *tmp = getenv("TMPDIR"), *given = getenv("ROUNDS");
-    *v = (struct real){.seed = unit_seed(), .rounds = given ? strtoull(given, NULL, 0) : 2000};
+    *v = (struct real){.seed = unit_seed(), .rounds = given ? strtoull(given, NULL, 0) : 4000};
     snprintf(v->dir, sizeof v->dir, "%s/varve-threads-XXXXXX", tmp ? tmp : "/tmp");
     assert_non_null(mkdtemp(v->dir));
     log_set_sink(vol_log, NULL);
@@ -377,11 +377,62 @@ static void test_one_folder(void **state)
     real_end(&v);
 }
 
+/* Two folders are moved at once, each into the other, by threads that share no folder: one of them
+ * has to be refused. */
+struct mover {
+    struct real *v;
+    pthread_barrier_t *barrier;
+    uint64_t from, to;
+    const char *name;
+    int err;
+};
+
+static void *move_when_both_are_ready(void *arg)
+{
+    struct mover *m = arg;
+    pthread_barrier_wait(m->barrier);
+    m->err = fs_rename(m->v->fs, m->from, m->name, m->to, m->name, 0);
+    return NULL;
+}
+
+static uint64_t make_dir(struct real *v, uint64_t dir, const char *name)
+{
+    struct fs_attr a;
+    assert_ok(fs_mkdir(v->fs, dir, name, 0755, &vol_cred, &a));
+    return a.ino;
+}
+
+static void test_no_circle_at_once(void **state)
+{
+    (void)state;
+    struct real v;
+    pthread_barrier_t barrier;
+    real_make(&v);
+    pthread_barrier_init(&barrier, NULL, 2);
+    uint64_t p = make_dir(&v, ROOT, "p"), q = make_dir(&v, ROOT, "q");
+    uint64_t a = make_dir(&v, p, "a"), b = make_dir(&v, q, "b");
+    uint64_t in_a = make_dir(&v, a, "in"), in_b = make_dir(&v, b, "in");
+    for (size_t i = 0; i < v.rounds / 2; i++) {
+        struct mover m[2] = {{&v, &barrier, p, in_b, "a", 0}, {&v, &barrier, q, in_a, "b", 0}};
+        pthread_t id;
+        assert_int_equal(pthread_create(&id, NULL, move_when_both_are_ready, &m[0]), 0);
+        move_when_both_are_ready(&m[1]);
+        pthread_join(id, NULL);
+        bool first = m[0].err == 0;
+        assert_int_equal(m[first].err, -EINVAL);
+        assert_int_equal(m[!first].err, 0);
+        assert_ok(fs_rename(v.fs, m[!first].to, m[!first].name, m[!first].from, m[!first].name, 0));
+    }
+    pthread_barrier_destroy(&barrier);
+    real_end(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shared_folders),
         cmocka_unit_test(test_one_folder),
+        cmocka_unit_test(test_no_circle_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,117 @@
+/* fs_data: the part of the door that is about what files and folders hold. */
+#include "fs/fs_priv.h"
+
+#include "fs/dir.h"
+#include "fs/extent.h"
+#include "fs/virtual.h"
+
+/* ---- data ---- */
+
+int fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len, size_t *got)
+{
+    struct reader r;
+    struct inode n;
+    *got = 0;
+    if (ino_is_virtual(ino))
+        return -EISDIR;
+    int err = fs_begin_read(fs, ino, &r, &n);
+    if (err < 0)
+        return err;
+    if (S_ISREG(n.mode))
+        err = extent_read(&r, &n, offset, data, len, got);
+    else
+        err = S_ISDIR(n.mode) ? -EISDIR : -EINVAL;
+    reader_end(&r);
+    return err;
+}
+
+static int write_locked(struct txn *t, uint64_t ino, uint64_t offset, const void *data, size_t len)
+{
+    struct inode n;
+    int err = inode_get(&t->read, ino, &n);
+    if (err < 0)
+        return err;
+    if (!S_ISREG(n.mode))
+        return S_ISDIR(n.mode) ? -EISDIR : -EINVAL;
+    err = extent_write(t, &n, offset, data, len);
+    if (err < 0)
+        return err;
+    n.mtime = n.ctime = t->now;
+    inode_put(t, &n);
+    return txn_commit(t);
+}
+
+int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len)
+{
+    struct txn t;
+    int err = fs_check_change(ino);
+    if (err < 0 || len == 0)
+        return err;
+    if (offset > (uint64_t)FS_FILE_SIZE_MAX || len > (uint64_t)FS_FILE_SIZE_MAX - offset)
+        return -EFBIG;
+    if (len > FS_WRITE_MAX)
+        return -EINVAL;
+    err = txn_init(&t, fs);
+    if (err < 0)
+        return err;
+    extent_prepare(&t, ino, offset, data, len);
+    txn_lock(&t, &ino, 1);
+    err = write_locked(&t, ino, offset, data, len);
+    txn_end(&t);
+    return err;
+}
+
+static int seek(struct fs *fs, uint64_t ino, uint64_t offset, bool data, uint64_t *found)
+{
+    struct reader r;
+    struct inode n;
+    if (ino_is_virtual(ino))
+        return -EISDIR;
+    int err = fs_begin_read(fs, ino, &r, &n);
+    if (err < 0)
+        return err;
+    err = S_ISREG(n.mode) ? extent_seek(&r, &n, offset, data, found) : -EINVAL;
+    reader_end(&r);
+    return err;
+}
+
+int fs_seek_data(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found)
+{
+    return seek(fs, ino, offset, true, found);
+}
+
+int fs_seek_hole(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found)
+{
+    return seek(fs, ino, offset, false, found);
+}
+
+int fs_sync(struct fs *fs)
+{
+    return fs->read_only ? 0 : store_sync(fs->store);
+}
+
+int fs_fsync(struct fs *fs, uint64_t ino, bool data_only)
+{
+    (void)data_only; /* attributes and data are in one log: syncing one syncs the other */
+    return ino_snapshot(ino) != 0 || ino_is_virtual(ino) ? 0 : fs_sync(fs);
+}
+
+int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool with_attr, fs_dirent_fn *fn,
+               void *ctx)
+{
+    struct reader r;
+    struct inode n;
+    if (ino_is_virtual(dir))
+        return virtual_readdir(fs, dir, cookie, with_attr, fn, ctx);
+    int err = fs_begin_read(fs, dir, &r, &n);
+    if (err < 0)
+        return err;
+    if (!inode_is_dir(&n))
+        err = -ENOTDIR;
+    else if (n.nlink == 0)
+        err = -ENOENT; /* removed, but still open somewhere */
+    else
+        err = dir_list(&r, &n, cookie, with_attr, fn, ctx);
+    reader_end(&r);
+    return err;
+}
