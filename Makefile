@@ -68,7 +68,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-proto
 HARDENING := -fstack-protector-strong \
 	$(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 SANITIZING := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
-EXTRA := $(if $(SANITIZE),$(SANITIZING),$(HARDENING))
+EXTRA := $(if $(SANITIZE),$(SANITIZING) -DVARVE_SANITIZED=1,$(HARDENING))
 
 # Assertions stay on in every build: there is no -DNDEBUG.
 ALL_CFLAGS = $(CPPFLAGS) -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(STORE_CFLAGS) $(LAYER_CFLAGS) \

@@ -1,8 +1,8 @@
 /* arena: chunks per slot; an allocation is one compare-and-swap on the chunk's fill mark.
  *
  * Chunks double from CHUNK_MIN to CHUNK_MAX, so that a memtable with three entries is small and one
- * with a million calls malloc seldom. What is too large for a chunk to be worth it gets one of its
- * own.
+ * with a million takes few. They are of memory that is used again (pages.h). What is too large for
+ * a chunk to be worth it gets one of its own.
  *
  * Invariants:
  *   1. `used` <= `size` in every chunk; it only grows.
@@ -15,11 +15,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "store/pages.h"
+
 enum { CHUNK_MIN = 4 << 10, CHUNK_MAX = 256 << 10 };
 
 struct chunk {
     struct chunk *next; /* in `all`; mutex */
-    size_t size;        /* immutable */
+    size_t size;        /* immutable, as is */
+    size_t total;       /* what was allocated */
     _Atomic size_t used;
     uint8_t *data; /* immutable; aligned to ARENA_LINE */
 };
@@ -60,7 +63,7 @@ void arena_free(struct arena *a)
     for (struct chunk *c = a->all, *next; c; c = next) {
         assert(atomic_load(&c->used) <= c->size);
         next = c->next;
-        free(c);
+        pages_free(c, c->total);
     }
     pthread_mutex_destroy(&a->mutex);
     free(a);
@@ -72,13 +75,13 @@ size_t arena_bytes(const struct arena *a)
 }
 
 /* Mutex held. */
-static struct chunk *chunk_new(struct arena *a, size_t size)
+static struct chunk *chunk_new(struct arena *a, size_t total)
 {
-    size_t total = sizeof(struct chunk) + ARENA_LINE + size;
-    struct chunk *c = mem_alloc(total);
+    struct chunk *c = pages_alloc(total);
     uintptr_t data = (uintptr_t)(c + 1);
     data = (data + ARENA_LINE - 1) / ARENA_LINE * ARENA_LINE;
-    *c = (struct chunk){.next = a->all, .size = size, .data = (uint8_t *)data};
+    size_t size = total - (size_t)(data - (uintptr_t)c);
+    *c = (struct chunk){.next = a->all, .size = size, .total = total, .data = (uint8_t *)data};
     a->all = c;
     atomic_fetch_add_explicit(&a->bytes, total, memory_order_relaxed);
     return c;
@@ -102,14 +105,15 @@ static void *chunk_alloc(struct chunk *c, size_t bytes, size_t align)
 static void *alloc_slow(struct arena *a, struct slot *slot, struct chunk *full, size_t bytes,
                         size_t align)
 {
-    size_t size = full ? full->size * 2 : CHUNK_MIN;
-    size = size < CHUNK_MAX ? size : CHUNK_MAX;
+    size_t total = full ? full->total * 2 : CHUNK_MIN;
+    total = total < CHUNK_MAX ? total : CHUNK_MAX;
     void *result = NULL;
     pthread_mutex_lock(&a->mutex);
-    if (bytes > size / 4) {
-        result = chunk_alloc(chunk_new(a, bytes), bytes, align);
+    if (bytes > total / 4) {
+        size_t room = sizeof(struct chunk) + ARENA_LINE + bytes;
+        result = chunk_alloc(chunk_new(a, pages_size(room)), bytes, align);
     } else if (atomic_load_explicit(&slot->chunk, memory_order_relaxed) == full) {
-        struct chunk *fresh = chunk_new(a, size);
+        struct chunk *fresh = chunk_new(a, total);
         result = chunk_alloc(fresh, bytes, align);
         atomic_store_explicit(&slot->chunk, fresh, memory_order_release);
     }

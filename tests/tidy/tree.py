@@ -19,6 +19,9 @@ TOP_LEVEL = {
     "LICENSE", "Makefile", "README.md", "SECURITY.md", "docs", "fs", "mount", "store", "tests",
 }
 
+# The yardsticks came as they are, one file each, and stay comparable with where they came from.
+WHOLE = {"tests/bench/kvbench.c"}
+
 LINES_MAX = {".c": 800, ".h": 800, ".py": 800, ".sh": 800, "Makefile": 300}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.M)
@@ -237,7 +240,7 @@ def length(tree):
     for name in tree.files:
         most = LINES_MAX.get(os.path.splitext(name)[1] or name)
         lines = tree.text(name).count("\n") if most else 0
-        if most and lines > most:
+        if most and lines > most and name not in WHOLE:
             found.append(f"{name}: {lines} lines, and {most} is the most")
     return found
 

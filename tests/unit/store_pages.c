@@ -1,0 +1,155 @@
+/* Memory that is used again: sizes, alignment, reuse, and that what is kept is bounded. */
+#include "store/pages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/bytes.h"
+#include "tests/sim/simrng.h"
+#include "tests/unit/unit.h"
+
+/* Without a sanitizer only: with one, everything is malloc's. */
+static bool plain(void)
+{
+    return pages_size(100000) == 100000;
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    if (plain())
+        return;
+    size_t last = 0;
+    for (size_t bytes = 1; bytes <= 3 * PAGES_REGION_BYTES; bytes += 1 + bytes / 97) {
+        size_t size = pages_size(bytes);
+        assert_true(size >= bytes && size >= last);
+        assert_int_equal(pages_size(size), size); /* all of it can be asked for */
+        if (bytes > 1024 && bytes <= PAGES_REGION_BYTES / 2)
+            assert_true(size - bytes <= bytes / 16 + 1);
+        last = size;
+    }
+    assert_int_equal(pages_size(PAGES_REGION_BYTES / 2 + 1), PAGES_REGION_BYTES);
+    assert_int_equal(pages_size(PAGES_REGION_BYTES + 1), 2 * PAGES_REGION_BYTES);
+}
+
+struct piece {
+    uint8_t *at;
+    size_t bytes;
+    uint8_t mark;
+};
+
+static void check_piece(const struct piece *p)
+{
+    for (size_t i = 0; i < p->bytes; i += 61)
+        assert_int_equal(p->at[i], p->mark);
+    assert_int_equal(p->at[p->bytes - 1], p->mark);
+}
+
+static size_t some_size(struct simrng *rng)
+{
+    uint64_t r = simrng_next(rng);
+    size_t most = r % 50 == 0 ? 5 << 20 : r % 7 == 0 ? 300000 : 20000;
+    return 1 + (size_t)(simrng_next(rng) % most);
+}
+
+/* Pieces do not overlap, whatever comes and goes, and hold what was put there. */
+static void test_random(void **state)
+{
+    (void)state;
+    enum { PIECES = 400, STEPS = 20000 };
+    struct piece *pieces = calloc(PIECES, sizeof *pieces);
+    struct simrng rng;
+    struct pages_stats before, after;
+    rng.state = unit_seed();
+    pages_stats(&before);
+    for (int step = 0; step < STEPS; step++) {
+        struct piece *p = &pieces[simrng_next(&rng) % PIECES];
+        if (p->at) {
+            check_piece(p);
+            pages_free(p->at, p->bytes);
+            p->at = NULL;
+        } else {
+            p->bytes = some_size(&rng);
+            p->mark = (uint8_t)step;
+            p->at = pages_alloc(p->bytes);
+            assert_int_equal((uintptr_t)p->at % PAGES_ALIGN, 0);
+            memset(p->at, p->mark, p->bytes);
+        }
+    }
+    for (struct piece *p = pieces; p < pieces + PIECES; p++) {
+        if (p->at)
+            check_piece(p);
+        pages_free(p->at, p->bytes);
+    }
+    pages_stats(&after);
+    assert_int_equal(after.used_bytes, before.used_bytes);
+    pages_trim();
+    pages_stats(&after);
+    assert_int_equal(after.held_bytes, 0);
+    assert_int_equal(after.kept_bytes, 0);
+    free(pieces);
+}
+
+/* What was given back comes again, without a new region. */
+static void test_reuse(void **state)
+{
+    (void)state;
+    struct pages_stats s;
+    void *p = pages_alloc(100000);
+    pages_stats(&s);
+    uint64_t held = s.held_bytes;
+    pages_free(p, 100000);
+    for (int i = 0; i < 1000; i++) {
+        void *again = pages_alloc(100000);
+        assert_true(plain() || again == p);
+        pages_free(again, 100000);
+    }
+    pages_stats(&s);
+    assert_true(s.held_bytes <= held);
+}
+
+/* Many pieces of one size, all but one of each region freed: what they held is not kept. */
+static void test_kept_is_bounded(void **state)
+{
+    (void)state;
+    enum { COUNT = 128 << 20 >> 14 };
+    struct pages_stats s;
+    void **all = malloc(COUNT * sizeof *all);
+    if (plain()) {
+        free(all);
+        return;
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        memset(all[i] = pages_alloc(16384), 1, 16384);
+    for (size_t i = 0; i < COUNT; i++) {
+        if (i % 128 != 0)
+            pages_free(all[i], 16384);
+        pages_stats(&s);
+        assert_true(s.kept_bytes <= PAGES_KEPT_BYTES + PAGES_REGION_BYTES);
+    }
+    /* Cold pieces are good for use again. */
+    for (size_t i = 0; i < COUNT; i++) {
+        if (i % 128 != 0)
+            memset(all[i] = pages_alloc(16384), 2, 16384);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(*(uint8_t *)all[i], i % 128 ? 2 : 1);
+        pages_free(all[i], 16384);
+    }
+    pages_trim();
+    pages_stats(&s);
+    assert_int_equal(s.used_bytes, 0);
+    assert_int_equal(s.held_bytes, 0);
+    free(all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_kept_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
