@@ -6,7 +6,14 @@
  * 2. A frame that was sealed for offset x and then dropped is never found at x: either it was never
  *    written, or the cut behind a failed write is durable before x is used again. Without this, a
  * power cut could bring back a dropped frame where another of the same length was acknowledged.
- * 3. Once spent, always spent. */
+ * 3. Once spent, always spent.
+ * 4. No two frames that were ever sealed for this file have the same offset and draft, so no nonce
+ *    is used twice (codec_cipher.c). While a draft lasts, each frame is sealed once, at the end of
+ *    what is pending, and the next one lies behind it. An offset is given out again only after
+ *    something was dropped: after a write that failed, of which any part may be on disk and be
+ *    found there by somebody later, or when what is pending is discarded; then the draft is
+ *    another. When the drafts are used up the file is spent. A file is written only by the process
+ *    that created it, from the beginning: none is ever opened again to be appended to. */
 #include "store/append.h"
 
 #include "store/err.h"
@@ -42,11 +49,16 @@ void append_close(struct append *a)
     *a = (struct append){0};
 }
 
-void append_seal(struct append *a, size_t at)
+uint32_t append_seal(struct append *a, size_t at)
 {
     append_assert_valid(a);
     assert(at + FRAME_HEADER_SIZE <= a->pending.len);
+    assert(at >= a->sealed);
+    if (a->file.codec.key)
+        frame_encrypt(&a->file.codec, a->size + at, a->draft, &a->pending, at);
     frame_seal(&a->file.codec, a->size + at, a->pending.data + at, a->pending.len - at);
+    a->sealed = a->pending.len;
+    return (uint32_t)(a->pending.len - at);
 }
 
 static int failed(struct append *a, const char *what, int err)
@@ -70,6 +82,26 @@ static void cut_back(struct append *a)
     a->unsynced = err != 0;
 }
 
+/* Memory beyond this is not kept for the next group. */
+enum { PENDING_KEPT_BYTES = 4 << 20 };
+
+static void forget_pending(struct append *a)
+{
+    if (a->pending.cap > PENDING_KEPT_BYTES)
+        buf_release(&a->pending);
+    buf_clear(&a->pending);
+    a->sealed = 0;
+}
+
+void append_discard(struct append *a)
+{
+    if (a->sealed > 0) {
+        a->spent = a->spent || a->draft == FRAME_DRAFT_MAX;
+        a->draft += a->draft < FRAME_DRAFT_MAX;
+    }
+    forget_pending(a);
+}
+
 int append_write(struct append *a)
 {
     append_assert_valid(a);
@@ -83,20 +115,11 @@ int append_write(struct append *a)
         } else {
             a->size += a->pending.len;
             a->unsynced = true;
+            forget_pending(a);
         }
     }
     append_discard(a);
     return err;
-}
-
-/* Memory beyond this is not kept for the next group. */
-enum { PENDING_KEPT_BYTES = 4 << 20 };
-
-void append_discard(struct append *a)
-{
-    if (a->pending.cap > PENDING_KEPT_BYTES)
-        buf_release(&a->pending);
-    buf_clear(&a->pending);
 }
 
 int append_sync(struct append *a)

@@ -14,6 +14,8 @@ struct append {
     struct file file;
     uint64_t size;      /* bytes written, header included */
     struct buf pending; /* frames for offset `size` on */
+    size_t sealed;      /* bytes of it that are sealed */
+    uint32_t draft;     /* how often frames that were sealed for this file were dropped */
     bool unsynced;      /* something was written since the last sync */
     bool spent;         /* see append_write() */
 };
@@ -30,13 +32,15 @@ static inline uint64_t append_offset(const struct append *a)
     return a->size + a->pending.len;
 }
 
-/* Seals the packed frame that begins at pending.data[at] and ends at the end of what is pending. */
-void append_seal(struct append *a, size_t at);
+/* Encrypts, if the file has a key, and seals the packed frame that begins at pending.data[at] and
+ * ends at the end of what is pending. Returns the frame's whole length as it will be stored. */
+uint32_t append_seal(struct append *a, size_t at);
 
 /* Writes all that is pending with one write. On failure it is dropped, and the file is cut back to
  * what it was and synced, so that nothing of it can be found later; if this fails too the file is
  * spent: every later write or sync fails with -EIO. Failures are logged. */
 int append_write(struct append *a);
+/* Drops what is pending. */
 void append_discard(struct append *a);
 /* Syncs if anything was written since the last sync. A file whose sync failed is spent, since
  * nobody knows what of it is on disk. */

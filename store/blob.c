@@ -54,10 +54,10 @@ void blob_add(struct blob_writer *w, struct slice packed, uint32_t raw_len, stru
     assert(packed.len == (size_t)FRAME_HEADER_SIZE + h.stored_len);
     size_t at = w->tail.pending.len;
     ref->file = blob_number(w);
-    ref->where = (struct frame_ref){append_offset(&w->tail), (uint32_t)packed.len};
+    ref->where.offset = append_offset(&w->tail);
     ref->raw_len = raw_len;
     buf_append(&w->tail.pending, packed);
-    append_seal(&w->tail, at);
+    ref->where.len = append_seal(&w->tail, at);
 }
 
 int blob_write(struct blob_writer *w)
@@ -137,20 +137,27 @@ static int frame_read(struct blob_reader *r, const struct blob_ref *ref, struct 
 int blob_read_frame(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame)
 {
     struct frame_header h;
-    return frame_read(r, ref, frame, &h);
+    int err = frame_read(r, ref, frame, &h);
+    if (err || frame_decrypt(&r->file.codec, ref->where.offset, frame) == 0)
+        return err;
+    buf_clear(frame);
+    return corrupt(r->file.path, ref->where.offset, "the value does not decode (cipher %u)",
+                   h.cipher);
 }
 
 /* The value of a frame, which is used up: its memory becomes the value's if it was stored raw. */
-static int value_take(const struct frame_header *h, struct buf *frame, uint8_t **value)
+static int value_take(const struct blob_reader *r, uint64_t offset, const struct frame_header *h,
+                      struct buf *frame, uint8_t **value)
 {
-    if (frame_is_plain(h)) {
+    if (frame_is_plain(&r->file.codec, h)) {
         memmove(frame->data, frame->data + FRAME_HEADER_SIZE, h->raw_len);
         *value = frame->data;
         *frame = (struct buf){0};
         return 0;
     }
     *value = mem_alloc(h->raw_len);
-    int err = frame_unpack_to(h, frame_stored(buf_slice(frame)), *value);
+    struct slice stored = frame_stored(buf_slice(frame));
+    int err = frame_unpack_to(&r->file.codec, offset, h, stored, *value);
     if (err) {
         free(*value);
         *value = NULL;
@@ -164,9 +171,9 @@ int blob_read(struct blob_reader *r, const struct blob_ref *ref, uint8_t **value
     struct frame_header h;
     *value = NULL;
     int err = frame_read(r, ref, &frame, &h);
-    if (!err && value_take(&h, &frame, value))
-        err = corrupt(r->file.path, ref->where.offset, "the value does not decode (codec %u)",
-                      h.codec);
+    if (!err && value_take(r, ref->where.offset, &h, &frame, value))
+        err = corrupt(r->file.path, ref->where.offset,
+                      "the value does not decode (codec %u, cipher %u)", h.codec, h.cipher);
     buf_release(&frame);
     return err;
 }

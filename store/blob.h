@@ -41,7 +41,8 @@ void blob_reader_free(struct blob_reader *r);
  * Reads, verifies and decodes the value: ref->raw_len bytes, malloc'd, the caller's. -EIO raised by
  * corrupt(). */
 int blob_read(struct blob_reader *r, const struct blob_ref *ref, uint8_t **value);
-/* Reads and verifies the frame without decoding it: what a relocation copies. Replaces `*frame`. */
+/* Reads and verifies the frame and makes it what frame_pack() had made, compressed still: what a
+ * relocation hands to blob_add() of another file. Replaces `*frame`. */
 int blob_read_frame(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame);
 /* Verifies without raising: 0, 1 when the frame is not whole and sound, or a negative errno. For
  * recovery. */

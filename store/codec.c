@@ -4,12 +4,13 @@
  * outside the input is read, and nothing past raw_len is written.
  *
  * Invariants:
- * 1. A frame's raw length is at most FRAME_RAW_MAX and its stored length at most its raw length,
- * since what does not shrink is stored raw. frame_pack() asserts it, frame_verify() checks it.
+ * 1. A frame's raw length is at most FRAME_RAW_MAX and its stored length at most its raw length
+ * (and FRAME_SEAL_SIZE, if it is encrypted), since what does not shrink is stored raw. frame_pack()
+ * asserts it, frame_verify() checks it.
  * 2. The checksum covers every byte of the frame but itself, and its seed every byte of the file
  * header and the offset. So a frame verifies at one place of one file only.
  * 3. Compression contexts belong to one thread and end with it. */
-#include "store/codec.h"
+#include "store/codec_priv.h"
 
 #include "store/err.h"
 
@@ -30,6 +31,7 @@ enum {
     SAMPLE_PIECE_BYTES = 512,
     SAMPLE_BYTES = SAMPLE_PIECES * SAMPLE_PIECE_BYTES,
     SAMPLE_LEVEL = 1,
+    SCRATCH_KEPT_BYTES = 1 << 20, /* memory beyond this is not kept for the next frame */
 };
 
 /* The odd number next to 2^64 divided by the golden ratio: neighbouring offsets differ in many
@@ -41,6 +43,7 @@ enum {
 struct contexts {
     ZSTD_CCtx *compress;
     ZSTD_DCtx *decompress;
+    struct buf scratch; /* codec_scratch() */
 };
 
 static _Thread_local struct contexts *own_contexts;
@@ -52,6 +55,7 @@ static void contexts_free(void *arg)
     struct contexts *c = arg;
     ZSTD_freeCCtx(c->compress);
     ZSTD_freeDCtx(c->decompress);
+    buf_release(&c->scratch);
     free(c);
     own_contexts = NULL;
 }
@@ -98,6 +102,14 @@ static ZSTD_DCtx *decompress_context(void)
             abort();
     }
     return c->decompress;
+}
+
+uint8_t *codec_scratch(size_t len)
+{
+    struct buf *scratch = &contexts_get()->scratch;
+    if (scratch->cap > SCRATCH_KEPT_BYTES && len <= SCRATCH_KEPT_BYTES)
+        buf_release(scratch);
+    return buf_reserve(scratch, len);
 }
 
 /* ---- packing ---- */
@@ -170,9 +182,11 @@ void codec_file_init(struct codec_file *cf, const struct file_header *header)
 {
     uint8_t bytes[FILE_HEADER_SIZE];
     file_header_encode(header, bytes);
-    cf->seed = XXH3_64bits(bytes, sizeof bytes);
-    cf->number = header->number;
-    cf->kind = header->kind;
+    *cf = (struct codec_file){.seed = XXH3_64bits(bytes, sizeof bytes),
+                              .number = header->number,
+                              .kind = header->kind,
+                              .cipher = header->cipher,
+                              .key_epoch = (uint16_t)header->key_epoch};
 }
 
 uint64_t codec_seed(const struct codec_file *cf, uint64_t offset)
@@ -192,7 +206,7 @@ static uint64_t frame_checksum(const struct codec_file *cf, uint64_t offset, str
 
 void frame_seal(const struct codec_file *cf, uint64_t offset, uint8_t *frame, size_t len)
 {
-    assert(len >= FRAME_HEADER_SIZE && len <= (size_t)FRAME_HEADER_SIZE + FRAME_RAW_MAX);
+    assert(len >= FRAME_HEADER_SIZE && len <= FRAME_SIZE_MAX);
     assert(get_u32(frame) == len - FRAME_HEADER_SIZE);
     put_u64(frame + SUMMED_HEADER_BYTES, frame_checksum(cf, offset, slice_of(frame, len)));
 }
@@ -211,7 +225,8 @@ enum frame_verdict frame_verify(const struct codec_file *cf, uint64_t offset, st
     if (header_is_zero(in.data))
         return FRAME_ZERO;
     frame_header_decode(in.data, h);
-    if (h->raw_len > FRAME_RAW_MAX || h->stored_len > h->raw_len)
+    uint32_t room = h->raw_len + (h->cipher == CIPHER_NONE ? 0 : FRAME_SEAL_SIZE);
+    if (h->raw_len > FRAME_RAW_MAX || h->stored_len > room)
         return FRAME_BAD;
     if (in.len - FRAME_HEADER_SIZE < h->stored_len)
         return FRAME_SHORT;
@@ -236,26 +251,51 @@ const char *frame_verdict_text(enum frame_verdict verdict)
 
 /* ---- unpacking ---- */
 
-int frame_unpack_to(const struct frame_header *h, struct slice stored, uint8_t *out)
+/* `packed` is what frame_pack() made of the value. */
+static int decode(const struct frame_header *h, struct slice packed, uint8_t *out)
 {
-    assert(stored.len == h->stored_len);
-    assert(h->raw_len <= FRAME_RAW_MAX);
-    if (frame_is_plain(h)) {
-        if (stored.len)
-            memcpy(out, stored.data, stored.len);
+    if (h->codec == CODEC_RAW && packed.len == h->raw_len) {
+        if (packed.len)
+            memcpy(out, packed.data, packed.len);
         return 0;
     }
-    if (h->codec != CODEC_ZSTD || h->cipher != CIPHER_NONE || h->dict != 0 || h->flags != 0)
+    if (h->codec != CODEC_ZSTD)
         return -EIO;
     /* An error code of zstd is larger than any length. */
     size_t len =
-        ZSTD_decompressDCtx(decompress_context(), out, h->raw_len, stored.data, stored.len);
+        ZSTD_decompressDCtx(decompress_context(), out, h->raw_len, packed.data, packed.len);
     return len == h->raw_len ? 0 : -EIO;
 }
 
-int frame_unpack(const struct frame_header *h, struct slice stored, struct buf *out)
+static int decode_encrypted(const struct codec_file *cf, uint64_t offset,
+                            const struct frame_header *h, struct slice stored, uint8_t *out)
 {
-    int err = frame_unpack_to(h, stored, buf_reserve(out, h->raw_len));
+    if (stored.len < FRAME_SEAL_SIZE)
+        return -EIO;
+    size_t len = stored.len - FRAME_SEAL_SIZE;
+    if (h->codec == CODEC_RAW)
+        return len == h->raw_len ? codec_open(cf, offset, h, stored, out) : -EIO;
+    uint8_t *packed = codec_scratch(len);
+    int err = codec_open(cf, offset, h, stored, packed);
+    return err ? err : decode(h, slice_of(packed, len), out);
+}
+
+int frame_unpack_to(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
+                    struct slice stored, uint8_t *out)
+{
+    assert(stored.len == h->stored_len);
+    assert(h->raw_len <= FRAME_RAW_MAX);
+    if (h->cipher != cf->cipher || h->dict != 0 || h->flags != 0)
+        return -EIO;
+    if (h->cipher == CIPHER_NONE)
+        return decode(h, stored, out);
+    return decode_encrypted(cf, offset, h, stored, out);
+}
+
+int frame_unpack(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
+                 struct slice stored, struct buf *out)
+{
+    int err = frame_unpack_to(cf, offset, h, stored, buf_reserve(out, h->raw_len));
     if (err)
         return err;
     out->len += h->raw_len;
@@ -274,7 +314,7 @@ int frame_open(const struct codec_file *cf, const char *name, uint64_t offset, s
     if (in.len != (size_t)FRAME_HEADER_SIZE + h.stored_len)
         return corrupt(name, offset, "%zu bytes for a frame of %zu", in.len,
                        (size_t)FRAME_HEADER_SIZE + h.stored_len);
-    if (frame_unpack(&h, frame_stored(in), out))
+    if (frame_unpack(cf, offset, &h, frame_stored(in), out))
         return corrupt(name, offset, "the frame does not decode (codec %u, cipher %u)", h.codec,
                        h.cipher);
     return 0;

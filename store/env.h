@@ -21,6 +21,7 @@ struct env;
 struct env_file;
 struct env_lock;
 struct env_thread;
+struct keyring;
 
 enum env_open_mode {
     ENV_OPEN_READ,   /* must exist */
@@ -61,7 +62,7 @@ struct env_file {
 typedef int env_list_fn(void *ctx, const char *name);
 
 struct env {
-    void *ctx; /* the implementation's own */
+    void *ctx; /* the implementation's own; it does not rely on where the table itself is */
 
     int (*open)(struct env *env, const char *path, enum env_open_mode mode, struct env_file **out);
     int (*remove)(struct env *env, const char *path); /* of a file */
@@ -86,6 +87,10 @@ struct env {
 
     int (*thread_start)(struct env *env, void (*fn)(void *arg), void *arg, struct env_thread **out);
     void (*thread_join)(struct env *env, struct env_thread *thread); /* and frees it */
+
+    /* Not the implementation's: whoever opens an encrypted volume reaches its files through a copy
+     * of the table that has the volume's keys here (keyring.h). NULL: files are not encrypted. */
+    struct keyring *keys;
 };
 
 /* The real system. Never freed; the same object each time. */

@@ -11,6 +11,7 @@
 #include "store/file.h"
 
 #include "store/err.h"
+#include "store/keyring.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,6 +31,7 @@ void file_close(struct file *f)
     assert(!file_is_open(f) || f->path);
     if (file_is_open(f))
         f->io->ops->close(f->io);
+    crypt_key_free(f->key);
     free(f->path);
     *f = (struct file){0};
 }
@@ -53,6 +55,12 @@ static int header_write(struct env *env, struct file *f)
         return io_failed(f, "get random bytes for the header", err);
     file_header_encode(&f->header, bytes);
     codec_file_init(&f->codec, &f->header);
+    if (env->keys) {
+        err = keyring_file_key(env->keys, &f->header, &f->key);
+        if (err)
+            return io_failed(f, "make its key", err);
+        f->codec.key = f->key;
+    }
     err = f->io->ops->write(f->io, 0, bytes, sizeof bytes);
     return err ? io_failed(f, "write the header", err) : 0;
 }
@@ -64,6 +72,10 @@ int file_create(struct env *env, const char *dir, enum file_kind kind, uint64_t 
     *out = (struct file){.path = name_file(dir, kind, number)};
     out->header = (struct file_header){.kind = kind, .version = FORMAT_VERSION, .number = number};
     memcpy(out->header.uuid, uuid, UUID_SIZE);
+    if (env->keys) {
+        out->header.cipher = CIPHER_AES256_GCM;
+        out->header.key_epoch = keyring_current(env->keys);
+    }
     int err = env->open(env, out->path, ENV_OPEN_CREATE, &out->io);
     if (err) {
         io_failed(out, "create the file", err);
@@ -104,9 +116,32 @@ static int identity_check(const struct file *f, enum file_kind kind, uint64_t nu
         return corrupt(f->path, 0,
                        "the file was swapped or renamed: it was written as number %" PRIu64,
                        h->number);
-    if (h->cipher != CIPHER_NONE)
+    if (h->cipher != CIPHER_NONE && h->cipher != CIPHER_AES256_GCM)
         return refuse(f, "the file has an unknown cipher", h->cipher);
     return 0;
+}
+
+/* Gets the key of a file that is encrypted; refuses one that is not although the volume is: it was
+ * put there by somebody else. */
+static int key_get(struct env *env, struct file *f)
+{
+    const struct file_header *h = &f->header;
+    if (h->cipher == CIPHER_NONE)
+        return env->keys ? corrupt(f->path, 0, "the file is not encrypted, but the volume is") : 0;
+    if (!env->keys) {
+        log_message(LOG_ERROR, "%s: the file is encrypted, and there is no key to read it",
+                    f->path);
+        return -ENOKEY;
+    }
+    if (memcmp(h->uuid, keyring_uuid(env->keys), UUID_SIZE) != 0)
+        return corrupt(f->path, 0, "the file belongs to another volume than the keys");
+    int err = keyring_file_key(env->keys, h, &f->key);
+    f->codec.key = f->key;
+    return err ? corrupt(f->path, 0,
+                         "it is encrypted with generation %" PRIu32
+                         " of the key, which the volume does not have",
+                         h->key_epoch)
+               : 0;
 }
 
 /* Returns 0, 1 when the file was cut off while it was created, or a raised error. */
@@ -137,8 +172,8 @@ static int header_read(struct file *f)
     return refuse(f, "the file needs unknown features", f->header.features & ~FEATURES_KNOWN);
 }
 
-int file_open_maybe(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
-                    const uint8_t uuid[UUID_SIZE], struct file *out)
+static int open_any(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                    const uint8_t *uuid, bool keyless, struct file *out)
 {
     assert(kind >= FILE_MANIFEST && kind <= FILE_BLOB);
     *out = (struct file){.path = name_file(dir, kind, number)};
@@ -149,15 +184,21 @@ int file_open_maybe(struct env *env, const char *dir, enum file_kind kind, uint6
         rc = header_read(out);
     if (!rc)
         rc = identity_check(out, kind, number, uuid);
+    if (!rc && !keyless)
+        rc = key_get(env, out);
     if (rc)
         file_close(out);
     return rc;
 }
 
-int file_open(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
-              const uint8_t uuid[UUID_SIZE], struct file *out)
+int file_open_maybe(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                    const uint8_t uuid[UUID_SIZE], struct file *out)
 {
-    int rc = file_open_maybe(env, dir, kind, number, uuid, out);
+    return open_any(env, dir, kind, number, uuid, false, out);
+}
+
+static int require_there(int rc, const char *dir, enum file_kind kind, uint64_t number)
+{
     if (rc != 1 && rc != -ENOENT)
         return rc;
     char *path = name_file(dir, kind, number);
@@ -167,6 +208,20 @@ int file_open(struct env *env, const char *dir, enum file_kind kind, uint64_t nu
         rc = corrupt(path, UINT64_MAX, "the file is missing");
     free(path);
     return rc;
+}
+
+int file_open(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+              const uint8_t uuid[UUID_SIZE], struct file *out)
+{
+    int rc = open_any(env, dir, kind, number, uuid, false, out);
+    return require_there(rc, dir, kind, number);
+}
+
+int file_open_keyless(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                      struct file *out)
+{
+    int rc = open_any(env, dir, kind, number, NULL, true, out);
+    return require_there(rc, dir, kind, number);
 }
 
 /* ---- reading ---- */
@@ -186,10 +241,12 @@ int file_read(const struct file *f, uint64_t offset, void *data, size_t len)
 
 /* A reference may be damaged: it is checked before it is used as an offset or as a size of memory.
  */
-static bool place_is_sane(const struct frame_ref *where)
+static bool place_is_sane(const struct file *f, const struct frame_ref *where)
 {
+    uint32_t seal = f->header.cipher == CIPHER_NONE ? 0 : FRAME_SEAL_SIZE;
     return where->offset >= FILE_HEADER_SIZE && where->offset <= INT64_MAX - UINT32_MAX &&
-           where->len >= FRAME_HEADER_SIZE && where->len - FRAME_HEADER_SIZE <= FRAME_RAW_MAX;
+           where->len >= FRAME_HEADER_SIZE &&
+           where->len - FRAME_HEADER_SIZE <= FRAME_RAW_MAX + seal;
 }
 
 /* Takes memory for the frame, if it is small or the file is long enough to have it. 0, 1, or an I/O
@@ -217,7 +274,7 @@ static int frame_fetch(const struct file *f, const struct frame_ref *where, stru
     buf_clear(frame);
     *h = (struct frame_header){0};
     *why = "no frame can have this place and size";
-    if (!place_is_sane(where))
+    if (!place_is_sane(f, where))
         return 1;
     *why = "the file ends before the frame does";
     int rc = frame_room(f, where, frame);

@@ -16,18 +16,21 @@ struct file {
     char *path; /* also the name in messages */
     struct file_header header;
     struct codec_file codec;
+    struct crypt_key *key; /* NULL: the file is not encrypted, or open without its key */
 };
 
 /* Creates file `number` of `kind` in `dir` and writes its header (FILE_HEADER_SIZE bytes at offset
- * 0; frames begin behind it). Does not sync, neither file nor folder. -EEXIST if it is there, or
+ * 0; frames begin behind it). If the volume has keys (env->keys) it is encrypted, with a key of the
+ * current generation. Does not sync, neither file nor folder. -EEXIST if it is there, or
  * another I/O error; nothing is left open or, as far as it can be removed, on disk then. */
 int file_create(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
                 const uint8_t uuid[UUID_SIZE], struct file *out);
 
 /* Opens for reading a file that must be there, and checks that it is what it claims: kind, number
- * (a file that was swapped or renamed), volume (`uuid`; NULL: not checked). Returns 0; -EIO raised
- * by corrupt() also for a file that is missing or too short; -EPROTONOSUPPORT, logged, for a later
- * format or an unknown cipher; or another I/O error. */
+ * (a file that was swapped or renamed), volume (`uuid`; NULL: not checked), and that it is
+ * encrypted if and only if the volume is. Returns 0; -EIO raised by corrupt() also for a file that
+ * is missing or too short; -EPROTONOSUPPORT, logged, for a later format or an unknown cipher;
+ * -ENOKEY, logged, for an encrypted file when there are no keys; or another I/O error. */
 int file_open(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
               const uint8_t uuid[UUID_SIZE], struct file *out);
 
@@ -35,6 +38,11 @@ int file_open(struct env *env, const char *dir, enum file_kind kind, uint64_t nu
  * shorter than a header or its header is all zeros; neither is raised. */
 int file_open_maybe(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
                     const uint8_t uuid[UUID_SIZE], struct file *out);
+
+/* The same as file_open(), for somebody who has no keys and only looks at checksums: the file may
+ * be encrypted, and its frames can be verified but not decoded. */
+int file_open_keyless(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                      struct file *out);
 
 /* Closes without syncing and frees what `f` holds; a file that is not open is fine. */
 void file_close(struct file *f);

@@ -44,7 +44,12 @@ enum {
 };
 
 /* Places within the table footer. */
-enum { FOOTER_AT_RESERVED = 64, FOOTER_AT_SUM = 80, FOOTER_AT_MAGIC = 88, FOOTER_REF_SIZE = 16 };
+enum {
+    FOOTER_AT_TAG = FOOTER_TAGGED_SIZE,
+    FOOTER_AT_SUM = 80,
+    FOOTER_AT_MAGIC = 88,
+    FOOTER_REF_SIZE = 16
+};
 
 enum { NAME_DIGITS_MIN = 6 };
 
@@ -52,7 +57,8 @@ _Static_assert(HEADER_AT_UUID + UUID_SIZE == HEADER_AT_NUMBER, "uuid fits its pl
 _Static_assert(HEADER_AT_SALT + SALT_SIZE == HEADER_AT_RESERVED, "salt fits its place");
 _Static_assert(HEADER_AT_SUM + 8 == FILE_HEADER_SIZE, "the checksum ends the file header");
 _Static_assert(FRAME_AT_SUM + 8 == FRAME_HEADER_SIZE, "the checksum ends the frame header");
-_Static_assert(4 * FOOTER_REF_SIZE == FOOTER_AT_RESERVED, "four references");
+_Static_assert(4 * FOOTER_REF_SIZE == FOOTER_AT_TAG, "four references");
+_Static_assert(FOOTER_AT_TAG + FRAME_TAG_SIZE == FOOTER_AT_SUM, "the checksum follows the tag");
 _Static_assert(FOOTER_AT_MAGIC + 8 == TABLE_FOOTER_SIZE, "the magic ends the footer");
 _Static_assert((uint64_t)FRAME_RAW_MAX + FRAME_HEADER_SIZE <= UINT32_MAX, "lengths are 32 bits");
 
@@ -279,7 +285,7 @@ uint64_t table_footer_encode(const struct table_footer *f, uint64_t seed,
         assert(refs[i]->len == 0 || refs[i]->len >= FRAME_HEADER_SIZE);
         footer_put_ref(out + i * FOOTER_REF_SIZE, refs[i]);
     }
-    memset(out + FOOTER_AT_RESERVED, 0, FOOTER_AT_SUM - FOOTER_AT_RESERVED);
+    memcpy(out + FOOTER_AT_TAG, f->tag, FRAME_TAG_SIZE);
     uint64_t tag = XXH3_64bits_withSeed(out, FOOTER_AT_SUM, seed);
     put_u64(out + FOOTER_AT_SUM, tag);
     memcpy(out + FOOTER_AT_MAGIC, footer_magic, sizeof footer_magic);
@@ -295,8 +301,7 @@ int table_footer_decode(const uint8_t in[TABLE_FOOTER_SIZE], uint64_t seed,
         return -EIO;
     if (*tag != XXH3_64bits_withSeed(in, FOOTER_AT_SUM, seed))
         return -EIO;
-    if (!all_zero(in + FOOTER_AT_RESERVED, FOOTER_AT_SUM - FOOTER_AT_RESERVED))
-        return -EIO;
+    memcpy(out->tag, in + FOOTER_AT_TAG, FRAME_TAG_SIZE);
     struct frame_ref *refs[] = {&out->index, &out->filter, &out->rangedel, &out->props};
     for (int i = 0; i < 4; i++)
         if (!footer_get_ref(in + i * FOOTER_REF_SIZE, refs[i]))

@@ -43,6 +43,9 @@ enum {
     FRAME_HEADER_SIZE = 24,
     TABLE_FOOTER_SIZE = 96,
     FRAME_RAW_MAX = 1 << 28, /* a decoder refuses frames that claim more */
+    FRAME_TAG_SIZE = 16,
+    FRAME_SEAL_SIZE = FRAME_TAG_SIZE + 4, /* what encryption adds to a frame: tag, draft u32 */
+    FRAME_DRAFT_MAX = (1 << 24) - 1,
     LEVEL_COUNT = 7,
 };
 
@@ -110,10 +113,13 @@ struct frame_ref {
 /* ---- table footer: the last 96 bytes ----
  *  0 index, 16 filter, 32 range tombstones, 48 properties: each offset u64, length u32 (0: there
  *    is none), reserved u32
- * 64 reserved (16)   80 XXH3 of bytes 0..80, seeded like a frame at the footer's offset
+ * 64 in an encrypted table the tag over bytes 0..64 (codec.h), else zeros (16)
+ * 80 XXH3 of bytes 0..80, seeded like a frame at the footer's offset
  * 88 "VRVTABLE" */
+enum { FOOTER_TAGGED_SIZE = 64 };
 struct table_footer {
     struct frame_ref index, filter, rangedel, props;
+    uint8_t tag[FRAME_TAG_SIZE]; /* proves the key; not the tag that the manifest knows */
 };
 /* `seed` as from codec_seed() for this file and the footer's offset. The tag is the checksum. */
 uint64_t table_footer_encode(const struct table_footer *f, uint64_t seed,

@@ -238,12 +238,12 @@ static int record_value(struct journal_reader *r, const struct frame_header *h, 
                         struct slice *payload)
 {
     *payload = stored;
-    if (frame_is_plain(h))
+    if (frame_is_plain(&r->file.codec, h))
         return 0;
     buf_clear(&r->value);
-    if (frame_unpack(h, stored, &r->value))
-        return corrupt(r->file.path, r->record_at, "the record does not decode (codec %u)",
-                       h->codec);
+    if (frame_unpack(&r->file.codec, r->record_at, h, stored, &r->value))
+        return corrupt(r->file.path, r->record_at,
+                       "the record does not decode (codec %u, cipher %u)", h->codec, h->cipher);
     *payload = buf_slice(&r->value);
     return 0;
 }

@@ -75,7 +75,7 @@ static int read_footer(struct table *t, const struct table_meta *meta, uint64_t 
     rc = file_read(&t->file, at, bytes, sizeof bytes);
     if (rc)
         return rc;
-    if (table_footer_decode(bytes, codec_seed(&t->file.codec, at), &t->footer, tag))
+    if (footer_decode(&t->file.codec, at, bytes, &t->footer, tag))
         return corrupt(t->file.path, at, "the footer does not verify");
     if (meta && *tag != meta->tag)
         return corrupt(t->file.path, at, "the file is an older or a foreign one");
@@ -89,7 +89,8 @@ static int read_section(struct table *t, const struct frame_ref *where, struct b
     struct frame_header h;
     assert(where->len > 0);
     int rc = file_read_frame(&t->file, where, &frame, &h);
-    if (!rc && frame_unpack(&h, frame_stored(buf_slice(&frame)), payload))
+    if (!rc &&
+        frame_unpack(&t->file.codec, where->offset, &h, frame_stored(buf_slice(&frame)), payload))
         rc = corrupt(t->file.path, where->offset, "a frame does not decode");
     buf_release(&frame);
     return rc;

@@ -78,7 +78,8 @@ static bool read_frame(struct checker *c, const struct frame_ref *where)
         c->stop = rc;
     else if (rc > 0)
         report(c, TABLE_FINDING_FRAME, where->offset, "a frame does not verify");
-    else if (frame_unpack(&h, frame_stored(buf_slice(&c->frame)), &c->payload))
+    else if (frame_unpack(&c->t->file.codec, where->offset, &h, frame_stored(buf_slice(&c->frame)),
+                          &c->payload))
         report(c, TABLE_FINDING_FRAME, where->offset, "a frame does not decode");
     else
         return true;
@@ -101,8 +102,7 @@ static void check_footer(struct checker *c)
     uint64_t at = c->t->meta->size_bytes - sizeof bytes, tag;
     if (!read_bytes(c, at, bytes, sizeof bytes))
         return;
-    if (table_footer_decode(bytes, codec_seed(&c->t->file.codec, at), &footer, &tag) ||
-        tag != c->t->meta->tag)
+    if (footer_decode(&c->t->file.codec, at, bytes, &footer, &tag) || tag != c->t->meta->tag)
         report(c, TABLE_FINDING_FRAME, at, "the footer does not verify");
 }
 

@@ -74,7 +74,7 @@ int table_read_block(struct table *t, uint32_t i, struct table_window *window, s
     if (rc)
         return rc;
     buf_clear(payload);
-    if (frame_unpack(&h, frame_stored(buf_slice(frame)), payload))
+    if (frame_unpack(&t->file.codec, where->offset, &h, frame_stored(buf_slice(frame)), payload))
         return table_block_corrupt(t, i, "a frame does not decode");
     return 0;
 }

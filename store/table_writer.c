@@ -121,8 +121,8 @@ static int put_frame(struct table_writer *w, struct slice payload, int zstd_leve
     assert(payload.len <= FRAME_RAW_MAX);
     size_t at = w->file.pending.len;
     where->offset = append_offset(&w->file);
-    where->len = frame_pack(payload, zstd_level, &w->file.pending);
-    append_seal(&w->file, at);
+    frame_pack(payload, zstd_level, &w->file.pending);
+    where->len = append_seal(&w->file, at);
     return w->file.pending.len >= PIECE_BYTES ? write_pending(w) : 0;
 }
 
@@ -301,11 +301,10 @@ static int put_index(struct table_writer *w, struct frame_ref *where)
     return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, where);
 }
 
-static int put_footer(struct table_writer *w, const struct table_footer *footer)
+static int put_footer(struct table_writer *w, struct table_footer *footer)
 {
     uint8_t bytes[TABLE_FOOTER_SIZE];
-    uint64_t seed = codec_seed(&w->file.file.codec, append_offset(&w->file));
-    w->meta->tag = table_footer_encode(footer, seed, bytes);
+    w->meta->tag = footer_encode(&w->file.file.codec, append_offset(&w->file), footer, bytes);
     buf_append_bytes(&w->file.pending, bytes, sizeof bytes);
     w->meta->size_bytes = append_offset(&w->file);
     return write_pending(w);

@@ -78,13 +78,13 @@ static void round_trip(struct slice value, int level)
     assert_int_equal(h.raw_len, value.len);
     assert_int_equal(h.stored_len, len - FRAME_HEADER_SIZE);
     assert_true(h.stored_len <= value.len);
-    assert_int_equal(frame_is_plain(&h), h.codec == CODEC_RAW);
+    assert_int_equal(frame_is_plain(&cf, &h), h.codec == CODEC_RAW);
     buf_append(&back, slice_str("before"));
-    assert_ok(frame_unpack(&h, frame_stored(buf_slice(&frame)), &back));
+    assert_ok(frame_unpack(&cf, offset, &h, frame_stored(buf_slice(&frame)), &back));
     assert_slice_str(slice_of(back.data, 6), "before");
     assert_slice(slice_of(back.data + 6, back.len - 6), value.data, value.len);
     uint8_t *exact = mem_alloc(value.len);
-    assert_ok(frame_unpack_to(&h, frame_stored(buf_slice(&frame)), exact));
+    assert_ok(frame_unpack_to(&cf, offset, &h, frame_stored(buf_slice(&frame)), exact));
     assert_slice(slice_of(exact, value.len), value.data, value.len);
     free(exact);
     assert_ok(frame_open(&cf, "f", offset, buf_slice(&frame), &back));
@@ -320,8 +320,9 @@ static int unpack_as(const struct frame_header *h, struct slice stored)
 {
     struct buf out = {0};
     uint8_t *exact = mem_alloc(h->raw_len);
-    int err = frame_unpack(h, stored, &out);
-    assert_int_equal(frame_unpack_to(h, stored, exact), err);
+    struct codec_file cf = file_numbered(1);
+    int err = frame_unpack(&cf, 100, h, stored, &out);
+    assert_int_equal(frame_unpack_to(&cf, 100, h, stored, exact), err);
     assert_int_equal(out.len, err ? 0 : h->raw_len);
     free(exact);
     buf_release(&out);

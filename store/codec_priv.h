@@ -1,0 +1,17 @@
+/* codec_priv: what the files of the codec module share; nobody else includes it. */
+#ifndef VARVE_STORE_CODEC_PRIV_H
+#define VARVE_STORE_CODEC_PRIV_H
+
+#include "store/codec.h"
+
+#define FRAME_SIZE_MAX ((size_t)FRAME_HEADER_SIZE + FRAME_RAW_MAX + FRAME_SEAL_SIZE)
+
+/* Memory of this thread for `len` bytes, good until it is asked for again. */
+uint8_t *codec_scratch(size_t len);
+
+/* Decrypts the stored payload (at least FRAME_SEAL_SIZE bytes) of the frame at `offset` into `out`,
+ * which takes FRAME_SEAL_SIZE bytes less and may be where `stored` begins. Returns 0 or -EIO. */
+int codec_open(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
+               struct slice stored, uint8_t *out);
+
+#endif
