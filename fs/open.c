@@ -1,6 +1,7 @@
 /* open: making, opening and closing a volume, and its figures; the part of the door that is about
  * the volume as a whole. */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "fs/open.h"
 #include "fs/orphan.h"
@@ -137,6 +138,13 @@ static int require_root(struct fs *fs)
     return err;
 }
 
+static int set_level(struct fs *fs)
+{
+    char value[16], message[STORE_MESSAGE_MAX];
+    snprintf(value, sizeof value, "%" PRIi32, fs->super.zstd_level);
+    return store_set(fs->store, "compression.level", value, message);
+}
+
 int fs_open(const char *path, const struct fs_options *o, struct fs **out)
 {
     struct store_options so;
@@ -156,7 +164,7 @@ int fs_open(const char *path, const struct fs_options *o, struct fs **out)
     if (err == 0)
         err = require_root(fs);
     if (err == 0 && o->zstd_level < 0 && !o->read_only)
-        err = store_set_zstd_level(fs->store, fs->super.zstd_level);
+        err = set_level(fs);
     if (err == 0 && !fs->no_sweep)
         orphan_sweep(fs);
     if (err < 0) {

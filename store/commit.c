@@ -145,7 +145,7 @@ int commit_write(struct commit *c, struct store_batch *b, int flags)
 {
     if (b && too_big(b))
         return -E2BIG;
-    if (b && !c->tree->opt.merge && any_merge(b))
+    if (b && !c->tree->read_ctx.merge && any_merge(b))
         return -EINVAL;
     if ((!b || b->count == 0) && !(flags & STORE_SYNC))
         return 0;

@@ -79,7 +79,7 @@ static void count_stall(struct tree *t, uint64_t began)
  * flush has failed just now. [lock held; not meanwhile] */
 static int flush_now(struct tree *t)
 {
-    if (t->opt.workers > 0 && t->flush.error < 0 && !work_due(t, &t->flush))
+    if (setting_u32(&t->settings.live.workers) > 0 && t->flush.error < 0 && !work_due(t, &t->flush))
         return t->flush.error;
     pthread_mutex_unlock(&t->lock);
     int err = work_flush(t);
@@ -87,17 +87,23 @@ static int flush_now(struct tree *t)
     return err < 0 ? err : 0;
 }
 
+/* [lock held] */
+static bool too_many(const struct tree *t)
+{
+    return viewbox_peek(t->box)->gen_count >= setting_u32(&t->settings.live.memtables_max);
+}
+
 int commit_wait_for_flush(struct commit *c)
 {
     struct tree *t = c->tree;
     int err = 0;
     pthread_mutex_lock(&t->lock);
-    if (viewbox_peek(t->box)->gen_count < t->opt.memtables_max) {
+    if (!too_many(t)) {
         pthread_mutex_unlock(&t->lock);
         return 0;
     }
     uint64_t began = t->env->monotonic_ns(t->env);
-    while (err == 0 && viewbox_peek(t->box)->gen_count >= t->opt.memtables_max) {
+    while (err == 0 && too_many(t)) {
         if (t->failure)
             err = -EROFS;
         else if (t->flush.running)
@@ -113,10 +119,10 @@ int commit_wait_for_flush(struct commit *c)
 /* A memtable with nothing in it is never full: sealing it would not help. */
 static bool active_full(const struct commit *c)
 {
-    const struct tree *t = c->tree;
-    return (memtable_bytes(c->active->mem) >= t->opt.memtable_bytes &&
+    const struct store_options *live = &c->tree->settings.live;
+    return (memtable_bytes(c->active->mem) >= setting_u64(&live->memtable_bytes) &&
             !memtable_empty(c->active->mem)) ||
-           (c->blob && blob_size(c->blob) >= t->opt.blob_bytes);
+           (c->blob && blob_size(c->blob) >= setting_u64(&live->blob_bytes));
 }
 
 /* ---- level 0 ---- */
@@ -167,7 +173,7 @@ static void slow_down(struct commit *c, uint64_t bytes)
         c->delay_ns = 0;
         return;
     }
-    if (t->opt.workers == 0) {
+    if (setting_u32(&t->settings.live.workers) == 0) {
         /* There is nobody to wait for. A failure shows when the caller pulls the work itself. */
         work_compact(t);
         return;

@@ -161,7 +161,7 @@ static int rewrite(struct tree *t, const struct pick *p)
     struct iter *input;
     struct rangedel *dels;
     job_init(&j, t, p->output_level);
-    j.table_bytes = t->opt.table_bytes;
+    j.table_bytes = j.set->o.table_bytes;
     j.is_compaction = true;
     int err = open_inputs(&j, p, &input, &dels);
     if (err == 0) {

@@ -19,6 +19,7 @@ void job_init(struct job *j, struct tree *t, int output_level)
 {
     *j = (struct job){.tree = t, .output_level = output_level};
     edit_init(&j->edit);
+    j->set = settings_get(&t->settings);
     j->view = viewbox_get(t->box);
     j->version = j->view->version;
     tree_readers_get(t, &j->readers);
@@ -30,6 +31,7 @@ void job_release(struct job *j)
     edit_release(&j->edit);
     tree_readers_release(&j->readers);
     view_unref(j->view);
+    settings_unref(j->set);
 }
 
 /* ---- what reduce and build ask ---- */
@@ -122,7 +124,7 @@ static bool space_left(struct job *j)
     struct tree *t = j->tree;
     struct env_space space;
     return t->env->space(t->env, t->dir, &space) < 0 ||
-           space.free_bytes >= t->opt.reserve_bytes / 4;
+           space.free_bytes >= j->set->o.reserve_bytes / 4;
 }
 
 static int go_on(struct job *j)
@@ -189,12 +191,19 @@ static struct iter *asking_new(struct job *j, struct iter *input)
 
 /* ---- running ---- */
 
+/* A filter that lets all pass is none. */
+static uint32_t filter_one_in(const struct store_options *set)
+{
+    return set->filter_one_in == 1 ? 0 : set->filter_one_in;
+}
+
 static void options(struct job *j, struct reduce_options *r, struct build_options *b)
 {
     const struct tree *t = j->tree;
+    const struct store_options *set = &j->set->o;
     *r = (struct reduce_options){.pins = j->readers.pins,
                                  .pin_count = j->readers.pin_count,
-                                 .merge = t->opt.merge,
+                                 .merge = t->read_ctx.merge,
                                  .ctx = j,
                                  .older_exists =
                                      j->output_level == 0 ? older_exists_flush : older_exists,
@@ -204,13 +213,13 @@ static void options(struct job *j, struct reduce_options *r, struct build_option
     *b = (struct build_options){.env = t->env,
                                 .dir = t->dir,
                                 .uuid = t->uuid,
-                                .table = {.block_bytes = t->opt.block_bytes,
-                                          .zstd_level = tree_zstd_level(t),
-                                          .filter_one_in = t->opt.filter_one_in},
+                                .table = {.block_bytes = set->block_bytes,
+                                          .zstd_level = set->zstd_level,
+                                          .filter_one_in = filter_one_in(set)},
                                 .table_bytes = j->table_bytes,
-                                .blob_bytes = t->opt.blob_bytes,
-                                .separate_min = t->opt.separate_min,
-                                .blob_zstd_level = tree_zstd_level(t),
+                                .blob_bytes = set->blob_bytes,
+                                .separate_min = set->separate_min,
+                                .blob_zstd_level = set->zstd_level,
                                 .ctx = j,
                                 .next_file = next_file,
                                 .rangedels = rangedels,

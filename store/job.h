@@ -17,6 +17,7 @@ struct job {
     int output_level;
     uint64_t table_bytes;    /* of an output table; 0: one table */
     bool is_compaction;      /* it ends early when the store closes, and leaves space to others */
+    struct settings *set;    /* the whole job goes by these (a reference) */
     struct view *view;       /* where blob files are found (a reference) */
     struct version *version; /* of the view; its deeper levels may hold older data */
     struct tree_readers readers;

@@ -216,7 +216,7 @@ static int take_over(struct recovery *r)
     t->next_file = r->version->next_file;
     if (t->next_file <= r->number_max)
         t->next_file = r->number_max + 1;
-    if (t->opt.read_only)
+    if (t->read_only)
         return 0;
     int err = raise_log_number(r, t->next_file);
     if (err == 0)

@@ -10,33 +10,18 @@
 #include "store/recover.h"
 #include "store/store_priv.h"
 
-enum { OPTION_WORKERS_MAX = 64 };
+enum { OPTION_FILTER_MAX = 65536 };
 #define OPTION_BYTES_MAX (UINT64_C(1) << 48)
-
-void store_options_init(struct store_options *o)
-{
-    *o = (struct store_options){.memtable_bytes = 32 << 20,
-                                .memtables_max = 4,
-                                .cache_bytes = 64 << 20,
-                                .block_bytes = 16 << 10,
-                                .table_bytes = 64 << 20,
-                                .blob_bytes = 256 << 20,
-                                .separate_min = 2 << 10,
-                                .direct_min = 16 << 10,
-                                .zstd_level = 1,
-                                .filter_one_in = 100,
-                                .workers = 2,
-                                .reserve_bytes = 64 << 20,
-                                .idle_flush_ns = UINT64_C(10) * 1000 * 1000 * 1000};
-}
 
 /* What the store's arithmetic relies on; the rest is a matter of taste. */
 static int check_options(const struct store_options *o)
 {
     bool good = o->memtable_bytes >= 1 && o->memtables_max >= 2 && o->block_bytes >= 1 &&
-                o->table_bytes >= 1 && o->table_bytes <= OPTION_BYTES_MAX && o->blob_bytes >= 1 &&
-                o->direct_min >= 1 && o->zstd_level >= 0 && o->zstd_level <= 19 &&
-                o->reserve_bytes <= OPTION_BYTES_MAX && o->workers <= OPTION_WORKERS_MAX;
+                o->block_bytes <= FRAME_RAW_MAX / 4 && o->table_bytes >= 1 &&
+                o->table_bytes <= OPTION_BYTES_MAX && o->blob_bytes >= 1 && o->direct_min >= 1 &&
+                o->zstd_level >= 0 && o->zstd_level <= 19 &&
+                o->filter_one_in <= OPTION_FILTER_MAX && o->reserve_bytes <= OPTION_BYTES_MAX &&
+                o->workers <= STORE_WORKERS_MAX;
     return good ? 0 : -EINVAL;
 }
 
@@ -114,9 +99,9 @@ static int take_lock(struct tree *t)
     uint64_t size;
     int err = 0;
     /* Locking makes the file: not in a folder that may not be changed. */
-    if (!t->opt.read_only || t->env->file_size(t->env, path, &size) == 0)
+    if (!t->read_only || t->env->file_size(t->env, path, &size) == 0)
         err = t->env->lock(t->env, path, &t->dir_lock);
-    if (t->opt.read_only && err == -EROFS)
+    if (t->read_only && err == -EROFS)
         err = 0; /* a folder that nobody can write to */
     free(path);
     return err;
@@ -136,8 +121,8 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
 {
     t->env = o->env ? o->env : env_posix();
     t->dir = mem_strdup(dir);
-    t->opt = *o;
-    t->zstd_level = o->zstd_level;
+    t->read_only = o->read_only;
+    settings_box_init(&t->settings, o);
     t->cache = cache_new(o->cache_bytes);
     purge_init(&t->purge, t->env, t->dir);
     tree_init_locks(t);
@@ -154,13 +139,14 @@ static void tree_teardown(struct tree *t)
 {
     if (t->box)
         viewbox_free(t->box);
-    if (!t->opt.read_only)
+    if (!t->read_only)
         purge_run(&t->purge);
     manifest_free(t->manifest);
     if (t->dir_lock)
         t->env->unlock(t->env, t->dir_lock);
     cache_free(t->cache);
     purge_release(&t->purge);
+    settings_box_release(&t->settings);
     tree_destroy_locks(t);
     free(t->pending_pins);
     free(t->failure);
@@ -171,6 +157,7 @@ static void release(struct store *s)
 {
     tree_teardown(&s->tree);
     pthread_mutex_destroy(&s->pins);
+    pthread_mutex_destroy(&s->setting);
     free(s);
 }
 
@@ -185,6 +172,8 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
     uint64_t next_seq = 0;
     tree_setup(t, dir, o);
     pthread_mutex_init(&s->pins, NULL);
+    pthread_mutex_init(&s->setting, NULL);
+    s->pulled = o->workers == 0;
     t->source = (struct version_source){.env = t->env,
                                         .dir = t->dir,
                                         .uuid = t->uuid,
@@ -201,7 +190,7 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
         s->writable = err == 0;
     }
     if (err == 0 && s->writable)
-        err = store_start_workers(s);
+        err = store_adjust_workers(s);
     if (err < 0) {
         store_stop_workers(s);
         if (s->writable)
@@ -257,20 +246,13 @@ const char *store_failure(struct store *s)
     return tree_failure(&s->tree);
 }
 
-int store_set_zstd_level(struct store *s, int level)
-{
-    if (level < 0 || level > 19)
-        return -EINVAL;
-    __atomic_store_n(&s->tree.zstd_level, level, __ATOMIC_RELAXED);
-    return 0;
-}
-
 /* ---- writing ---- */
 
 struct store_batch *store_batch_new(struct store *s)
 {
     struct store_batch *b = mem_alloc(sizeof *b);
-    batch_init(b, s->tree.opt.direct_min, tree_zstd_level(&s->tree));
+    const struct store_options *live = &s->tree.settings.live;
+    batch_init(b, setting_u32(&live->direct_min), setting_int(&live->zstd_level));
     return b;
 }
 

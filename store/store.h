@@ -43,8 +43,11 @@ struct store_merge {
 };
 
 struct store_options {
-    struct env *env;         /* NULL: the real system */
-    bool read_only;          /* creates, changes and deletes nothing */
+    struct env *env; /* NULL: the real system */
+    bool read_only;  /* creates, changes and deletes nothing */
+    const struct store_merge
+        *merge; /* lives as long as the store; NULL: a batch with a merge is refused (-EINVAL) */
+    /* Settings: each has a name by which it can be changed (below). */
     uint64_t memtable_bytes; /* a memtable is sealed at this size; default 32 MiB */
     uint32_t
         memtables_max;     /* unflushed ones, the active included; writers wait beyond; default 4 */
@@ -61,8 +64,6 @@ struct store_options {
     uint64_t reserve_bytes; /* disk space that only STORE_RESERVE writes may use; default 64 MiB */
     uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;
                                default 10 s */
-    const struct store_merge
-        *merge; /* lives as long as the store; NULL: a batch with a merge is refused (-EINVAL) */
 };
 
 /* All defaults. */
@@ -85,6 +86,52 @@ void store_uuid(const struct store *s, uint8_t out[16]);
 /* The store's clock: nanoseconds since 1970 (UTC), and ones that never go back. */
 int64_t store_realtime(const struct store *s);
 uint64_t store_monotonic(const struct store *s);
+
+/* ---- settings ---- */
+
+/* Everything in struct store_options that does not say how the store is opened has a name, a range
+ * and a default, and can be changed while it is open; jobs that run go on with what they began
+ * with. A change lasts until the store is closed. */
+enum store_setting_kind {
+    STORE_SETTING_BYTES,    /* written as 4096, 64K, 32M, 1G, 1T; shown in full */
+    STORE_SETTING_COUNT,    /* 4 */
+    STORE_SETTING_PERCENT,  /* 25% or 25 */
+    STORE_SETTING_DURATION, /* 10s; units ns, us, ms, s, m, h; the value is in nanoseconds */
+    STORE_SETTING_CHOICE,   /* one of a few words; the value is its place among them */
+};
+enum {
+    STORE_MESSAGE_MAX = 256,
+    STORE_SETTING_TEXT_MAX = 32,
+    STORE_RANGE_TEXT_MAX = 128,
+    STORE_WORKERS_MAX = 64,
+};
+
+struct store_setting {
+    const char *name, *help; /* constants; help is one sentence without a full stop */
+    enum store_setting_kind kind;
+    bool live; /* can change while the store is open */
+    uint64_t value, min, max, preset;
+    /* The same in words; the first two as store_set() takes them. */
+    char text[STORE_SETTING_TEXT_MAX], preset_text[STORE_SETTING_TEXT_MAX];
+    char range_text[STORE_RANGE_TEXT_MAX];
+};
+typedef int store_setting_fn(void *ctx, const struct store_setting *setting); /* nonzero: stop */
+
+/* Before a store is opened. -ENOENT: there is no such setting; -EINVAL: no value of its kind;
+ * -ERANGE: outside its range. Then `message` says what is wrong and what would be right; otherwise
+ * it is "". */
+int store_options_set(struct store_options *o, const char *name, const char *value,
+                      char message[STORE_MESSAGE_MAX]);
+/* In the order of their names. Returns what `fn` returned last. */
+int store_options_list(const struct store_options *o, store_setting_fn *fn, void *ctx);
+
+/* While it is open: takes effect at once. Besides the above: -EPERM for one that is fixed while
+ * the store is open (as is `workers` of a store that was opened with none). */
+int store_set(struct store *s, const char *name, const char *value,
+              char message[STORE_MESSAGE_MAX]);
+/* 0, or 1: there is no such setting. */
+int store_get_setting(struct store *s, const char *name, struct store_setting *out);
+int store_list_settings(struct store *s, store_setting_fn *fn, void *ctx);
 
 /* ---- writing ---- */
 
@@ -184,8 +231,6 @@ int store_flush(struct store *s);
 /* Brings [start, limit) (empty slices: everything) down to the bottom level, dropping what nobody
  * can see. */
 int store_compact(struct store *s, struct slice start, struct slice limit);
-/* For what is written from now on. -EINVAL outside 0 to 19. */
-int store_set_zstd_level(struct store *s, int level);
 /* NULL, or what made the store read-only. */
 const char *store_failure(struct store *s);
 

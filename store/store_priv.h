@@ -10,15 +10,23 @@
 struct store {
     struct tree tree;
     struct commit commit;
-    bool writable;        /* commit is open */
-    pthread_mutex_t pins; /* held while a pin is made, renamed or deleted */
-    struct env_thread **threads;
-    uint32_t thread_count;
+    bool writable;           /* commit is open */
+    pthread_mutex_t pins;    /* held while a pin is made, renamed or deleted */
+    pthread_mutex_t setting; /* held while a setting is changed and applied */
+    bool pulled;             /* opened without workers: the caller does the work; constant */
+    struct store_worker {
+        struct store *store;
+        uint32_t index;
+        struct env_thread *thread; /* [setting] NULL: there is none */
+        bool ended;                /* [tree.lock] it has nothing more to do but return */
+    } workers[STORE_WORKERS_MAX];
 };
 
 /* One background step. 0 did something, 1 nothing to do, or an error. */
 int store_step(struct store *s);
-int store_start_workers(struct store *s);
+/* As many workers as are set: starts those that are missing, and lets go of those that are too many
+ * once they have ended their job. [setting held, or the store is being opened] */
+int store_adjust_workers(struct store *s);
 void store_stop_workers(struct store *s);
 
 #endif

@@ -13,7 +13,7 @@
 static bool due(struct tree *t, const struct tree_work *w)
 {
     pthread_mutex_lock(&t->lock);
-    bool now = t->opt.workers == 0 || work_due(t, w);
+    bool now = setting_u32(&t->settings.live.workers) == 0 || work_due(t, w);
     pthread_mutex_unlock(&t->lock);
     return now;
 }
@@ -35,31 +35,59 @@ int store_step(struct store *s)
     return err < 0 ? err : did ? 0 : 1;
 }
 
+/* Is there one too many? Whoever sets the number looks at `ended` under the same lock. */
+static bool ends(struct store_worker *w)
+{
+    struct tree *t = &w->store->tree;
+    pthread_mutex_lock(&t->lock);
+    w->ended = t->closing || w->index >= setting_u32(&t->settings.live.workers);
+    bool ended = w->ended;
+    pthread_mutex_unlock(&t->lock);
+    return ended;
+}
+
 static void worker(void *arg)
 {
-    struct store *s = arg;
-    struct tree *t = &s->tree;
-    while (!tree_closing(t)) {
-        if (store_step(s) == 0)
+    struct store_worker *w = arg;
+    struct tree *t = &w->store->tree;
+    while (!ends(w)) {
+        if (store_step(w->store) == 0)
             continue;
         pthread_mutex_lock(&t->lock);
-        if (!t->closing)
+        if (!t->closing && w->index < setting_u32(&t->settings.live.workers))
             tree_wait(t, IDLE_NS);
         pthread_mutex_unlock(&t->lock);
     }
 }
 
-int store_start_workers(struct store *s)
+/* One that has ended is gone, one that has not goes on. */
+static int start(struct store *s, uint32_t index)
 {
-    struct tree *t = &s->tree;
-    s->threads = mem_zalloc(t->opt.workers * sizeof(struct env_thread *));
-    for (uint32_t i = 0; i < t->opt.workers; i++) {
-        int err = t->env->thread_start(t->env, worker, s, &s->threads[i]);
-        if (err < 0)
-            return err;
-        s->thread_count++;
-    }
-    return 0;
+    struct store_worker *w = &s->workers[index];
+    struct env *env = s->tree.env;
+    pthread_mutex_lock(&s->tree.lock);
+    bool gone = w->ended;
+    w->ended = false;
+    pthread_mutex_unlock(&s->tree.lock);
+    if (w->thread && !gone)
+        return 0;
+    if (w->thread)
+        env->thread_join(env, w->thread);
+    *w = (struct store_worker){.store = s, .index = index};
+    int err = env->thread_start(env, worker, w, &w->thread);
+    if (err < 0)
+        w->thread = NULL;
+    return err;
+}
+
+int store_adjust_workers(struct store *s)
+{
+    uint32_t wanted = setting_u32(&s->tree.settings.live.workers);
+    int err = 0;
+    assert(wanted <= STORE_WORKERS_MAX);
+    for (uint32_t i = 0; i < wanted && err == 0 && s->writable; i++)
+        err = start(s, i);
+    return err;
 }
 
 void store_stop_workers(struct store *s)
@@ -69,16 +97,16 @@ void store_stop_workers(struct store *s)
     __atomic_store_n(&t->closing, true, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
-    for (uint32_t i = 0; i < s->thread_count; i++)
-        t->env->thread_join(t->env, s->threads[i]);
-    free(s->threads);
-    s->threads = NULL;
-    s->thread_count = 0;
+    for (uint32_t i = 0; i < STORE_WORKERS_MAX; i++) {
+        if (s->workers[i].thread)
+            t->env->thread_join(t->env, s->workers[i].thread);
+        s->workers[i].thread = NULL;
+    }
 }
 
 int store_work(struct store *s)
 {
-    assert(s->tree.opt.workers == 0);
+    assert(s->pulled);
     return s->writable ? store_step(s) : 1;
 }
 
@@ -128,7 +156,7 @@ int store_flush(struct store *s)
 static uint64_t work_limit(struct tree *t)
 {
     struct view *v = viewbox_get(t->box);
-    uint64_t bytes = t->opt.table_bytes;
+    uint64_t bytes = setting_u64(&t->settings.live.table_bytes);
     for (int level = 0; level < LEVEL_COUNT; level++)
         bytes += v->version->levels[level].bytes;
     view_unref(v);

@@ -45,6 +45,13 @@ void tree_wait(struct tree *t, uint64_t ns)
     pthread_cond_timedwait(&t->changed, &t->lock, &ts);
 }
 
+void tree_wake(struct tree *t)
+{
+    pthread_mutex_lock(&t->lock);
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
 /* ---- failing ---- */
 
 const char *tree_failure(const struct tree *t)

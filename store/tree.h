@@ -18,6 +18,7 @@
 #include "store/compact_pick.h"
 #include "store/manifest.h"
 #include "store/purge.h"
+#include "store/settings.h"
 #include "store/view.h"
 
 /* Counters for store_get_stats(); atomic, relaxed. */
@@ -39,7 +40,7 @@ struct tree {
     /* constant while open */
     struct env *env;
     char *dir;
-    struct store_options opt;
+    bool read_only;
     uint8_t uuid[UUID_SIZE];
     struct version_source source;
     struct view_context read_ctx;
@@ -48,10 +49,10 @@ struct tree {
 
     struct viewbox *box;
     struct purge purge;
-    uint64_t published; /* atomic: readers see seq < published */
-    uint64_t next_file; /* atomic */
-    int zstd_level;     /* atomic: may change while open */
-    uint32_t level0;    /* atomic: tables of level 0 in the current version */
+    uint64_t published;           /* atomic: readers see seq < published */
+    uint64_t next_file;           /* atomic */
+    uint32_t level0;              /* atomic: tables of level 0 in the current version */
+    struct settings_box settings; /* see settings.h: a job takes a snapshot, others read `live` */
 
     pthread_mutex_t install;
     struct manifest *manifest; /* [install] */
@@ -74,10 +75,6 @@ static inline uint64_t tree_published(const struct tree *t)
 {
     return __atomic_load_n(&t->published, __ATOMIC_ACQUIRE);
 }
-static inline int tree_zstd_level(const struct tree *t)
-{
-    return __atomic_load_n(&t->zstd_level, __ATOMIC_RELAXED);
-}
 static inline uint64_t tree_new_file(struct tree *t)
 {
     return __atomic_fetch_add(&t->next_file, 1, __ATOMIC_RELAXED);
@@ -96,6 +93,8 @@ void tree_init_locks(struct tree *t);
 void tree_destroy_locks(struct tree *t);
 /* Sleeps until something changes, but at most `ns` of real time. [lock held] */
 void tree_wait(struct tree *t, uint64_t ns);
+/* Wakes whoever waits for a change, to look again. [takes lock] */
+void tree_wake(struct tree *t);
 
 /* NULL, or why nothing can be written any more. */
 const char *tree_failure(const struct tree *t);

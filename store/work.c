@@ -88,11 +88,11 @@ bool work_wants_seal(struct tree *t)
     pthread_mutex_lock(&t->lock);
     struct view *v = viewbox_peek(t->box);
     bool seal = false;
-    if (v->gen_count > 0 && v->gen_count < t->opt.memtables_max &&
+    if (v->gen_count > 0 && v->gen_count < setting_u32(&t->settings.live.memtables_max) &&
         !memtable_empty(v->gens[0]->mem)) {
         uint64_t since = __atomic_load_n(&v->gens[0]->rangedel_since_ns, __ATOMIC_RELAXED);
-        seal = t->flush_wanted ||
-               (since && t->env->monotonic_ns(t->env) - since >= t->opt.idle_flush_ns);
+        seal = t->flush_wanted || (since && t->env->monotonic_ns(t->env) - since >=
+                                                setting_u64(&t->settings.live.idle_flush_ns));
         t->flush_wanted = false;
     }
     pthread_mutex_unlock(&t->lock);
@@ -103,11 +103,12 @@ bool work_wants_seal(struct tree *t)
 
 static void pick_settings(const struct tree *t, struct pick_options *out)
 {
+    uint64_t table_bytes = setting_u64(&t->settings.live.table_bytes);
     *out = (struct pick_options){.level0_trigger = LEVEL0_TRIGGER,
-                                 .base_bytes = 4 * t->opt.table_bytes,
+                                 .base_bytes = 4 * table_bytes,
                                  .fanout = 10,
-                                 .table_bytes = t->opt.table_bytes,
-                                 .inputs_bytes_max = INPUTS_TABLES_MAX * t->opt.table_bytes};
+                                 .table_bytes = table_bytes,
+                                 .inputs_bytes_max = INPUTS_TABLES_MAX * table_bytes};
 }
 
 /* The settings, with smaller jobs where there is little space. */
@@ -226,7 +227,7 @@ static uint64_t largest_job(const struct tree *t, const struct version *v)
     struct pick_options opt;
     pick_settings(t, &opt);
     uint64_t level0 = v->levels[0].bytes + v->levels[compact_base_level(v, &opt)].bytes;
-    uint64_t table = 0, table_most = (JOB_BELOW_TABLES + 2) * t->opt.table_bytes;
+    uint64_t table = 0, table_most = (JOB_BELOW_TABLES + 2) * opt.table_bytes;
     for (int level = 1; level < LEVEL_COUNT; level++)
         table += v->levels[level].bytes;
     table = table < table_most ? table : table_most;
@@ -237,7 +238,7 @@ uint64_t work_space_usable(struct tree *t, const struct env_space *space)
 {
     struct view *v = viewbox_get(t->box);
     uint64_t job = largest_job(t, v->version), most = space->total_bytes / KEPT_PART;
-    uint64_t kept = t->opt.reserve_bytes + (job < most ? job : most);
+    uint64_t kept = setting_u64(&t->settings.live.reserve_bytes) + (job < most ? job : most);
     for (uint32_t i = 0; i < v->gen_count; i++)
         kept += memtable_bytes(v->gens[i]->mem);
     view_unref(v);

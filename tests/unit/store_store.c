@@ -180,6 +180,12 @@ static void test_open_with_senseless_options(void **state)
         assert_errno(store_open(r->dir, &o, &s), EINVAL);
         assert_null(s);
     }
+    struct store_options o = r->opt;
+    o.block_bytes = 1 << 30;
+    assert_errno(store_open(r->dir, &o, &s), EINVAL);
+    o = r->opt;
+    o.filter_one_in = 65537;
+    assert_errno(store_open(r->dir, &o, &s), EINVAL);
 }
 
 /* The smallest and the oddest sizes that are allowed work. */
@@ -194,7 +200,11 @@ static void test_extreme_options(void **state)
     r->opt.filter_one_in = 0;
     r->opt.zstd_level = 0;
     rig_open(r);
-    rig_fill(r, 0, 40, 30, 0);
+    rig_fill(r, 0, 20, 30, 0);
+    rig_reopen(r);
+    r->opt.filter_one_in = 1;
+    rig_reopen(r);
+    rig_fill(r, 20, 40, 30, 0);
     rig_put(r, "empty", "");
     rig_work(r);
     rig_assert_fill(r, 0, 40, 30, 0);
@@ -591,12 +601,11 @@ static void test_zstd_level(void **state)
 {
     struct rig *r = *state;
     rig_open(r);
-    assert_errno(store_set_zstd_level(r->s, -1), EINVAL);
-    assert_errno(store_set_zstd_level(r->s, 20), EINVAL);
+    char message[STORE_MESSAGE_MAX];
     rig_fill(r, 0, 300, 200, 0);
     assert_ok(store_flush(r->s));
     uint64_t packed = rig_stats(r).level_bytes[0];
-    assert_ok(store_set_zstd_level(r->s, 0));
+    assert_ok(store_set(r->s, "compression.level", "0", message));
     rig_fill(r, 1000, 1300, 200, 0);
     assert_ok(store_flush(r->s));
     assert_true(rig_stats(r).level_bytes[0] > packed * 5 / 4);

@@ -1,0 +1,233 @@
+/* settings: the table, and the snapshots. See settings.h, also for how to add a row.
+ *
+ * Invariants:
+ *   1. The table is sorted by name, and no field has two rows.
+ *   2. A snapshot never changes once it is in the box.
+ *   3. `live` has the values of `current`, but for the moment of a change. */
+#include "store/settings.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define KIB UINT64_C(1024)
+#define MIB (UINT64_C(1024) * KIB)
+#define GIB (UINT64_C(1024) * MIB)
+#define TIB (UINT64_C(1024) * GIB)
+#define MS  UINT64_C(1000000)
+#define SEC (UINT64_C(1000) * MS)
+#define FIELD(name)                                 \
+    .offset = offsetof(struct store_options, name), \
+    .size = sizeof(((struct store_options *)NULL)->name)
+
+const struct setting settings_table[] = {
+    {.name = "blob.bytes",
+     .kind = STORE_SETTING_BYTES,
+     .when = SETTING_LIVE,
+     FIELD(blob_bytes),
+     .min = MIB,
+     .max = 64 * GIB,
+     .preset = 256 * MIB,
+     .help = "size at which a blob file is sealed and the next one begun"},
+    {.name = "blob.direct_min",
+     .kind = STORE_SETTING_BYTES,
+     .when = SETTING_LIVE,
+     FIELD(direct_min),
+     .min = 512,
+     .max = STORE_VALUE_MAX,
+     .preset = 16 * KIB,
+     .help = "values of this size and more go to a blob file when they are written"},
+    {.name = "blob.separate_min",
+     .kind = STORE_SETTING_BYTES,
+     .when = SETTING_LIVE,
+     FIELD(separate_min),
+     .min = 128,
+     .max = STORE_VALUE_MAX,
+     .preset = 2 * KIB,
+     .help = "values of this size and more go to a blob file when a memtable is flushed"},
+    {.name = "cache.bytes",
+     .kind = STORE_SETTING_BYTES,
+     .when = SETTING_LIVE,
+     FIELD(cache_bytes),
+     .min = MIB,
+     .max = TIB,
+     .preset = 64 * MIB,
+     .help = "memory for decoded blocks"},
+    {.name = "compression.level",
+     .kind = STORE_SETTING_COUNT,
+     .when = SETTING_LIVE,
+     FIELD(zstd_level),
+     .min = 0,
+     .max = 19,
+     .preset = 1,
+     .help = "level of zstd for what is written from now on; 0 compresses nothing"},
+    {.name = "disk.reserve",
+     .kind = STORE_SETTING_BYTES,
+     .when = SETTING_LIVE,
+     FIELD(reserve_bytes),
+     .min = MIB,
+     .max = TIB,
+     .preset = 64 * MIB,
+     .help = "free space that is left to deletes and to background work"},
+    {.name = "filter.one_in",
+     .kind = STORE_SETTING_COUNT,
+     .when = SETTING_LIVE,
+     FIELD(filter_one_in),
+     .min = 0,
+     .max = 65536,
+     .preset = 100,
+     .help = "filters of new tables let one absent key in so many pass; 0 makes none"},
+    {.name = "memtable.bytes",
+     .kind = STORE_SETTING_BYTES,
+     .when = SETTING_LIVE,
+     FIELD(memtable_bytes),
+     .min = 64 * KIB,
+     .max = 16 * GIB,
+     .preset = 32 * MIB,
+     .help = "size at which the memtable is sealed, to be flushed"},
+    {.name = "memtable.idle_flush",
+     .kind = STORE_SETTING_DURATION,
+     .when = SETTING_LIVE,
+     FIELD(idle_flush_ns),
+     .min = 10 * MS,
+     .max = 86400 * SEC,
+     .preset = 10 * SEC,
+     .help =
+         "age at which a memtable that holds range tombstones is flushed, so that space returns"},
+    {.name = "memtables.max",
+     .kind = STORE_SETTING_COUNT,
+     .when = SETTING_LIVE,
+     FIELD(memtables_max),
+     .min = 2,
+     .max = 64,
+     .preset = 4,
+     .help = "memtables in memory, the active one included; writers wait for a flush beyond"},
+    {.name = "table.block_bytes",
+     .kind = STORE_SETTING_BYTES,
+     .when = SETTING_LIVE,
+     FIELD(block_bytes),
+     .min = 512,
+     .max = 4 * MIB,
+     .preset = 16 * KIB,
+     .help = "size of a block of entries in new tables, before compression"},
+    {.name = "table.bytes",
+     .kind = STORE_SETTING_BYTES,
+     .when = SETTING_LIVE,
+     FIELD(table_bytes),
+     .min = 64 * KIB,
+     .max = 16 * GIB,
+     .preset = 64 * MIB,
+     .help = "size that a compaction aims at for its output tables"},
+    {.name = "workers",
+     .kind = STORE_SETTING_COUNT,
+     .when = SETTING_LIVE,
+     FIELD(workers),
+     .min = 1,
+     .max = STORE_WORKERS_MAX,
+     .preset = 2,
+     .help = "threads that flush and compact"},
+};
+
+size_t settings_count(void)
+{
+    return sizeof settings_table / sizeof *settings_table;
+}
+
+const struct setting *setting_find(const char *name)
+{
+    for (size_t i = 0; i < settings_count(); i++)
+        if (strcmp(settings_table[i].name, name) == 0)
+            return &settings_table[i];
+    return NULL;
+}
+
+/* ---- fields ---- */
+
+static void *field_of(const struct setting *row, struct store_options *o)
+{
+    assert(row->size == sizeof(uint32_t) || row->size == sizeof(uint64_t));
+    assert(row->offset + row->size <= sizeof *o);
+    return (char *)o + row->offset;
+}
+
+uint64_t setting_load(const struct setting *row, const struct store_options *o)
+{
+    uint32_t half;
+    uint64_t whole;
+    assert(row->offset + row->size <= sizeof *o);
+    const char *field = (const char *)o + row->offset;
+    if (row->size == sizeof whole) {
+        memcpy(&whole, field, sizeof whole);
+        return whole;
+    }
+    assert(row->size == sizeof half);
+    memcpy(&half, field, sizeof half);
+    return half;
+}
+
+void setting_store(const struct setting *row, struct store_options *o, uint64_t value)
+{
+    void *field = field_of(row, o);
+    if (row->size == sizeof(uint64_t)) {
+        __atomic_store_n((uint64_t *)field, value, __ATOMIC_RELAXED);
+        return;
+    }
+    assert(value <= UINT32_MAX);
+    __atomic_store_n((uint32_t *)field, (uint32_t)value, __ATOMIC_RELAXED);
+}
+
+/* ---- snapshots ---- */
+
+static struct settings *snapshot_new(const struct store_options *o)
+{
+    struct settings *s = mem_alloc(sizeof *s);
+    s->refs = 1;
+    s->o = *o;
+    return s;
+}
+
+void settings_box_init(struct settings_box *b, const struct store_options *o)
+{
+    pthread_mutex_init(&b->lock, NULL);
+    b->current = snapshot_new(o);
+    b->live = *o;
+}
+
+void settings_box_release(struct settings_box *b)
+{
+    settings_unref(b->current);
+    b->current = NULL;
+    pthread_mutex_destroy(&b->lock);
+}
+
+struct settings *settings_get(struct settings_box *b)
+{
+    pthread_mutex_lock(&b->lock);
+    struct settings *s = b->current;
+    int before = __atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);
+    assert(before > 0);
+    pthread_mutex_unlock(&b->lock);
+    return s;
+}
+
+void settings_unref(struct settings *s)
+{
+    if (!s)
+        return;
+    int before = __atomic_fetch_sub(&s->refs, 1, __ATOMIC_ACQ_REL);
+    assert(before > 0);
+    if (before == 1)
+        free(s);
+}
+
+uint64_t settings_change(struct settings_box *b, const struct setting *row, uint64_t value)
+{
+    pthread_mutex_lock(&b->lock);
+    struct settings *old = b->current, *fresh = snapshot_new(&old->o);
+    uint64_t before = setting_load(row, &old->o);
+    setting_store(row, &fresh->o, value);
+    setting_store(row, &b->live, value);
+    b->current = fresh;
+    pthread_mutex_unlock(&b->lock);
+    settings_unref(old);
+    return before;
+}
