@@ -69,10 +69,9 @@ int commit_push_gen(struct commit *c)
 
 static void count_stall(struct tree *t, uint64_t began)
 {
-    uint64_t took = t->env->monotonic_ns(t->env) - began;
-    tree_count(&t->counters.stall_ns, took);
-    if (took > __atomic_load_n(&t->counters.stall_ns_max, __ATOMIC_RELAXED))
-        __atomic_store_n(&t->counters.stall_ns_max, took, __ATOMIC_RELAXED);
+    struct counter_stripe *mine = counters_mine(&t->counts);
+    counter_add(mine, COUNT_STALL, 1);
+    counter_record(mine, STORE_TIME_STALL, t->env->monotonic_ns(t->env) - began);
 }
 
 /* Nobody flushes. The writer does it itself (the workers may be busy with something long), unless a

@@ -123,10 +123,12 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
     t->dir = mem_strdup(dir);
     t->read_only = o->read_only;
     settings_box_init(&t->settings, o);
+    counters_init(&t->counts);
     t->cache = cache_new(o->cache_bytes);
     purge_init(&t->purge, t->env, t->dir);
     tree_init_locks(t);
-    t->read_ctx = (struct view_context){.merge = o->merge, .cache = t->cache};
+    t->read_ctx = (struct view_context){
+        .merge = o->merge, .cache = t->cache, .counters = &t->counts, .env = t->env};
 }
 
 static void on_death(void *ctx, enum file_kind kind, uint64_t number)
@@ -147,6 +149,7 @@ static void tree_teardown(struct tree *t)
     cache_free(t->cache);
     purge_release(&t->purge);
     settings_box_release(&t->settings);
+    counters_release(&t->counts);
     tree_destroy_locks(t);
     free(t->pending_pins);
     free(t->failure);
@@ -266,7 +269,15 @@ void store_batch_free(struct store_batch *b)
 
 int store_write(struct store *s, struct store_batch *b, int flags)
 {
-    return s->writable ? commit_write(&s->commit, b, flags) : -EROFS;
+    struct tree *t = &s->tree;
+    struct counter_stripe *mine = counters_mine(&t->counts);
+    if (!s->writable)
+        return -EROFS;
+    uint64_t began = counter_start(mine, STORE_TIME_WRITE, t->env);
+    int err = commit_write(&s->commit, b, flags);
+    counter_stop(mine, STORE_TIME_WRITE, t->env, began);
+    counter_add(mine, COUNT_BATCH, 1);
+    return err;
 }
 
 int store_sync(struct store *s)
@@ -296,7 +307,12 @@ void store_read_end(struct store_read *r)
 
 int store_get(const struct store_read *r, struct slice key, struct store_value *v)
 {
-    return view_get(r->view, &r->store->tree.read_ctx, key, r->seq, v);
+    struct tree *t = &r->store->tree;
+    struct counter_stripe *mine = counters_mine(&t->counts);
+    uint64_t began = counter_start(mine, STORE_TIME_GET, t->env);
+    int err = view_get(r->view, &t->read_ctx, key, r->seq, v);
+    counter_stop(mine, STORE_TIME_GET, t->env, began);
+    return err;
 }
 
 int store_has(const struct store_read *r, struct slice key)

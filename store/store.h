@@ -16,6 +16,7 @@
 
 #include "store/bytes.h"
 #include "store/err.h"
+#include "store/insight.h"
 
 struct env;
 
@@ -238,8 +239,8 @@ struct store_stats {
     uint64_t seq; /* operations ever */
     uint64_t memtable_bytes, sealed_memtables;
     uint64_t log_bytes;
-    uint32_t level_tables[7];
-    uint64_t level_bytes[7];
+    uint32_t level_tables[STORE_LEVELS];
+    uint64_t level_bytes[STORE_LEVELS];
     uint64_t table_entries, table_rangedels;
     uint64_t blob_files, blob_bytes, blob_garbage_bytes;
     uint64_t cache_bytes, cache_hits, cache_misses;
@@ -248,11 +249,13 @@ struct store_stats {
     uint64_t bytes_written_user, bytes_written_log, bytes_written_flush, bytes_written_compaction,
         bytes_written_blob;
     uint64_t blob_reads;
-    uint64_t stall_ns, stall_ns_max;
+    uint64_t stall_ns, stall_ns_max; /* as in struct store_insight */
     uint64_t disk_total_bytes, disk_free_bytes;
     uint64_t disk_usable_bytes; /* free without the reserve */
 };
 int store_get_stats(struct store *s, struct store_stats *out);
+/* How it has fared since it was opened: insight.h. */
+void store_get_insight(struct store *s, struct store_insight *out);
 
 /* ---- verifying ---- */
 

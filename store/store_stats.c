@@ -5,6 +5,8 @@
 #include "store/env.h"
 #include "store/store_priv.h"
 
+_Static_assert((int)STORE_LEVELS == (int)LEVEL_COUNT, "the door says how many levels there are");
+
 static uint64_t load(const uint64_t *counter)
 {
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
@@ -51,11 +53,18 @@ static void files(const struct version *v, struct store_stats *out)
     out->pins = v->pin_count;
 }
 
+void store_get_insight(struct store *s, struct store_insight *out)
+{
+    *out = (struct store_insight){0};
+    counters_read(&s->tree.counts, out);
+}
+
 int store_get_stats(struct store *s, struct store_stats *out)
 {
     struct tree *t = &s->tree;
     struct cache_stats cache;
     struct env_space space = {0};
+    struct store_insight insight;
     *out = (struct store_stats){.seq = tree_published(t) - 1};
     struct view *v = viewbox_get(t->box);
     memtables(t, v, out);
@@ -73,8 +82,9 @@ int store_get_stats(struct store *s, struct store_stats *out)
     out->bytes_written_compaction = load(&t->counters.written_compaction);
     out->bytes_written_blob = load(&t->counters.written_blob);
     out->blob_reads = load(&t->read_ctx.blob_reads);
-    out->stall_ns = load(&t->counters.stall_ns);
-    out->stall_ns_max = load(&t->counters.stall_ns_max);
+    store_get_insight(s, &insight);
+    out->stall_ns = insight.stall_ns;
+    out->stall_ns_max = insight.stall_ns_max;
     int err = t->env->space(t->env, t->dir, &space);
     out->disk_total_bytes = space.total_bytes;
     out->disk_free_bytes = space.free_bytes;

@@ -217,6 +217,35 @@ static struct version *current_version(struct tree *t)
     return version;
 }
 
+/* The level that the edit takes the table from, or -1. */
+static int removed_from(const struct edit *e, uint64_t number)
+{
+    for (uint32_t i = 0; i < e->tables_removed_count; i++)
+        if (e->tables_removed[i].number == number)
+            return e->tables_removed[i].level;
+    return -1;
+}
+
+/* What a job wrote and took away, by level. A table that only moves is neither. */
+static void count_levels(struct tree *t, const struct version *base, const struct edit *e,
+                         const struct version *next)
+{
+    uint64_t written[LEVEL_COUNT] = {0}, came[LEVEL_COUNT] = {0}, moved_away[LEVEL_COUNT] = {0};
+    struct counter_stripe *mine = counters_mine(&t->counts);
+    for (uint32_t i = 0; i < e->tables_added_count; i++) {
+        const struct edit_table *added = &e->tables_added[i];
+        int from = removed_from(e, added->meta->number);
+        *(from < 0 ? &written[added->level] : &moved_away[from]) += added->meta->size_bytes;
+        came[added->level] += added->meta->size_bytes;
+    }
+    for (uint32_t level = 0; level < LEVEL_COUNT; level++) {
+        uint64_t gone = base->levels[level].bytes + came[level] - next->levels[level].bytes;
+        assert(gone >= moved_away[level]);
+        counter_add(mine, COUNT_LEVEL_WRITTEN + level, written[level]);
+        counter_add(mine, COUNT_LEVEL_READ + level, gone - moved_away[level]);
+    }
+}
+
 int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushed, uint32_t count)
 {
     struct version_blob **blobs = mem_alloc((count + 1) * sizeof *blobs);
@@ -236,6 +265,7 @@ int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushe
             err = tree_fail(t, err, "cannot write the manifest");
     }
     if (err == 0) {
+        count_levels(t, base, edit, next);
         swap_version(t, next, flushed, count);
         version_mark_dead(base, next);
         mark_unborn(next, blobs, blob_count);

@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 #include "store/compact_pick.h"
+#include "store/counters.h"
 #include "store/manifest.h"
 #include "store/purge.h"
 #include "store/settings.h"
@@ -25,7 +26,6 @@
 struct tree_counters {
     uint64_t flushes, compactions;
     uint64_t written_user, written_log, written_flush, written_compaction, written_blob;
-    uint64_t stall_ns, stall_ns_max;
 };
 
 /* A kind of background work: flush or compaction. All [lock]. */
@@ -69,6 +69,7 @@ struct tree {
     uint32_t pending_pin_count;
 
     struct tree_counters counters;
+    struct counters counts; /* see counters.h */
 };
 
 static inline uint64_t tree_published(const struct tree *t)

@@ -8,6 +8,7 @@
 #ifndef VARVE_STORE_VIEW_H
 #define VARVE_STORE_VIEW_H
 
+#include "store/counters.h"
 #include "store/memtable.h"
 #include "store/store.h"
 #include "store/version.h"
@@ -53,7 +54,9 @@ void view_unref(struct view *v);
 struct view_context {
     const struct store_merge *merge; /* may be NULL */
     struct cache *cache;
-    uint64_t blob_reads; /* atomic counter */
+    struct counters *counters; /* may be NULL */
+    struct env *env;           /* its clock, for `counters` */
+    uint64_t blob_reads;       /* atomic counter */
 };
 
 /* One point read at `read_seq` (at least 1): the memtables, level 0, then one table a level; folds

@@ -73,7 +73,10 @@ int work_flush(struct tree *t)
     pthread_mutex_unlock(&t->lock);
     if (!go)
         return 1;
+    struct counter_stripe *mine = counters_mine(&t->counts);
+    uint64_t began = counter_start(mine, STORE_TIME_FLUSH, t->env);
     int err = flush_run(t, one);
+    counter_stop(mine, STORE_TIME_FLUSH, t->env, began);
     purge_run(&t->purge);
     pthread_mutex_lock(&t->lock);
     /* Only one flushes, so what was sealed before is sealed still. */
@@ -195,7 +198,10 @@ static int compact_one(struct tree *t, const struct slice *range, uint64_t *byte
     pthread_mutex_unlock(&t->lock);
     if (err == 0) {
         *bytes = pick.input_bytes;
+        struct counter_stripe *mine = counters_mine(&t->counts);
+        uint64_t began = counter_start(mine, STORE_TIME_COMPACTION, t->env);
         err = compact_run(t, &pick);
+        counter_stop(mine, STORE_TIME_COMPACTION, t->env, began);
         pthread_mutex_lock(&t->lock);
         end_compaction(t, &pick, err);
         pthread_mutex_unlock(&t->lock);

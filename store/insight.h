@@ -1,0 +1,57 @@
+/* insight: what the door tells about how a store has fared since it was opened: the outcomes of
+ * look-ups, what each level cost, and how long things took. Part of store.h. */
+#ifndef VARVE_STORE_INSIGHT_H
+#define VARVE_STORE_INSIGHT_H
+
+#include <stdint.h>
+
+enum { STORE_LEVELS = 7 };
+
+/* How long something took, in nanoseconds. Each quantile is exact to an eighth. */
+struct store_latency {
+    uint64_t samples; /* how many were timed; of frequent things one in `period` */
+    uint32_t period;
+    uint64_t sum_ns, max_ns;
+    uint64_t p50_ns, p90_ns, p99_ns, p999_ns;
+};
+
+enum store_timer {
+    STORE_TIME_GET,        /* a point read */
+    STORE_TIME_SEEK,       /* placing a cursor */
+    STORE_TIME_STEP,       /* moving it by one */
+    STORE_TIME_WRITE,      /* a batch, from the call to its return, with what it waited for */
+    STORE_TIME_SYNC,       /* log and blob file brought to the disk, by the leader of a group */
+    STORE_TIME_STALL,      /* writers held up: a memtable to be flushed, a long level 0 */
+    STORE_TIME_FLUSH,      /* a job */
+    STORE_TIME_COMPACTION, /* a job */
+    STORE_TIMERS,
+};
+/* "get", "seek", ... */
+const char *store_timer_name(enum store_timer which);
+
+struct store_insight {
+    /* Point reads, by what ended them; the sum is `gets`, but for those that failed. */
+    uint64_t gets;
+    uint64_t found_memtable, found_level[STORE_LEVELS];
+    uint64_t deleted;       /* by a tombstone of that key */
+    uint64_t range_deleted; /* a range tombstone hid whatever is older */
+    uint64_t absent;        /* no source had anything */
+    uint64_t folded;        /* of all these: partial updates were folded onto what was found */
+    /* Tables that point reads asked. */
+    uint64_t tables_asked;
+    uint64_t filter_negatives;       /* the filter said no: no block was looked at */
+    uint64_t filter_false_positives; /* it said maybe, and the key was not there */
+    uint64_t filter_true_positives;
+    /* Blocks and blob values that reads (not jobs) needed. */
+    uint64_t blocks_cached, blocks_read;
+    uint64_t blobs_cached, blobs_read;
+    uint64_t seeks, steps;
+    /* Writing. */
+    uint64_t batches, syncs;
+    uint64_t stalls, stall_ns, stall_ns_max;
+    /* Bytes that jobs wrote into tables of each level, and read from them. */
+    uint64_t level_written[STORE_LEVELS], level_read[STORE_LEVELS];
+    struct store_latency latency[STORE_TIMERS];
+};
+
+#endif
