@@ -9,6 +9,7 @@
 #include "store/check_priv.h"
 #include "store/file.h"
 #include "store/journal.h"
+#include "store/replay.h"
 
 /* ---- names ---- */
 
@@ -45,7 +46,7 @@ static bool empty_log(const struct folder *f, uint64_t number)
     char *path = name_file(f->tree->dir, FILE_LOG, number);
     int err = f->tree->env->file_size(f->tree->env, path, &size);
     free(path);
-    return err == 0 && size <= FILE_HEADER_SIZE + FRAME_HEADER_SIZE + 2 * VARINT64_MAX;
+    return err == 0 && size <= replay_empty_bytes(f->tree);
 }
 
 static bool named(const struct folder *f, enum file_kind kind, uint64_t number)
@@ -54,6 +55,8 @@ static bool named(const struct folder *f, enum file_kind kind, uint64_t number)
     case FILE_CURRENT:
     case FILE_LOCK:
         return true;
+    case FILE_KEYS:
+        return f->tree->keys != NULL;
     case FILE_TABLE:
         return table_named(f->view->version, number);
     case FILE_BLOB:

@@ -76,6 +76,18 @@ static const struct {
 };
 enum { SUFFIX_COUNT = sizeof suffixes / sizeof suffixes[0] };
 
+/* Names without a number. */
+static const struct {
+    enum file_kind kind;
+    const char *name;
+} fixed[] = {
+    {FILE_CURRENT, "CURRENT"},
+    {FILE_LOCK, "LOCK"},
+    {FILE_KEYS, "KEYS"},
+    {FILE_KEYS_TEMP, "KEYS.tmp"},
+};
+enum { FIXED_COUNT = sizeof fixed / sizeof fixed[0] };
+
 static const char *suffix_of(enum file_kind kind)
 {
     for (int i = 0; i < SUFFIX_COUNT; i++)
@@ -106,6 +118,16 @@ char *name_temp(const char *dir, uint64_t number)
     return name_file(dir, FILE_TEMP, number);
 }
 
+char *name_keys(const char *dir)
+{
+    return mem_printf("%s/KEYS", dir);
+}
+
+char *name_keys_temp(const char *dir)
+{
+    return mem_printf("%s/KEYS.tmp", dir);
+}
+
 const char *file_kind_name(enum file_kind kind)
 {
     switch (kind) {
@@ -122,7 +144,10 @@ const char *file_kind_name(enum file_kind kind)
     case FILE_LOCK:
         return "lock";
     case FILE_TEMP:
+    case FILE_KEYS_TEMP:
         return "temporary file";
+    case FILE_KEYS:
+        return "keys";
     }
     return "unknown file";
 }
@@ -151,11 +176,11 @@ int name_parse(const char *name, enum file_kind *kind, uint64_t *number)
 {
     *kind = FILE_CURRENT;
     *number = 0;
-    if (strcmp(name, "CURRENT") == 0)
-        return 0;
-    *kind = FILE_LOCK;
-    if (strcmp(name, "LOCK") == 0)
-        return 0;
+    for (int i = 0; i < FIXED_COUNT; i++)
+        if (strcmp(name, fixed[i].name) == 0) {
+            *kind = fixed[i].kind;
+            return 0;
+        }
     struct slice rest = slice_str(name);
     if (!take_number(&rest, number) || rest.len == 0 || rest.data[0] != '.')
         return 1;

@@ -4,6 +4,7 @@
  *
  *   CURRENT          text: the name of the manifest in force, and a checksum
  *   LOCK             lock against a second opener
+ *   KEYS             of an encrypted volume: its keys, and who may open them (format_keys.h)
  *   NNNNNN.manifest  base state and edits        (journal file)
  *   NNNNNN.log       write-ahead log             (journal file)
  *   NNNNNN.table     sorted table, immutable
@@ -29,6 +30,8 @@ enum file_kind {
     FILE_CURRENT = 16,
     FILE_LOCK,
     FILE_TEMP, /* left by an interrupted replacement of CURRENT: NNNNNN.tmp */
+    FILE_KEYS,
+    FILE_KEYS_TEMP, /* left by an interrupted replacement of KEYS: KEYS.tmp */
 };
 
 /* Sequence numbers are 56 bits, so that one fits in a word beside an entry type. 0 is never given
@@ -59,6 +62,13 @@ char *name_file(const char *dir, enum file_kind kind, uint64_t number);
 char *name_current(const char *dir);
 char *name_lock(const char *dir);
 char *name_temp(const char *dir, uint64_t number);
+char *name_keys(const char *dir);
+char *name_keys_temp(const char *dir);
+/* Whether files of this kind are named by number. */
+static inline bool kind_is_numbered(enum file_kind kind)
+{
+    return kind <= FILE_BLOB || kind == FILE_TEMP;
+}
 /* What `name` (no folder) is. Returns 0, or 1 for a name that is none of ours. */
 int name_parse(const char *name, enum file_kind *kind, uint64_t *number);
 const char *file_kind_name(enum file_kind kind);

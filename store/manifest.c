@@ -13,6 +13,7 @@
 #include "store/manifest.h"
 
 #include "store/err.h"
+#include "store/replace.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -207,49 +208,14 @@ static int append_durably(struct journal_writer *w, const struct edit *e)
     return err == -ENOSPC && written ? -EIO : err;
 }
 
-/* A fresh file with these bytes, synced; one left by an earlier end is replaced. */
-static int write_file(struct env *env, const char *path, struct slice bytes)
-{
-    struct env_file *f;
-    int err = env->open(env, path, ENV_OPEN_CREATE, &f);
-    if (err == -EEXIST) {
-        err = env->remove(env, path);
-        if (err == 0)
-            err = env->open(env, path, ENV_OPEN_CREATE, &f);
-    }
-    if (err < 0)
-        return io_failed(path, "create it", err);
-    err = f->ops->write(f, 0, bytes.data, bytes.len);
-    if (err == 0)
-        err = f->ops->sync(f);
-    f->ops->close(f);
-    return err < 0 ? io_failed(path, "write it", err) : 0;
-}
-
 /* Puts manifest `number`, which is durable, in force. `*tried`: CURRENT may have changed, also on
- * failure. A rename for which there was no space has done nothing. */
+ * failure. */
 static int current_replace(struct env *env, const char *dir, uint64_t number, bool *tried)
 {
     char *path = name_current(dir), *temp = name_temp(dir, number);
     struct buf text = {0};
-    *tried = false;
     current_encode(number, &text);
-    int err = write_file(env, temp, buf_slice(&text));
-    if (err < 0) {
-        env->remove(env, temp);
-        goto done;
-    }
-    err = env->rename(env, temp, path);
-    *tried = err != -ENOSPC;
-    if (err == 0) {
-        err = env->sync_dir(env, dir);
-        err = err == -ENOSPC ? -EIO : err;
-    }
-    if (err < 0)
-        io_failed(path, "replace it", err);
-    if (!*tried)
-        env->remove(env, temp);
-done:
+    int err = replace_file(env, dir, temp, path, buf_slice(&text), tried);
     buf_release(&text);
     free(temp);
     free(path);

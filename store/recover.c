@@ -36,7 +36,7 @@ static int note_file(void *ctx, const char *name)
 {
     struct recovery *r = ctx;
     struct found f;
-    if (name_parse(name, &f.kind, &f.number) != 0 || f.kind == FILE_CURRENT || f.kind == FILE_LOCK)
+    if (name_parse(name, &f.kind, &f.number) != 0 || !kind_is_numbered(f.kind))
         return 0;
     if (f.number > NUMBER_MAX)
         return 0; /* none of ours: no store lives that long */

@@ -153,7 +153,7 @@ static int open_log(struct replay *r, uint64_t number)
     struct tree *t = r->tree;
     uint64_t size;
     int err = t->env->file_size(t->env, r->name, &size);
-    if (err == 0 && size <= LOG_EMPTY_BYTES)
+    if (err == 0 && size <= replay_empty_bytes(t))
         return 1;
     if (err == 0)
         err = journal_open(t->env, t->dir, FILE_LOG, number, t->uuid, &r->log);

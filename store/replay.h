@@ -12,8 +12,13 @@ enum replay_end {
     REPLAY_STALE, /* the log does not begin at `*seq`: nothing of it was taken */
 };
 
-/* A log of at most this size holds no operation: only its header and beginning, if that. */
+/* A log of at most this size holds no operation: only its header and beginning, if that. (Of a
+ * store that is not encrypted.) */
 enum { LOG_EMPTY_BYTES = FILE_HEADER_SIZE + FRAME_HEADER_SIZE + 2 * VARINT64_MAX };
+static inline uint64_t replay_empty_bytes(const struct tree *t)
+{
+    return LOG_EMPTY_BYTES + (t->keys ? FRAME_SEAL_SIZE : 0);
+}
 
 /* Replays log `number`, which should begin at `*seq`, and moves `*seq` past what was taken. `*out`
  * is a sealed memtable with its log and blob file (one reference), NULL when nothing was taken. 0

@@ -9,8 +9,9 @@
 #include "store/env.h"
 #include "store/recover.h"
 #include "store/store_priv.h"
+#include "store/unlock.h"
 
-enum { OPTION_FILTER_MAX = 65536 };
+enum { OPTION_FILTER_MAX = 65536, OPTION_LOG_N_MAX = 20 };
 #define OPTION_BYTES_MAX (UINT64_C(1) << 48)
 
 /* What the store's arithmetic relies on; the rest is a matter of taste. */
@@ -21,19 +22,22 @@ static int check_options(const struct store_options *o)
                 o->table_bytes <= OPTION_BYTES_MAX && o->blob_bytes >= 1 && o->direct_min >= 1 &&
                 o->zstd_level >= 0 && o->zstd_level <= 19 &&
                 o->filter_one_in <= OPTION_FILTER_MAX && o->reserve_bytes <= OPTION_BYTES_MAX &&
-                o->workers <= STORE_WORKERS_MAX;
+                o->workers <= STORE_WORKERS_MAX && o->scrypt_log_n >= KEY_COST_LOG_N_MIN &&
+                o->scrypt_log_n <= OPTION_LOG_N_MAX;
     return good ? 0 : -EINVAL;
 }
 
 /* ---- making ---- */
 
-/* The lock's file may be there: an attempt that failed leaves it. */
+/* The lock's file may be there, and keys to nothing: an attempt that failed leaves them. */
 static int is_entry(void *ctx, const char *name)
 {
     enum file_kind kind;
     uint64_t number;
     (void)ctx;
-    return name_parse(name, &kind, &number) == 0 && kind == FILE_LOCK ? 0 : -ENOTEMPTY;
+    bool left = name_parse(name, &kind, &number) == 0 &&
+                (kind == FILE_LOCK || kind == FILE_KEYS || kind == FILE_KEYS_TEMP);
+    return left ? 0 : -ENOTEMPTY;
 }
 
 /* The new folder's own name has to survive, too. */
@@ -53,21 +57,34 @@ static int sync_parent(struct env *env, const char *dir)
     return err;
 }
 
-static int make_manifest(struct env *env, const char *dir)
+static int make_manifest(struct env *env, const char *dir, const uint8_t uuid[UUID_SIZE])
 {
-    uint8_t uuid[UUID_SIZE];
     struct version_source src = {.env = env, .dir = dir, .uuid = uuid};
     struct manifest *m = NULL;
-    int err = env->random(env, uuid, sizeof uuid);
-    if (err < 0)
-        return err;
     struct version *v = version_new(&src);
-    memcpy(v->uuid, uuid, sizeof uuid);
+    memcpy(v->uuid, uuid, UUID_SIZE);
     v->flushed_seq = 1;
     v->next_file = 2;
-    err = manifest_start(env, dir, 1, v, &m);
+    int err = manifest_start(env, dir, 1, v, &m);
     manifest_free(m);
     version_unref(v);
+    return err;
+}
+
+/* Keys come first: what CURRENT leads to can be opened with them. */
+static int make_store(struct env *env, const char *dir, const struct store_options *o)
+{
+    uint8_t uuid[UUID_SIZE];
+    struct keyslots *keys = NULL;
+    struct env sealed = *env;
+    int err = env->random(env, uuid, sizeof uuid);
+    if (err == 0 && o->secret)
+        err = unlock_new(env, dir, o, uuid, &keys);
+    if (err == 0) {
+        sealed.keys = keys ? keyslots_ring(keys) : NULL;
+        err = make_manifest(&sealed, dir, uuid);
+    }
+    keyslots_free(keys);
     return err;
 }
 
@@ -75,14 +92,17 @@ int store_create(const char *dir, const struct store_options *o)
 {
     struct env *env = o->env ? o->env : env_posix();
     struct env_lock *lock = NULL;
+    int err = check_options(o);
+    if (err < 0)
+        return err;
     char *lock_path = name_lock(dir);
-    int err = env->mkdir(env, dir);
+    err = env->mkdir(env, dir);
     if (err == -EEXIST)
         err = env->list(env, dir, is_entry, NULL);
     if (err == 0)
         err = env->lock(env, lock_path, &lock);
     if (err == 0)
-        err = make_manifest(env, dir);
+        err = make_store(env, dir, o);
     if (err == 0)
         err = sync_parent(env, dir);
     if (lock)
@@ -117,9 +137,27 @@ static int require_store(struct tree *t)
     return err;
 }
 
+/* From here on t->env reaches files through the keys. */
+static int take_keys(struct tree *t, const struct store_options *o)
+{
+    int err = unlock_store(t->env, t->dir, o, &t->keys);
+    if (t->keys)
+        t->env_with_keys.keys = keyslots_ring(t->keys);
+    if (err == 0 && t->keys && !t->read_only)
+        keyslots_remove_temp(t->env, t->dir);
+    return err;
+}
+
+static int recover(struct tree *t, uint64_t *next_seq)
+{
+    int err = recover_run(t, next_seq);
+    return err == -ENOKEY && !t->keys ? unlock_missing(t->env, t->dir) : err;
+}
+
 static void tree_setup(struct tree *t, const char *dir, const struct store_options *o)
 {
-    t->env = o->env ? o->env : env_posix();
+    t->env_with_keys = *(o->env ? o->env : env_posix());
+    t->env = &t->env_with_keys;
     t->dir = mem_strdup(dir);
     t->read_only = o->read_only;
     settings_box_init(&t->settings, o);
@@ -147,6 +185,7 @@ static void tree_teardown(struct tree *t)
     if (t->dir_lock)
         t->env->unlock(t->env, t->dir_lock);
     cache_free(t->cache);
+    keyslots_free(t->keys);
     purge_release(&t->purge);
     settings_box_release(&t->settings);
     counters_release(&t->counts);
@@ -187,7 +226,9 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
     if (err == 0)
         err = take_lock(t);
     if (err == 0)
-        err = recover_run(t, &next_seq);
+        err = take_keys(t, o);
+    if (err == 0)
+        err = recover(t, &next_seq);
     if (err == 0 && !o->read_only) {
         err = commit_open(&s->commit, t, next_seq);
         s->writable = err == 0;

@@ -43,9 +43,23 @@ struct store_merge {
                    struct buf *out);
 };
 
+/* How an opener gets at a passphrase: 1 to STORE_SECRET_MAX bytes of any kind. */
+enum { STORE_SECRET_MAX = 1024 };
+struct store_secret {
+    void *ctx;
+    /* Called at most once by each function that is given it, and only if the store is encrypted, or
+     * is to be. Puts the passphrase at `out`, which is wiped when it has been used. 0, or a
+     * negative errno that ends the function and is returned by it. */
+    int (*get)(void *ctx, uint8_t out[STORE_SECRET_MAX], size_t *len);
+    bool required; /* a store that is not encrypted is refused (-EMEDIUMTYPE) */
+};
+
 struct store_options {
-    struct env *env; /* NULL: the real system */
-    bool read_only;  /* creates, changes and deletes nothing */
+    struct env *env;                   /* NULL: the real system */
+    bool read_only;                    /* creates, changes and deletes nothing */
+    const struct store_secret *secret; /* NULL: there is none, and a new store is not encrypted */
+    uint32_t scrypt_log_n; /* what a guess at a passphrase that is set costs: 128 * 8 * 2^this bytes
+                              of memory; 10 to 20; default 17 */
     const struct store_merge
         *merge; /* lives as long as the store; NULL: a batch with a merge is refused (-EINVAL) */
     /* Settings: each has a name by which it can be changed (below). */
@@ -72,11 +86,13 @@ void store_options_init(struct store_options *o);
 
 /* Makes an empty store in folder `dir`, durably. The folder is made if it does not exist (its
  * parent must); otherwise it must be empty
- * (-ENOTEMPTY). */
+ * (-ENOTEMPTY). With o->secret it is encrypted. */
 int store_create(const char *dir, const struct store_options *o);
 /* Recovers and opens. Besides the above: -ENOENT when `dir` holds no store (no CURRENT), -EAGAIN
  * when it is open elsewhere, -EPROTONOSUPPORT when a newer program made it (the log says what is
- * unknown). */
+ * unknown). Of an encrypted store: -ENOKEY when o->secret is NULL, -EKEYREJECTED when the
+ * passphrase is wrong; keys that are damaged, missing or tampered with are -EIO, raised by
+ * corrupt(). */
 int store_open(const char *dir, const struct store_options *o, struct store **out);
 /* Ends the background work, syncs the log, and frees. No reads or iterators may be left. Returns
  * the sync's result; the store is freed in any case. */
@@ -256,6 +272,48 @@ struct store_stats {
 int store_get_stats(struct store *s, struct store_stats *out);
 /* How it has fared since it was opened: insight.h. */
 void store_get_insight(struct store *s, struct store_insight *out);
+
+/* ---- keys: of an encrypted store that is not open ----
+ *
+ * Up to STORE_KEY_SLOTS passphrases open a store; each has a slot. Data is encrypted under a master
+ * key, of which there is a new generation each time that store_keys_rotate() starts one; then
+ * compaction carries the old data over, and store_stats tells what is left. All take o->env,
+ * o->secret (a passphrase that opens the store) and o->scrypt_log_n. Errors as store_open() has
+ * them; 1 when the store is not encrypted. */
+enum { STORE_KEY_SLOTS = 8, STORE_KEY_LABEL_MAX = 47, STORE_KEY_GENERATIONS_MAX = 16 };
+struct store_key_slot {
+    uint32_t number;
+    int64_t made_ns;
+    char label[STORE_KEY_LABEL_MAX + 1];
+    uint32_t scrypt_log_n, scrypt_r, scrypt_p;
+};
+struct store_keys {
+    struct store_key_slot slots[STORE_KEY_SLOTS]; /* those in use, ascending */
+    uint32_t slot_count;
+    uint32_t generations; /* more than one: data is being carried over */
+};
+/* Needs no passphrase, and may be called while the store is open somewhere. */
+int store_keys_get(const char *dir, const struct store_options *o, struct store_keys *out);
+/* Adds a passphrase, in the first free slot: -ENOSPC when there is none. `label` is for people, at
+ * most STORE_KEY_LABEL_MAX bytes (-EINVAL). */
+int store_keys_add(const char *dir, const struct store_options *o, const struct store_secret *added,
+                   const char *label, uint32_t *slot);
+/* Replaces the passphrase that o->secret gave. */
+int store_keys_change(const char *dir, const struct store_options *o,
+                      const struct store_secret *now, uint32_t *slot);
+/* Takes a passphrase away: -ENOENT when the slot is free, -EBUSY when it is the only one. Who knows
+ * it and has a copy of KEYS from before can still decrypt, until the key is rotated. */
+int store_keys_remove(const char *dir, const struct store_options *o, uint32_t slot);
+/* Starts a new generation. The slots have to be made anew for it, so the other passphrases are
+ * needed, too: `other` is called for each slot but the one that o->secret opened, with what is
+ * known of it. It puts the passphrase at `out` and returns 0, or returns 1: the slot is given up;
+ * or a negative errno, which ends it. (NULL: all others are given up.) -EKEYREJECTED also when one
+ * of them is wrong, with the slot in `*slot` (otherwise STORE_KEY_SLOTS); -ENOSPC when there are
+ * STORE_KEY_GENERATIONS_MAX already. */
+typedef int store_keys_other_fn(void *ctx, const struct store_key_slot *slot,
+                                uint8_t out[STORE_SECRET_MAX], size_t *len);
+int store_keys_rotate(const char *dir, const struct store_options *o, store_keys_other_fn *other,
+                      void *ctx, uint32_t *slot);
 
 /* ---- verifying ---- */
 

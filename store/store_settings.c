@@ -128,7 +128,7 @@ int store_options_list(const struct store_options *o, store_setting_fn *fn, void
 
 void store_options_init(struct store_options *o)
 {
-    *o = (struct store_options){0};
+    *o = (struct store_options){.scrypt_log_n = KEY_COST_LOG_N_DEFAULT};
     for (size_t i = 0; i < settings_count(); i++)
         setting_store(&settings_table[i], o, settings_table[i].preset);
 }

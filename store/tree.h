@@ -17,6 +17,7 @@
 
 #include "store/compact_pick.h"
 #include "store/counters.h"
+#include "store/keyslots.h"
 #include "store/manifest.h"
 #include "store/purge.h"
 #include "store/settings.h"
@@ -38,7 +39,9 @@ struct tree_work {
 
 struct tree {
     /* constant while open */
-    struct env *env;
+    struct env *env; /* &env_with_keys */
+    struct env env_with_keys;
+    struct keyslots *keys; /* NULL: not encrypted. What may change of it: [install] */
     char *dir;
     bool read_only;
     uint8_t uuid[UUID_SIZE];

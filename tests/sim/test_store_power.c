@@ -13,6 +13,11 @@
 
 static const char *const DIR = "/volume";
 
+/* How much less of everything is done on an encrypted store, whose every opening takes a
+ * passphrase. */
+enum { ENCRYPTED_PART = 10 };
+static size_t part = 1;
+
 static size_t setting(const char *name, size_t otherwise)
 {
     const char *given = getenv(name);
@@ -195,7 +200,7 @@ static void test_cut_at_every_call(void **state)
     struct workload w;
     struct simdisk *base = fresh_disk(seed);
     workload_make(&w, seed, setting("STEPS", 250), true);
-    uint64_t calls = count_calls(&w, base), stride = setting("STRIDE", 1);
+    uint64_t calls = count_calls(&w, base), stride = setting("STRIDE", part);
     print_message("%llu calls\n", (unsigned long long)calls);
     for (uint64_t at = 1; at <= calls; at += stride)
         one_cut(&w, base, at, at % 2 ? SIM_CUT_BEFORE : SIM_CUT_WITHIN, modes[at % 3], seed);
@@ -211,7 +216,7 @@ static void test_crash_chain(void **state)
 {
     (void)state;
     uint64_t seed = unit_seed();
-    for (size_t round = 0; round < setting("SEEDS", 60); round++) {
+    for (size_t round = 0; round < setting("SEEDS", 60 / part); round++) {
         struct workload w;
         struct simdisk *d = fresh_disk(seed + round);
         struct progress p;
@@ -270,7 +275,7 @@ static void test_fault_at_every_call(void **state)
     struct simdisk *base = fresh_disk(seed);
     workload_make(&w, seed, 120, true);
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
-        for (uint64_t after = 0; after < setting("FAULTS", 120); after++) {
+        for (uint64_t after = 0; after < setting("FAULTS", 120); after += part) {
             char where[96];
             struct progress p;
             struct simdisk *d = simdisk_clone(base);
@@ -290,12 +295,36 @@ static void test_fault_at_every_call(void **state)
     workload_release(&w);
 }
 
+static int encrypt(void **state)
+{
+    (void)state;
+    workload_encrypt(true);
+    part = ENCRYPTED_PART;
+    return 0;
+}
+
+static int encrypt_no_more(void **state)
+{
+    (void)state;
+    workload_encrypt(false);
+    part = 1;
+    return 0;
+}
+
+#define ENCRYPTED(test)                                           \
+    {                                                             \
+        "encrypted: " #test, test, encrypt, encrypt_no_more, NULL \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut_at_every_call),
         cmocka_unit_test(test_crash_chain),
         cmocka_unit_test(test_fault_at_every_call),
+        ENCRYPTED(test_cut_at_every_call),
+        ENCRYPTED(test_crash_chain),
+        ENCRYPTED(test_fault_at_every_call),
     };
     log_set_sink(quiet, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);

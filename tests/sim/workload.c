@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/sim/secrets.h"
 #include "tests/sim/simrng.h"
 
 /* ---- making ---- */
@@ -218,6 +219,15 @@ static int append_partial(void *ctx, struct slice key, const struct slice *opera
 
 static const struct store_merge append_merge = {.full = append_full, .partial = append_partial};
 
+static bool encrypted;
+static struct secret_text passphrase = {.text = "a passphrase"};
+static const struct store_secret secret = {.ctx = &passphrase, .get = secret_get};
+
+void workload_encrypt(bool on)
+{
+    encrypted = on;
+}
+
 void workload_options(struct store_options *o, struct env *env)
 {
     store_options_init(o);
@@ -232,6 +242,8 @@ void workload_options(struct store_options *o, struct env *env)
     o->reserve_bytes = 0;
     o->cache_bytes = 64 << 10;
     o->merge = &append_merge;
+    if (encrypted)
+        secret_options(o, &secret);
 }
 
 void progress_init(struct progress *p)

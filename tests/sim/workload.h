@@ -60,6 +60,8 @@ struct progress {
 /* Small memtables, blocks and tables, so that a short history flushes, compacts and separates
  * values. */
 void workload_options(struct store_options *o, struct env *env);
+/* From now on stores of workload_options() are encrypted, or not (as at first). */
+void workload_encrypt(bool on);
 /* Plays from step `from` until the end or the first error, which it returns. The store is opened
  * and closed inside; `p` goes on from where it stands (progress_init() first). */
 int workload_play(const struct workload *w, size_t from, struct env *env, const char *dir,
