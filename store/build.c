@@ -84,27 +84,41 @@ static int end_blob(struct build *b)
     return err;
 }
 
-static int separate(struct build *b, const struct entry *in, struct entry *out)
+/* Places a packed frame; b->ref is the reference to it then. */
+static int place(struct build *b, struct slice frame)
 {
+    struct frame_header h;
+    struct blob_ref ref;
     int err = 0;
     if (!b->blob)
         err = blob_create(b->opt.env, b->opt.dir, make(b, FILE_BLOB), b->opt.uuid, &b->blob);
     if (err < 0)
         return err;
-    struct blob_ref ref;
-    b->packed.len = b->ref.len = 0;
-    frame_pack(in->value, b->opt.blob_zstd_level, &b->packed);
-    blob_add(b->blob, buf_slice(&b->packed), (uint32_t)in->value.len, &ref);
+    frame_header_decode(frame.data, &h);
+    blob_add(b->blob, frame, h.raw_len, &ref);
+    b->ref.len = 0;
     blob_ref_encode(&ref, &b->ref);
     b->blob_frames++;
     b->blob_bytes += ref.where.len;
-    *out = *in;
-    out->type = in->type == ENTRY_PUT ? ENTRY_PUT_BLOB : ENTRY_MERGE_BLOB;
-    out->value = buf_slice(&b->ref);
     if (blob_pending(b->blob) >= BLOB_WRITE_BYTES)
         err = blob_write(b->blob);
     if (err == 0 && blob_size(b->blob) >= b->opt.blob_bytes)
         err = end_blob(b);
+    return err;
+}
+
+/* `frame`: of the value, or empty if it is still to be packed. `*out` lives until the next call. */
+static int separate(struct build *b, const struct entry *in, struct slice frame, struct entry *out)
+{
+    if (frame.len == 0) {
+        b->packed.len = 0;
+        frame_pack(in->value, b->opt.blob_zstd_level, &b->packed);
+        frame = buf_slice(&b->packed);
+    }
+    int err = place(b, frame);
+    *out = *in;
+    out->type = entry_type_is_merge(in->type) ? ENTRY_MERGE_BLOB : ENTRY_PUT_BLOB;
+    out->value = buf_slice(&b->ref);
     return err;
 }
 
@@ -149,7 +163,13 @@ static int maybe_split(struct build *b, struct slice key)
     return err;
 }
 
-int build_add(struct build *b, const struct entry *e)
+static bool to_separate(const struct build *b, const struct entry *e)
+{
+    return b->opt.separate_min && e->value.len >= b->opt.separate_min &&
+           (e->type == ENTRY_PUT || e->type == ENTRY_MERGE);
+}
+
+static int add(struct build *b, const struct entry *e, struct slice frame)
 {
     struct entry separated;
     assert(!b->ended && e->type != ENTRY_RANGE_DELETE);
@@ -164,9 +184,8 @@ int build_add(struct build *b, const struct entry *e)
         err = begin_table(b);
     if (err < 0)
         return err;
-    if (b->opt.separate_min && e->value.len >= b->opt.separate_min &&
-        (e->type == ENTRY_PUT || e->type == ENTRY_MERGE)) {
-        err = separate(b, e, &separated);
+    if (frame.len > 0 || to_separate(b, e)) {
+        err = separate(b, e, frame, &separated);
         if (err < 0)
             return err;
         e = &separated;
@@ -177,6 +196,17 @@ int build_add(struct build *b, const struct entry *e)
     buf_set(&b->last_key, e->key);
     b->last_seq = e->seq;
     return table_add(b->table, e);
+}
+
+int build_add(struct build *b, const struct entry *e)
+{
+    return add(b, e, (struct slice){0});
+}
+
+int build_add_frame(struct build *b, const struct entry *e, struct slice frame)
+{
+    assert(entry_type_is_blob(e->type) && frame.len >= FRAME_HEADER_SIZE);
+    return add(b, e, frame);
 }
 
 void build_held(struct build *b, uint64_t pin, uint64_t bytes)

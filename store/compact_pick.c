@@ -196,6 +196,8 @@ int compact_pick(const struct version *v, const struct pick_options *opt, struct
     if (ret != 0)
         ret = pick_tombstones(v, opt, t.base, out);
     if (ret != 0)
+        ret = pick_blobs(v, opt, t.base, out);
+    if (ret != 0)
         ret = pick_held(v, opt, false, out);
     return ret;
 }

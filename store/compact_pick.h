@@ -9,12 +9,13 @@
  * Order of urgency: of level 0 too long and the levels over their target, what is furthest over;
  * then, when none presses, reclaiming: tables that keep much only for pins that are gone are
  * rewritten; tables with tombstones over data that nobody can see any more sink towards that data;
+ * tables with values in blob files that are mostly garbage are rewritten, which moves the values;
  * and at last tables that keep less for such pins. Every job brings the tree nearer to
  * a state in which there is nothing to do, so picking and running ends, if nobody writes. */
 #ifndef VARVE_STORE_COMPACT_PICK_H
 #define VARVE_STORE_COMPACT_PICK_H
 
-#include "store/version.h"
+#include "store/stale.h"
 
 struct pick_options {
     uint32_t level0_trigger; /* tables; default 4; at least 1 */
@@ -23,9 +24,11 @@ struct pick_options {
     uint64_t table_bytes;    /* aim of an output table; default 64 MiB */
     uint64_t
         inputs_bytes_max; /* a job takes no more than this if it can avoid it; default 25 tables */
+    struct stale_options stale;
+    uint64_t move_bytes_max; /* a job should not have more of blob values to move than this */
 };
 
-enum pick_reason { PICK_LEVEL0, PICK_SIZE, PICK_TOMBSTONES, PICK_HELD, PICK_MANUAL };
+enum pick_reason { PICK_LEVEL0, PICK_SIZE, PICK_TOMBSTONES, PICK_HELD, PICK_BLOBS, PICK_MANUAL };
 
 /* A job. Tables are borrowed from the version. */
 struct pick {

@@ -72,4 +72,8 @@ int pick_held(const struct version *v, const struct pick_options *opt, bool urge
 int pick_tombstones(const struct version *v, const struct pick_options *opt, int base,
                     struct pick *out);
 
+/* A job for the sake of blob files (compact_pick_blobs.c): tables whose values are in files that
+ * are sought (stale.h), or level 0 when it may hide much garbage. */
+int pick_blobs(const struct version *v, const struct pick_options *opt, int base, struct pick *out);
+
 #endif

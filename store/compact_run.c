@@ -163,6 +163,7 @@ static int rewrite(struct tree *t, const struct pick *p)
     job_init(&j, t, p->output_level);
     j.table_bytes = j.set->o.table_bytes;
     j.is_compaction = true;
+    j.relocate = relocate_begin(t, &j.set->o, j.version, p);
     int err = open_inputs(&j, p, &input, &dels);
     if (err == 0) {
         err = job_run(&j, input, dels);
@@ -177,6 +178,7 @@ static int rewrite(struct tree *t, const struct pick *p)
     if (err == 0) {
         tree_count(&t->counters.written_compaction, j.written_table);
         tree_count(&t->counters.written_blob, j.written_blob);
+        tree_count(&t->counters.moved_blob, relocate_moved(j.relocate));
     }
     job_release(&j);
     return err;

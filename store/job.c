@@ -28,6 +28,7 @@ void job_init(struct job *j, struct tree *t, int output_level)
 void job_release(struct job *j)
 {
     build_free(j->build);
+    relocate_free(j->relocate);
     edit_release(&j->edit);
     tree_readers_release(&j->readers);
     view_unref(j->view);
@@ -226,12 +227,27 @@ static void options(struct job *j, struct reduce_options *r, struct build_option
                                 .too_wide = j->is_compaction ? too_wide : NULL};
 }
 
+/* A value that moves leaves garbage behind in the same edit. */
+static int add_entry(struct job *j, const struct entry *e)
+{
+    struct slice frame;
+    int ret = 1;
+    if (j->relocate && entry_type_is_blob(e->type))
+        ret = relocate_take(j->relocate, e->value, &frame);
+    if (ret < 0)
+        return ret;
+    if (ret == 1)
+        return build_add(j->build, e);
+    drop_blob(j, e->value);
+    return build_add_frame(j->build, e, frame);
+}
+
 static int pump(struct job *j)
 {
     struct entry e;
     int err;
     while ((err = reduce_next(j->reduce, &e)) == 0) {
-        err = build_add(j->build, &e);
+        err = add_entry(j, &e);
         if (err < 0)
             return err;
     }

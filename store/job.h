@@ -5,6 +5,7 @@
 
 #include "store/build.h"
 #include "store/reduce.h"
+#include "store/relocate.h"
 #include "store/tree.h"
 
 /* An output table ends when it has come over so many full tables of the level below: so no later
@@ -23,6 +24,7 @@ struct job {
     struct tree_readers readers;
     struct reduce *reduce;
     struct build *build;
+    struct relocate *relocate; /* owned; NULL: values stay where they are */
     bool keys_seen;
     uint32_t below;       /* tables under the output level that end at or before the last key */
     uint64_t below_bytes; /* of those that the open output table reaches over */

@@ -24,7 +24,10 @@ static int check_options(const struct store_options *o)
                 o->filter_one_in <= OPTION_FILTER_MAX && o->reserve_bytes <= OPTION_BYTES_MAX &&
                 o->workers <= STORE_WORKERS_MAX && o->scrypt_log_n >= KEY_COST_LOG_N_MIN &&
                 o->scrypt_log_n <= OPTION_LOG_N_MAX;
-    return good ? 0 : -EINVAL;
+    bool stale = o->blob_stale_percent >= 1 && o->blob_stale_percent <= 100 &&
+                 o->blob_age_percent <= 100 && o->blob_garbage_percent >= 1 &&
+                 o->blob_garbage_percent <= 100;
+    return good && stale ? 0 : -EINVAL;
 }
 
 /* ---- making ---- */

@@ -72,7 +72,12 @@ struct store_options {
     uint64_t blob_bytes;   /* a blob file is sealed at this size; default 256 MiB */
     uint32_t separate_min; /* values from this size on go to blob files at flush; default 2 KiB */
     uint32_t direct_min;   /* values from this size on go there at commit; default 16 KiB */
-    int zstd_level;        /* 0: no compression; default 1 */
+    /* Values are moved out of blob files by compaction (docs/OPERATIONS.md, "Blob files"): of a
+     * file that is garbage to this part, by any compaction that meets them (default 50; half of it
+     * for the oldest blob_age_percent of the files, default 25); and by compactions of their own
+     * when more than this part of all blob bytes is garbage (default 25). 1 to 100. */
+    uint32_t blob_stale_percent, blob_age_percent, blob_garbage_percent;
+    int zstd_level;         /* 0: no compression; default 1 */
     uint32_t filter_one_in; /* filters' rate of false positives is one in this many; default 100; 0:
                                no filters */
     uint32_t workers;       /* background threads; 0: the caller pulls store_work(); default 2 */
@@ -264,6 +269,8 @@ struct store_stats {
     uint64_t flushes, compactions;
     uint64_t bytes_written_user, bytes_written_log, bytes_written_flush, bytes_written_compaction,
         bytes_written_blob;
+    uint64_t
+        bytes_moved_blob; /* of these: values moved out of blob files that were mostly garbage */
     uint64_t blob_reads;
     uint64_t stall_ns, stall_ns_max; /* as in struct store_insight */
     uint64_t disk_total_bytes, disk_free_bytes;

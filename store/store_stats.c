@@ -81,6 +81,7 @@ int store_get_stats(struct store *s, struct store_stats *out)
     out->bytes_written_flush = load(&t->counters.written_flush);
     out->bytes_written_compaction = load(&t->counters.written_compaction);
     out->bytes_written_blob = load(&t->counters.written_blob);
+    out->bytes_moved_blob = load(&t->counters.moved_blob);
     out->blob_reads = load(&t->read_ctx.blob_reads);
     store_get_insight(s, &insight);
     out->stall_ns = insight.stall_ns;

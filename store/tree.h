@@ -27,6 +27,7 @@
 struct tree_counters {
     uint64_t flushes, compactions;
     uint64_t written_user, written_log, written_flush, written_compaction, written_blob;
+    uint64_t moved_blob; /* of written_blob: values that were moved */
 };
 
 /* A kind of background work: flush or compaction. All [lock]. */

@@ -56,8 +56,9 @@ struct version_table {
     uint64_t gain_signature;  /* [opening] what it depends on; 0: not reckoned yet */
 };
 struct version_blob {
-    int refs;  /* atomic */
-    bool dead; /* atomic */
+    int refs;    /* atomic */
+    bool dead;   /* atomic */
+    bool failed; /* atomic; a value in it could not be moved, so that it is left alone */
     const struct version_source *source;
     uint64_t number;
     struct blob_reader *reader; /* atomic: opened at first use */

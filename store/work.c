@@ -121,6 +121,7 @@ static void pick_options(struct tree *t, struct pick_options *out)
     pick_settings(t, out);
     if (t->env->space(t->env, t->dir, &space) == 0 && space.free_bytes / 2 < out->inputs_bytes_max)
         out->inputs_bytes_max = space.free_bytes / 2;
+    relocate_options(t, &t->settings.live, &out->stale, &out->move_bytes_max);
 }
 
 static void set_busy(struct pick *p, bool busy)
