@@ -1,4 +1,5 @@
 /* block reader: see block.h for the payload's layout, block_raw.h for one entry of it,
+ * block_find.c for point reads,
  * block_writer.c for the other side.
  *
  * The inner loop of every read, so it copies as little as it can: a key that shares nothing stays
@@ -23,9 +24,32 @@
 #include <assert.h>
 #include <errno.h>
 
-enum { RESTART_SIZE = 4 };
+enum {
+    FLAG_PRINTS = 1,
+    FLAGS_KNOWN = 15, /* and in bits 1 to 3 the interval */
+    PRINT_COUNT_SIZE = 4,
+};
 
 /* ---- trailer ---- */
+
+/* Takes the prints, if there are any, off the end of the `*body` bytes before the trailer. */
+static bool take_prints(const uint8_t *payload, uint8_t flags, size_t *body, struct block *b)
+{
+    if (!(flags & FLAG_PRINTS))
+        return flags == 0;
+    uint32_t log2 = flags >> 1;
+    if (flags > FLAGS_KNOWN || 1 << log2 > BLOCK_RESTART_INTERVAL || *body < PRINT_COUNT_SIZE)
+        return false;
+    size_t rest = *body - PRINT_COUNT_SIZE;
+    uint32_t count = get_u32(payload + rest);
+    if (count > rest || (count + ((uint64_t)1 << log2) - 1) >> log2 != b->restart_count)
+        return false;
+    *body = rest - count;
+    b->prints = payload + *body;
+    b->print_count = count;
+    b->interval_log2 = log2;
+    return true;
+}
 
 int block_open(struct slice payload, struct block *out)
 {
@@ -35,22 +59,21 @@ int block_open(struct slice payload, struct block *out)
     size_t body = payload.len - BLOCK_TRAILER_SIZE;
     const uint8_t *trailer = payload.data + body;
     uint64_t base = get_u64(trailer), span = get_u64(trailer + 8);
-    uint32_t restarts = get_u32(trailer + 17);
-    if (base > SEQ_MAX || span > SEQ_MAX - base || trailer[16] != 0 ||
-        restarts > body / RESTART_SIZE)
+    struct block b = {.restart_count = get_u32(trailer + 17)};
+    if (base > SEQ_MAX || span > SEQ_MAX - base ||
+        !take_prints(payload.data, trailer[16], &body, &b) ||
+        b.restart_count > body / BLOCK_RESTART_SIZE)
         return -EIO;
-    size_t entries = body - (size_t)restarts * RESTART_SIZE;
-    if ((restarts == 0) != (entries == 0) || (restarts && get_u32(payload.data + entries) != 0))
+    size_t entries = body - (size_t)b.restart_count * BLOCK_RESTART_SIZE;
+    if ((b.restart_count == 0) != (entries == 0) ||
+        (b.restart_count && get_u32(payload.data + entries) != 0))
         return -EIO;
-    *out = (struct block){slice_of(payload.data, entries), payload.data + entries, restarts, base,
-                          base + span};
+    b.entries = slice_of(payload.data, entries);
+    b.restarts = payload.data + entries;
+    b.base_seq = base;
+    b.max_seq = base + span;
+    *out = b;
     return 0;
-}
-
-static inline uint32_t restart_offset(const struct block *b, uint32_t i)
-{
-    assert(i < b->restart_count);
-    return get_u32(b->restarts + (size_t)i * RESTART_SIZE);
 }
 
 /* ---- the cursor's place ---- */
@@ -148,7 +171,7 @@ static inline __attribute__((always_inline)) int step(struct block_iter *bi, uin
 static int walk(struct block_iter *bi, uint32_t restart, uint32_t stop)
 {
     assert(stop <= bi->block.entries.len);
-    uint32_t offset = restart_offset(&bi->block, restart);
+    uint32_t offset = block_restart(&bi->block, restart);
     if (offset >= stop)
         return place_none(bi, -EIO);
     bi->restart = restart;
@@ -244,31 +267,11 @@ static int block_iter_prev(struct iter *it)
         return step_back(bi);
     /* next() leaves `restart` behind; the way forward is made up for here, once. */
     uint32_t restart = bi->restart;
-    while (restart + 1 < b->restart_count && restart_offset(b, restart + 1) < bi->offset)
+    while (restart + 1 < b->restart_count && block_restart(b, restart + 1) < bi->offset)
         restart++;
-    while (restart > 0 && restart_offset(b, restart) >= bi->offset)
+    while (restart > 0 && block_restart(b, restart) >= bi->offset)
         restart--;
     return walk(bi, restart, bi->offset);
-}
-
-/* Sets `*out` to the last restart point whose entry is below (key, seq), or to the first. Returns 0
- * or -EIO. */
-static int find_restart(const struct block *b, struct slice key, uint64_t seq, uint32_t *out)
-{
-    uint32_t lo = 0, hi = b->restart_count;
-    while (hi - lo > 1) {
-        uint32_t mid = lo + (hi - lo) / 2, offset = restart_offset(b, mid);
-        struct block_raw raw;
-        if (offset >= b->entries.len || !block_raw_decode(b->entries, offset, &raw) || raw.shared)
-            return -EIO;
-        struct slice at = slice_of(raw.suffix, raw.unshared);
-        if (entry_cmp(at, block_raw_seq(b, &raw), key, seq) < 0)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    *out = lo;
-    return 0;
 }
 
 /* From a restart point to the first entry at or after (key, seq).
@@ -281,7 +284,7 @@ static int find_restart(const struct block *b, struct slice key, uint64_t seq, u
 static int scan(struct block_iter *bi, uint32_t restart, struct slice key, uint64_t seq)
 {
     const struct block *b = &bi->block;
-    uint32_t offset = restart_offset(b, restart);
+    uint32_t offset = block_restart(b, restart);
     size_t match = 0, len_before = 0;
     bi->restart = restart;
     while (offset < b->entries.len) {
@@ -304,7 +307,7 @@ static int block_iter_seek(struct iter *it, struct slice key, uint64_t seq)
         return place_none(bi, 1);
     if (key.len == 0)
         key = slice_str(""); /* its data may be NULL */
-    int ret = find_restart(&bi->block, key, seq, &restart);
+    int ret = block_raw_restart_before(&bi->block, key, seq, &restart);
     return ret ? place_none(bi, ret) : scan(bi, restart, key, seq);
 }
 
@@ -316,7 +319,8 @@ static void block_iter_free(struct iter *it)
 void block_iter_init(struct block_iter *bi)
 {
     static const struct iter_ops ops = {block_iter_first, block_iter_last, block_iter_seek,
-                                        block_iter_next,  block_iter_prev, block_iter_free};
+                                        block_iter_next,  block_iter_prev, NULL,
+                                        block_iter_free};
     *bi = (struct block_iter){.it.ops = &ops};
 }
 

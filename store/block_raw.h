@@ -124,4 +124,16 @@ static inline bool block_raw_below(const struct block_raw *raw, uint64_t raw_seq
     return raw_seq > seq;
 }
 
+enum { BLOCK_RESTART_SIZE = 4 };
+
+static inline uint32_t block_restart(const struct block *b, uint32_t i)
+{
+    assert(i < b->restart_count);
+    return get_u32(b->restarts + (size_t)i * BLOCK_RESTART_SIZE);
+}
+
+/* Sets `*out` to the last restart point whose entry is below (key, seq), or to the first. Returns 0
+ * or -EIO. */
+int block_raw_restart_before(const struct block *b, struct slice key, uint64_t seq, uint32_t *out);
+
 #endif

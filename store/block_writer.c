@@ -10,11 +10,13 @@
  * Invariants:
  *   1. `scratch` holds one waiting_tag per entry, places ascending.
  *   2. `restarts` holds the offset in `entries` of each entry whose index is a multiple of
- *      `interval`.
+ *      `interval`. `prints` holds a byte per entry, or none.
  *   3. min_seq <= max_seq bound the sequence numbers added; both are 0 while count is 0. */
 #include "store/block_raw.h"
 
 #include <assert.h>
+
+enum { PRINT_COUNT_SIZE = 4 };
 
 struct waiting_tag {
     uint64_t tag; /* not yet based: seq << TAG_TYPE_BITS | type */
@@ -28,11 +30,13 @@ static void block_writer_assert_valid(const struct block_writer *w)
     assert(w->restarts.len / 4 == ((uint64_t)w->count + w->interval - 1) / w->interval);
     assert(w->min_seq <= w->max_seq && w->max_seq <= SEQ_MAX);
     assert((w->count == 0) == (w->entries.len == 0));
+    assert(w->prints.len == 0 || w->prints.len == w->count);
 }
 
 static void block_writer_clear(struct block_writer *w)
 {
     buf_clear(&w->entries);
+    buf_clear(&w->prints);
     buf_clear(&w->last_key);
     buf_clear(&w->restarts);
     buf_clear(&w->scratch);
@@ -48,9 +52,16 @@ void block_writer_init(struct block_writer *w, uint32_t restart_interval)
     block_writer_clear(w);
 }
 
+void block_writer_set_interval(struct block_writer *w, uint32_t restart_interval)
+{
+    assert(w->count == 0 && restart_interval >= 1 && restart_interval <= BLOCK_RESTART_INTERVAL);
+    w->interval = restart_interval;
+}
+
 void block_writer_release(struct block_writer *w)
 {
     buf_release(&w->entries);
+    buf_release(&w->prints);
     buf_release(&w->last_key);
     buf_release(&w->restarts);
     buf_release(&w->scratch);
@@ -119,7 +130,9 @@ static size_t estimate(const struct block_writer *w)
 {
     uint64_t longest = (w->max_seq - w->min_seq) << TAG_TYPE_BITS | TAG_TYPE_MASK;
     size_t bits = 64 - (size_t)__builtin_clzll(longest);
-    return w->entries.len + w->count * ((bits + 6) / 7) + w->restarts.len + BLOCK_TRAILER_SIZE;
+    size_t prints = w->prints.len ? w->prints.len + PRINT_COUNT_SIZE : 0;
+    return w->entries.len + w->count * ((bits + 6) / 7) + w->restarts.len + prints +
+           BLOCK_TRAILER_SIZE;
 }
 
 void block_writer_add(struct block_writer *w, const struct entry *e)
@@ -139,6 +152,23 @@ void block_writer_add(struct block_writer *w, const struct entry *e)
     widen_seqs(w, e->seq);
     w->count++;
     w->estimate_bytes = estimate(w);
+}
+
+void block_writer_add_hashed(struct block_writer *w, const struct entry *e, uint64_t hash)
+{
+    assert(w->prints.len == w->count && (w->interval & (w->interval - 1)) == 0);
+    buf_put_u8(&w->prints, (uint8_t)hash);
+    block_writer_add(w, e);
+}
+
+/* Appends the prints, if there are any; returns the flags. */
+static uint8_t put_prints(const struct block_writer *w, struct buf *out)
+{
+    if (w->prints.len == 0)
+        return 0;
+    buf_append(out, buf_slice(&w->prints));
+    buf_put_u32(out, w->count);
+    return (uint8_t)(1 | __builtin_ctz(w->interval) << 1);
 }
 
 /* Copies `entries` with the tags put in, and moves the restart points to where their entries are
@@ -173,9 +203,10 @@ void block_writer_finish(struct block_writer *w, struct buf *out)
     buf_reserve(out, w->estimate_bytes + VARINT64_MAX);
     put_tagged(w, out);
     buf_append(out, buf_slice(&w->restarts));
+    uint8_t flags = put_prints(w, out);
     buf_put_u64(out, w->min_seq);
     buf_put_u64(out, w->max_seq - w->min_seq);
-    buf_put_u8(out, 0);
+    buf_put_u8(out, flags);
     buf_put_u32(out, (uint32_t)(w->restarts.len / 4));
     assert(out->len - before <= w->estimate_bytes);
     (void)before;

@@ -148,10 +148,30 @@ static void free_loose(struct cache *c, struct cached *item)
     cached_free(item);
 }
 
-struct cache_item *cache_put(struct cache *c, uint64_t file, uint64_t offset, void *data,
-                             size_t len)
+struct cache_item *cache_alloc(size_t len)
 {
-    struct cached *item = cached_new(file, offset, data, len);
+    return &cached_new(len)->pub;
+}
+
+void cache_discard(struct cache_item *pub)
+{
+    if (pub)
+        cached_free((struct cached *)pub);
+}
+
+struct cache_item *cache_put(struct cache *c, uint64_t file, uint64_t offset, struct slice data)
+{
+    struct cache_item *item = cache_alloc(data.len);
+    if (data.len)
+        memcpy(cache_bytes(item), data.data, data.len);
+    return cache_insert(c, file, offset, item);
+}
+
+struct cache_item *cache_insert(struct cache *c, uint64_t file, uint64_t offset,
+                                struct cache_item *pub)
+{
+    struct cached *item = (struct cached *)pub;
+    cached_name(item, file, offset);
     uint64_t charge = cached_charge(item);
     size_t home = shard_index(item->hash);
     if (!reserve(c, home, charge))

@@ -23,13 +23,24 @@ void cache_free(struct cache *c);
 /* Takes effect at once, evicting if it shrank. */
 void cache_set_capacity(struct cache *c, uint64_t capacity_bytes);
 
+/* Room for `len` bytes that are to be resident: filled in through cache_bytes() and then given to
+ * cache_insert() or cache_discard(). So what is read is decoded to where it stays. */
+struct cache_item *cache_alloc(size_t len);
+static inline uint8_t *cache_bytes(struct cache_item *item)
+{
+    return (uint8_t *)(uintptr_t)item->data.data;
+}
+void cache_discard(struct cache_item *item); /* NULL is fine */
+/* Makes it resident, takes it over, and returns it pinned. When the key is already there the
+ * resident item is returned and this one is freed: both hold the same bytes. Never fails: an item
+ * that does not fit is handed out pinned and freed at its release. */
+struct cache_item *cache_insert(struct cache *c, uint64_t file, uint64_t offset,
+                                struct cache_item *item);
+
 /* Pins and returns the item, or NULL. */
 struct cache_item *cache_get(struct cache *c, uint64_t file, uint64_t offset);
-/* Inserts `data` (malloc'd; the cache owns and frees it from now on) and returns it pinned. When
- * the key is already there the resident item is returned and `data` is freed: both hold the same
- * bytes. Never fails: an item that does not fit is handed out pinned and freed at its release. */
-struct cache_item *cache_put(struct cache *c, uint64_t file, uint64_t offset, void *data,
-                             size_t len);
+/* The same for bytes that are elsewhere; copies. */
+struct cache_item *cache_put(struct cache *c, uint64_t file, uint64_t offset, struct slice data);
 /* One more pin on an item that is pinned. */
 struct cache_item *cache_pin(struct cache_item *item);
 void cache_release(struct cache *c, struct cache_item *item);

@@ -11,13 +11,15 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "store/pages.h"
+
 enum {
     BUCKETS_MIN = 64, /* a power of two */
     USE_MAX = 3,
 };
 
-/* What an item costs beside its data: header, two malloc headers and its share of the buckets. */
-enum { ITEM_OVERHEAD = sizeof(struct cached) + 2 * 16 + sizeof(void *) };
+/* What an item costs beside its memory: an allocator's header and its share of the buckets. */
+enum { ITEM_OVERHEAD = 16 + sizeof(void *) };
 
 /* The finaliser of splitmix64 (Steele, Lea, Flood, 2014) over both numbers: the regularity of
  * offsets must not show. */
@@ -31,26 +33,30 @@ uint64_t cached_hash(uint64_t file, uint64_t offset)
 
 uint64_t cached_charge(const struct cached *item)
 {
-    return item->pub.data.len + ITEM_OVERHEAD;
+    return pages_size(sizeof *item + item->pub.data.len) + ITEM_OVERHEAD;
 }
 
-struct cached *cached_new(uint64_t file, uint64_t offset, void *data, size_t len)
+struct cached *cached_new(size_t len)
 {
-    struct cached *item = mem_zalloc(sizeof *item);
-    item->pub.data = slice_of(data, len);
+    struct cached *item = pages_alloc(sizeof *item + len);
+    memset(item, 0, sizeof *item);
+    item->pub.data = slice_of(item->bytes, len);
+    atomic_init(&item->refs, 1);
+    return item;
+}
+
+void cached_name(struct cached *item, uint64_t file, uint64_t offset)
+{
+    assert(!item->resident && atomic_load(&item->refs) == 1);
     item->file = file;
     item->offset = offset;
     item->hash = cached_hash(file, offset);
-    item->data = data;
-    atomic_init(&item->refs, 1);
-    return item;
 }
 
 void cached_free(struct cached *item)
 {
     assert(!item->resident);
-    free(item->data);
-    free(item);
+    pages_free(item, sizeof *item + item->pub.data.len);
 }
 
 void cache_shard_init(struct cache_shard *s)

@@ -13,18 +13,22 @@
 
 struct cached {
     struct cache_item pub; /* first: the caller's view */
-    uint64_t file, offset; /* immutable, like everything down to `data` */
+    uint64_t file, offset; /* immutable once it is named, as is the hash */
     uint64_t hash;
-    void *data;
     atomic_uint refs;
     bool resident;        /* shard's mutex; false from the start for an item that did not fit */
     uint8_t use;          /* shard's mutex; hits since the hand came by, up to a few */
     struct cached *chain; /* shard's mutex; next in the bucket */
     struct cached *prev, *next; /* shard's mutex; the ring */
+    /* The data: in one piece with the item, so that a reader that has found the one is soon at the
+     * other. */
+    _Alignas(16) uint8_t bytes[];
 };
 
-/* Takes over `data`. One reference. */
-struct cached *cached_new(uint64_t file, uint64_t offset, void *data, size_t len);
+/* Room for `len` bytes, without a name. One reference. */
+struct cached *cached_new(size_t len);
+/* Once, before anyone else sees it. */
+void cached_name(struct cached *item, uint64_t file, uint64_t offset);
 void cached_free(struct cached *item);
 /* What the item costs: data and bookkeeping. */
 uint64_t cached_charge(const struct cached *item);

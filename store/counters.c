@@ -229,6 +229,7 @@ static void fill_in(const struct counter_stripe *sum, struct store_insight *out)
     out->blobs_read = n[COUNT_BLOB_READ];
     out->seeks = n[COUNT_SEEK];
     out->steps = n[COUNT_STEP];
+    out->passed = n[COUNT_PASSED];
     out->batches = n[COUNT_BATCH];
     out->syncs = n[COUNT_SYNC];
     out->stalls = n[COUNT_STALL];

@@ -46,6 +46,7 @@ enum counter_id {
     COUNT_BLOB_READ,
     COUNT_SEEK,
     COUNT_STEP,
+    COUNT_PASSED,
     COUNT_BATCH,
     COUNT_SYNC,
     COUNT_STALL,

@@ -253,6 +253,20 @@ static __attribute__((noinline)) bool ask_behind(const struct filter *f, uint64_
     }
 }
 
+void filter_prefetch(const struct filter *f, uint64_t hash)
+{
+    enum { LINE = 64 };
+    const struct filter_layer layer = priv_layer(f);
+    if (layer.slots == 0)
+        return;
+    uint64_t start = filter_scale(filter_remix(hash), layer.starts), block = start / FILTER_WIDTH;
+    const uint8_t *bytes = f->bytes.data;
+    const uint8_t *at = bytes + filter_layer_block(&layer, block, bytes[FILTER_AT_COLUMNS]);
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + LINE);
+    __builtin_prefetch(bytes + layer.thresholds + start / FILTER_BUCKET_STARTS / 4);
+}
+
 bool filter_may_contain(const struct filter *f, uint64_t hash)
 {
     const struct filter_layer layer = priv_layer(f);

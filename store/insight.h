@@ -46,6 +46,7 @@ struct store_insight {
     uint64_t blocks_cached, blocks_read;
     uint64_t blobs_cached, blobs_read;
     uint64_t seeks, steps;
+    uint64_t passed; /* entries that cursors stepped over one by one, as nobody sees them */
     /* Writing. */
     uint64_t batches, syncs;
     uint64_t stalls, stall_ns, stall_ns_max;

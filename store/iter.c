@@ -35,6 +35,19 @@ int iter_seek_before(struct iter *it, struct slice key)
     return ret;
 }
 
+int iter_skip(struct iter *it, uint64_t seq, struct slice end)
+{
+    int ret = 0;
+    assert(it->valid);
+    if (it->ops->skip)
+        return it->ops->skip(it, seq, end);
+    while (ret == 0 && it->e.seq < seq && (end.len == 0 || slice_cmp(it->e.key, end) < 0)) {
+        it->stepped++;
+        ret = iter_next(it);
+    }
+    return ret;
+}
+
 /* ---- merging ---- */
 
 struct merge_node {
@@ -267,8 +280,8 @@ static void merge_free(struct iter *it)
 
 struct iter *iter_merge_new(struct iter **children, size_t count)
 {
-    static const struct iter_ops ops = {merge_first, merge_last, merge_seek,
-                                        merge_next,  merge_prev, merge_free};
+    static const struct iter_ops ops = {merge_first, merge_last, merge_seek, merge_next,
+                                        merge_prev,  NULL,       merge_free};
     if (count == 1)
         return children[0];
     struct merge *m = mem_zalloc(sizeof *m);

@@ -19,13 +19,16 @@ struct iter_ops {
     int (*seek)(struct iter *it, struct slice key, uint64_t seq);
     int (*next)(struct iter *it);
     int (*prev)(struct iter *it);
+    /* See iter_skip(). NULL: by steps. */
+    int (*skip)(struct iter *it, uint64_t seq, struct slice end);
     void (*free)(struct iter *it);
 };
 
 /* Implementations embed this as their first member. */
 struct iter {
     const struct iter_ops *ops;
-    bool valid; /* stands on an entry */
+    bool valid;       /* stands on an entry */
+    uint64_t stepped; /* entries that skips looked at, ever */
     struct entry e;
 };
 
@@ -54,6 +57,12 @@ static inline void iter_free(struct iter *it)
     if (it)
         it->ops->free(it);
 }
+
+/* From where it stands on to the first entry that has a number of at least `seq`, or a key of at
+ * least `end` (empty: there is none): what a range tombstone with that number and end leaves over.
+ * Does not move if that is the entry it stands on. What is too old is passed over in large pieces
+ * where the source knows how old they are. `end` may not be the cursor's own key. */
+int iter_skip(struct iter *it, uint64_t seq, struct slice end);
 
 /* To the last entry whose key is below `key` (strictly). */
 int iter_seek_before(struct iter *it, struct slice key);

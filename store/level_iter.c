@@ -113,6 +113,32 @@ static int level_prev(struct iter *it)
     return backward(li, iter_prev(li->table));
 }
 
+/* Whole tables are passed over by the highest number that they hold. */
+static int level_skip(struct iter *it, uint64_t seq, struct slice end)
+{
+    struct level_iter *li = (struct level_iter *)it;
+    const struct version_level *lv = li->level;
+    uint64_t before = li->table->stepped;
+    assert(it->valid);
+    int status = iter_skip(li->table, seq, end);
+    it->stepped += li->table->stepped - before;
+    while (status == 1 && li->at + 1 < lv->count) {
+        uint32_t i = li->at + 1;
+        while (i < lv->count && lv->tables[i]->meta->max_seq < seq &&
+               (end.len == 0 || slice_cmp(buf_slice(&lv->tables[i]->meta->limit), end) <= 0))
+            i++;
+        if (i == lv->count)
+            break;
+        status = enter(li, i);
+        if (status == 0)
+            status = iter_first(li->table);
+        if (status == 0)
+            status = iter_skip(li->table, seq, end);
+        it->stepped += status >= 0 && li->table ? li->table->stepped : 0;
+    }
+    return settle(li, status);
+}
+
 static void level_free(struct iter *it)
 {
     struct level_iter *li = (struct level_iter *)it;
@@ -127,6 +153,7 @@ static const struct iter_ops level_ops = {.first = level_first,
                                           .seek = level_seek,
                                           .next = level_next,
                                           .prev = level_prev,
+                                          .skip = level_skip,
                                           .free = level_free};
 
 struct iter *level_iter_new(struct version *v, int level, int table_iter_flags)

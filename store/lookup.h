@@ -35,6 +35,8 @@ struct lookup {
     struct lookup_operand *operands; /* newest first; bytes are copied */
     uint32_t operand_count, operand_cap;
     struct buf bytes;
+    /* what filters said: no; or maybe, and there was nothing */
+    uint32_t filter_negatives, filter_false_positives;
 };
 
 void lookup_init(struct lookup *l, struct slice key, uint64_t read_seq);

@@ -6,7 +6,8 @@
  * Invariants:
  *   1. The records of a node ascend strictly; so do the words, but for equal ones.
  *   2. Records lie in [low, high). The first of a leaf is `low`, unless it is the first leaf.
- *   3. A node's bounds change only when it is cut, and then only `high` falls. */
+ *   3. A node's bounds change only when it is cut, and then only `high` falls.
+ *   4. `newest` of an inner node is not below that of any of its children. */
 #include "store/memnode.h"
 
 #include <assert.h>
@@ -25,8 +26,20 @@ uint64_t memnode_wait(const struct memnode *n)
 bool memnode_lock(struct memnode *n, uint64_t version)
 {
     assert(version % 2 == 0);
-    return atomic_compare_exchange_strong_explicit(&n->version, &version, version + 1,
-                                                   memory_order_acquire, memory_order_relaxed);
+    /* Sequentially consistent for the sake of memnode_raise(). */
+    return atomic_compare_exchange_strong(&n->version, &version, version + 1);
+}
+
+/* Of this and of a cut beside it, which locks the node and then copies `newest`, one sees the
+ * other: all four accesses are in one order. If the copy is older than the raise, the lock is older
+ * than the look at the version that follows here. */
+bool memnode_raise(struct memnode *n, uint64_t version, uint64_t newest)
+{
+    assert(n->level > 0 && newest % MEMNODE_NEWEST_STEP == 0);
+    uint64_t before = atomic_load(&n->newest);
+    while (before < newest && !atomic_compare_exchange_weak(&n->newest, &before, newest))
+        ;
+    return atomic_load(&n->version) == version;
 }
 
 void memnode_unlock(struct memnode *n)
@@ -43,7 +56,7 @@ struct memnode *memnode_new(const struct memtree *t, uint64_t level)
     struct memnode *n = arena_alloc_line(t->arena, sizeof *n + inner + marks);
     memset(n, 0, sizeof *n + inner + marks);
     uint8_t *arrays = (uint8_t *)(n + 1);
-    n->level = level;
+    n->level = (uint16_t)level;
     n->children = inner ? (void *)arrays : NULL;
     n->marks = marks ? (void *)(arrays + inner) : NULL;
     return n;
@@ -97,7 +110,9 @@ void memnode_put(struct memnode *n, uint32_t at, const struct memrec *r, struct 
         split_slot(n->children, count, at);
         memnode_set(n->children[at + 1], right);
     }
-    memnode_set(n->count, count + 1);
+    memnode_set(n->count, (uint16_t)(count + 1));
+    if (n->level == 0 && memrec_seq(r) > memnode_get(n->newest))
+        memnode_set(n->newest, memrec_seq(r));
 }
 
 /* The bounds have changed: what do they share now? */
@@ -116,6 +131,16 @@ static void copy_slots(_Atomic(void *) *to, _Atomic(void *) *from, uint32_t coun
         memnode_set(to[c], memnode_get(from[c]));
 }
 
+static uint64_t newest_record(const struct memnode *leaf)
+{
+    uint64_t newest = 0;
+    for (uint32_t i = 0, count = memnode_get(leaf->count); i < count; i++) {
+        uint64_t seq = memrec_seq(memnode_get(leaf->recs[i]));
+        newest = seq > newest ? seq : newest;
+    }
+    return newest;
+}
+
 struct memnode *memnode_cut(const struct memtree *t, struct memnode *n, uint32_t at)
 {
     struct memnode *right = memnode_new(t, n->level);
@@ -128,15 +153,19 @@ struct memnode *memnode_cut(const struct memtree *t, struct memnode *n, uint32_t
     if (n->marks)
         copy_slots(right->marks, n->marks + from, count + 1 - from);
     const struct memrec *separator = memnode_get(n->recs[at]);
-    memnode_set(right->count, count - from);
+    memnode_set(right->count, (uint16_t)(count - from));
     memnode_set(right->low, separator);
     memnode_set(right->high, memnode_get(n->high));
     memnode_set(right->next, memnode_get(n->next));
     memnode_reset_words(right);
 
-    memnode_set(n->count, at);
+    memnode_set(right->newest, n->level ? atomic_load(&n->newest) : newest_record(right));
+
+    memnode_set(n->count, (uint16_t)at);
     memnode_set(n->high, separator);
     memnode_set(n->next, right);
     memnode_reset_words(n);
+    if (n->level == 0)
+        memnode_set(n->newest, newest_record(n));
     return right;
 }

@@ -21,7 +21,7 @@ struct memrec {
     uint8_t key[]; /* as memkey stores it, then the value */
 };
 
-enum { MEMNODE_CAP = 32 };
+enum { MEMNODE_CAP = 32, MEMNODE_NEWEST_STEP = 4096 /* a power of two */ };
 
 /* A node spans the keys from `low` on to before `high`.
  *
@@ -32,17 +32,23 @@ enum { MEMNODE_CAP = 32 };
  * alike, and so are all keys between them. The words tell most keys apart without a look at the
  * records.
  *
+ * `newest` lets readers pass over what is old without a look at it. A leaf's is exact, and its
+ * holder's to change. That of an inner node is a multiple of MEMNODE_NEWEST_STEP: whoever is about
+ * to insert raises it on the way down, beside others, before the record is there; so it seldom
+ * changes.
+ *
  * A slot is what lies between two neighbouring records: slot c of a leaf is [recs[c - 1], recs[c]),
  * that of an inner node is child c. In a marked tree each slot has a mark. */
 struct memnode {
-    _Atomic uint64_t version; /* odd: locked. Only the holder writes to the node */
-    _Atomic uint32_t count;
+    _Atomic uint64_t version; /* odd: locked. Only the holder writes to the node (but `newest`) */
+    _Atomic uint16_t count;
+    uint16_t level; /* immutable; 0: leaf, `children` is NULL */
     _Atomic uint32_t skip;
     _Atomic(const struct memrec *) low, high; /* NULL: no bound */
     _Atomic(struct memnode *) next;           /* the right neighbour on its level */
     _Atomic(void *) *children;                /* of struct memnode; the pointer is immutable */
     _Atomic(void *) *marks;                   /* likewise; NULL if the tree is not marked */
-    uint64_t level;                           /* immutable; 0: leaf, `children` is NULL */
+    _Atomic uint64_t newest;                  /* no record below has a higher number */
     _Atomic uint64_t words[MEMNODE_CAP];
     _Atomic(const struct memrec *) recs[MEMNODE_CAP];
 };
@@ -108,6 +114,16 @@ static inline uint32_t memnode_search(const struct memnode *n, const struct memk
 /* Goes from `*n` at version `*v` to its child in slot `c`. False: the node has changed, start
  * again. */
 bool memnode_descend(struct memnode **n, uint64_t *v, uint32_t c);
+
+/* What the `newest` of inner nodes has to be raised to for this number. */
+static inline uint64_t memnode_step_of(uint64_t seq)
+{
+    return (seq + MEMNODE_NEWEST_STEP - 1) / MEMNODE_NEWEST_STEP * MEMNODE_NEWEST_STEP;
+}
+
+/* Raises `newest` of an inner node. False: the node has changed since `version`, and a half that
+ * was cut off it may not have been raised. */
+bool memnode_raise(struct memnode *n, uint64_t version, uint64_t newest);
 
 /* ---- writing ---- */
 

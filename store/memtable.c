@@ -165,6 +165,13 @@ static int memtable_iter_prev(struct iter *it)
     return stand(mi, memtree_prev(&mi->m->points, &mi->pos));
 }
 
+static int memtable_iter_skip(struct iter *it, uint64_t seq, struct slice end)
+{
+    struct memtable_iter *mi = (struct memtable_iter *)it;
+    assert(it->valid);
+    return stand(mi, memtree_skip(&mi->m->points, seq, end, &mi->pos, &it->stepped));
+}
+
 static void memtable_iter_free(struct iter *it)
 {
     struct memtable_iter *mi = (struct memtable_iter *)it;
@@ -178,6 +185,7 @@ static const struct iter_ops memtable_iter_ops = {
     .seek = memtable_iter_seek,
     .next = memtable_iter_next,
     .prev = memtable_iter_prev,
+    .skip = memtable_iter_skip,
     .free = memtable_iter_free,
 };
 

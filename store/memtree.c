@@ -10,7 +10,10 @@
  *      arrives at the right node.
  *   2. Locks are taken upwards only, from a node to its parent, and who holds one waits only for
  *      nodes of higher levels: somebody always gets on.
- *   3. The root is the first node of its level. Only the holder of its lock replaces it. */
+ *   3. The root is the first node of its level. Only the holder of its lock replaces it.
+ *   4. Before a record is in a leaf, `newest` of every node above is not below its number. Cuts
+ * hand it on; a new root takes it from what it is put over, which is locked. What a finger says of
+ *      the nodes above holds for them all: it was so when its record went into the leaf. */
 #include "store/memtree.h"
 
 #include <assert.h>
@@ -21,6 +24,7 @@
 static _Thread_local struct {
     uint64_t tree_id;
     struct memnode *leaf;
+    uint64_t newest; /* all nodes above the leaf were raised to this */
 } finger;
 
 /* ---- descending ---- */
@@ -58,6 +62,20 @@ struct memnode *memtree_reach(const struct memtree *t, const struct memkey *k, u
     return n;
 }
 
+/* The same for who is about to insert (k, seq): the inner nodes on the way are raised first. */
+static struct memnode *reach_raising(const struct memtree *t, const struct memkey *k, uint64_t seq,
+                                     uint64_t *v)
+{
+    struct memnode *n = memtree_root(t, v);
+    uint64_t word, newest = memnode_step_of(seq);
+    while (n->level > 0) {
+        uint32_t c = memnode_search(n, k, seq, &word);
+        if (!memnode_raise(n, *v, newest) || !memnode_descend(&n, v, c))
+            n = memtree_root(t, v);
+    }
+    return n;
+}
+
 /* ---- splitting ---- */
 
 static void split(struct memtree *t, struct memnode *n, uint32_t at);
@@ -89,6 +107,8 @@ static void grow_root(struct memtree *t, const struct memrec *separator, struct 
     struct memnode *root = memnode_new(t, left->level + 1);
     memnode_set(root->children[0], left);
     memnode_put(root, 0, separator, right);
+    uint64_t newest = memnode_get(left->newest), moved = memnode_get(right->newest);
+    memnode_set(root->newest, memnode_step_of(newest > moved ? newest : moved));
     memnode_set(t->root, root);
 }
 
@@ -142,7 +162,7 @@ void memrec_entry(const struct memrec *r, struct entry *e)
 /* Does (k, seq) belong into the leaf of this thread's last insertion? */
 static bool finger_fits(const struct memtree *t, const struct memkey *k, uint64_t seq, uint64_t *v)
 {
-    if (finger.tree_id != t->id)
+    if (finger.tree_id != t->id || finger.newest < memnode_step_of(seq))
         return false;
     *v = memnode_begin(finger.leaf);
     const struct memrec *low = memnode_get(finger.leaf->low),
@@ -155,12 +175,15 @@ static bool finger_fits(const struct memtree *t, const struct memkey *k, uint64_
 static struct memnode *lock_leaf(const struct memtree *t, const struct memkey *k, uint64_t seq)
 {
     struct memnode *leaf;
-    uint64_t v;
+    uint64_t v, newest;
     do {
-        leaf = finger_fits(t, k, seq, &v) ? finger.leaf : memtree_reach(t, k, seq, 0, &v);
-    } while (!memnode_lock(leaf, v));
+        bool fits = finger_fits(t, k, seq, &v);
+        leaf = fits ? finger.leaf : reach_raising(t, k, seq, &v);
+        newest = fits ? finger.newest : memnode_step_of(seq);
+    } while (!memnode_lock(leaf, v)); /* not before: a root may have grown over the leaf */
     finger.tree_id = t->id;
     finger.leaf = leaf;
+    finger.newest = newest;
     return leaf;
 }
 
@@ -190,5 +213,6 @@ const struct memrec *memtree_insert(struct memtree *t, const struct entry *e)
             return r;
         }
         split(t, leaf, split_point(at));
+        finger.tree_id = 0; /* a root that has grown over the leaf has not been raised for this */
     }
 }

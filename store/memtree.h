@@ -58,6 +58,12 @@ bool memtree_find(const struct memtree *t, struct slice key, uint64_t seq, struc
 bool memtree_next(const struct memtree *t, struct memtree_pos *pos);
 bool memtree_prev(const struct memtree *t, struct memtree_pos *pos);
 
+/* On to the first entry, from the one that it stands on, with a number of at least `seq`, or with a
+ * key of at least `end` (empty: there is no end). Passes over what is older in whole leaves and
+ * nodes; adds to `*stepped` how many entries were looked at. */
+bool memtree_skip(const struct memtree *t, uint64_t seq, struct slice end, struct memtree_pos *pos,
+                  uint64_t *stepped);
+
 /* ---- marks ----
  *
  * In a marked tree each interval between neighbouring keys carries pointers of the caller's: one at

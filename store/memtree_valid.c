@@ -33,6 +33,18 @@ static void assert_records(const struct memnode *n)
     }
 }
 
+static void assert_newest(const struct memnode *n)
+{
+    uint64_t newest = 0;
+    for (uint32_t i = 0; n->level == 0 && i < memnode_get(n->count); i++) {
+        uint64_t seq = memrec_seq(memnode_get(n->recs[i]));
+        newest = seq > newest ? seq : newest;
+    }
+    assert(n->level > 0 || memnode_get(n->newest) == newest);
+    for (uint32_t c = 0; n->level > 0 && c <= memnode_get(n->count); c++)
+        assert(memnode_get(n->newest) >= memnode_get(memnode_child(n, c)->newest));
+}
+
 /* The bounds of slot `c` of an inner node are those of its child, and so on down. */
 static void assert_node(const struct memtree *t, const struct memnode *n)
 {
@@ -42,6 +54,7 @@ static void assert_node(const struct memtree *t, const struct memnode *n)
     assert(!n->children == (n->level == 0) && !n->marks == !t->marked);
     assert(!memnode_get(n->next) == !memnode_get(n->high));
     assert_records(n);
+    assert_newest(n);
     for (uint32_t c = 0; n->level > 0 && c <= count; c++) {
         const struct memnode *child = memnode_child(n, c);
         const struct memrec *low = c > 0 ? memnode_get(n->recs[c - 1]) : memnode_get(n->low);

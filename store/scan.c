@@ -26,6 +26,8 @@ struct scan *scan_new(struct view *view, struct view_context *ctx, uint64_t read
     s->flags = flags & SCAN_FILL_CACHE ? TABLE_ITER_FILL_CACHE : 0;
     buf_set(&s->lower, lower);
     buf_set(&s->upper, upper);
+    buf_set(&s->widest_lower, lower);
+    buf_set(&s->widest_upper, upper);
     return s;
 }
 
@@ -33,13 +35,20 @@ void scan_free(struct scan *s)
 {
     if (!s)
         return;
+    for (uint32_t i = 0; i < s->source_count; i++)
+        s->stepped += s->sources[i].it->stepped;
+    view_count_steps(s->ctx, s->stepped);
     store_value_release(&s->value);
     sources_close(s->sources, s->source_count);
     free(s->heap);
     view_unref(s->view);
     buf_release(&s->lower);
     buf_release(&s->upper);
+    buf_release(&s->widest_lower);
+    buf_release(&s->widest_upper);
     buf_release(&s->key);
+    buf_release(&s->held.key);
+    buf_release(&s->held.bytes);
     free(s);
 }
 
@@ -47,12 +56,13 @@ void scan_free(struct scan *s)
 static int begin_seek(struct scan *s)
 {
     struct slice lower = buf_slice(&s->lower), upper = buf_slice(&s->upper);
-    s->valid = false;
+    s->valid = s->held.ahead = false;
     if (s->read_seq <= 1 || (upper.len && slice_cmp(lower, upper) >= 0))
         return 1;
     if (s->opened)
         return 0;
-    int err = sources_open(s->view, lower, upper, s->flags, &s->sources, &s->source_count);
+    int err = sources_open(s->view, buf_slice(&s->widest_lower), buf_slice(&s->widest_upper),
+                           s->flags, &s->sources, &s->source_count);
     if (err < 0)
         return err;
     s->heap = mem_alloc(s->source_count * sizeof(struct source *));
@@ -78,7 +88,7 @@ int scan_first(struct scan *s)
     return scan_seek(s, buf_slice(&s->lower));
 }
 
-int scan_next(struct scan *s)
+static int move_on(struct scan *s)
 {
     assert(s->valid);
     if (s->direction == SCAN_BACKWARDS) {
@@ -88,6 +98,15 @@ int scan_next(struct scan *s)
             return err;
     }
     return scan_forwards(s);
+}
+
+int scan_next(struct scan *s)
+{
+    if (!s->held.ahead)
+        return move_on(s);
+    s->held.ahead = false;
+    assert(s->valid == (s->held.status == 0));
+    return s->held.status;
 }
 
 /* ---- backwards ---- */
@@ -121,10 +140,11 @@ int scan_seek_for_prev(struct scan *s, struct slice key)
 
 int scan_prev(struct scan *s)
 {
-    assert(s->valid);
-    if (s->direction == SCAN_FORWARDS) {
-        s->valid = false;
-        int err = scan_seek_sources_before(s, buf_slice(&s->key));
+    assert(s->valid || s->held.ahead);
+    if (s->held.ahead || s->direction == SCAN_FORWARDS) {
+        struct slice key = scan_key(s);
+        s->valid = s->held.ahead = false;
+        int err = scan_seek_sources_before(s, key);
         if (err < 0)
             return err;
     }
@@ -135,8 +155,20 @@ int scan_prev(struct scan *s)
 
 struct slice scan_key(const struct scan *s)
 {
+    assert(s->valid || s->held.ahead);
+    return buf_slice(s->held.ahead ? &s->held.key : &s->key);
+}
+
+/* The entry that the scan stands on, if it is a PUT; its value lives until the next move. */
+static const struct entry *put_at(const struct scan *s)
+{
+    if (s->held.ahead)
+        return s->held.is_put ? &s->held.put : NULL;
     assert(s->valid);
-    return buf_slice(&s->key);
+    if (!s->found)
+        return NULL;
+    assert(s->found->it->valid && slice_eq(s->found->it->e.key, buf_slice(&s->key)));
+    return &s->found->it->e;
 }
 
 /* Fetches a separated value into the scan's own memory. */
@@ -153,19 +185,72 @@ static int read_blob(struct scan *s, struct slice encoded_ref)
 
 int scan_value(struct scan *s, struct slice *value)
 {
-    assert(s->valid);
     *value = (struct slice){0};
-    const struct entry *e = s->found ? &s->found->it->e : NULL;
-    assert(!e || (s->found->it->valid && slice_eq(e->key, buf_slice(&s->key))));
+    const struct entry *e = put_at(s);
     if (e && e->type == ENTRY_PUT) {
         *value = e->value;
         return 0;
     }
-    int err = e ? read_blob(s, e->value)
-                : view_get(s->view, s->ctx, buf_slice(&s->key), s->read_seq, &s->value);
+    int err =
+        e ? read_blob(s, e->value) : view_get(s->view, s->ctx, scan_key(s), s->read_seq, &s->value);
     if (err == 1)
         return corrupt("a table", UINT64_MAX, "a key is there for a scan, but not for a look-up");
     if (err == 0)
         *value = s->value.data;
     return err;
+}
+
+int scan_value_len(const struct scan *s, uint64_t *len)
+{
+    struct blob_ref ref;
+    const struct entry *e = put_at(s);
+    *len = 0;
+    if (!e)
+        return 1;
+    if (e->type == ENTRY_PUT) {
+        *len = e->value.len;
+        return 0;
+    }
+    if (!blob_ref_decode(e->value, &ref))
+        return corrupt("a table", UINT64_MAX, "a malformed reference to a blob file");
+    *len = ref.raw_len;
+    return 0;
+}
+
+/* ---- looking ahead ---- */
+
+/* Keeps what the scan stands on. */
+static void hold(struct scan *s)
+{
+    struct scan_held *h = &s->held;
+    const struct entry *e = put_at(s);
+    buf_set(&h->key, buf_slice(&s->key));
+    h->is_put = e != NULL;
+    if (e) {
+        buf_set(&h->bytes, e->value);
+        h->put = (struct entry){.type = e->type, .value = buf_slice(&h->bytes)};
+    }
+}
+
+int scan_peek(struct scan *s, struct slice *key)
+{
+    *key = (struct slice){0};
+    if (!s->held.ahead) {
+        hold(s);
+        int status = move_on(s);
+        if (status < 0)
+            return status;
+        s->held.ahead = true;
+        s->held.status = status;
+    }
+    if (s->held.status == 0)
+        *key = buf_slice(&s->key);
+    return s->held.status;
+}
+
+void scan_set_bounds(struct scan *s, struct slice lower, struct slice upper)
+{
+    buf_set(&s->lower, lower);
+    buf_set(&s->upper, upper);
+    s->valid = s->held.ahead = false;
 }

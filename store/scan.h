@@ -28,6 +28,10 @@ int scan_next(struct scan *s);
 int scan_prev(struct scan *s);
 struct slice scan_key(const struct scan *s);
 int scan_value(struct scan *s, struct slice *value);
+int scan_value_len(const struct scan *s, uint64_t *len);
+int scan_peek(struct scan *s, struct slice *key);
+/* Other bounds, within those that it was made with; it stands nowhere then. */
+void scan_set_bounds(struct scan *s, struct slice lower, struct slice upper);
 
 /* The cursor over one level >= 1 of a version: its tables one after the other, opened as they are
  * reached. */

@@ -3,8 +3,8 @@
  * version of a key that is settled, hidden by a tombstone, deleted, or found.
  *
  * Guarantees: what is not seen is stepped over one by one only in small numbers; then, and
- * wherever a tombstone of a newer source says so, it is passed by a seek. Only what a source's own
- * tombstone hides is always stepped over, since what that source wrote after it lies in between.
+ * wherever a tombstone of a newer source says so, it is passed by a seek. What a source's own
+ * tombstone hides is passed over by a skip: what that source wrote after it lies in between.
  *
  * Invariants:
  *   1. Every source stands on its first entry that is not settled yet, or has none.
@@ -74,6 +74,7 @@ static int pass(struct scan *s, uint64_t seq)
 {
     struct iter *it = s->heap[0]->it;
     assert(it->valid);
+    s->stepped++;
     if (++s->passed <= PASS_STEPS)
         return heap_moved(s, iter_next(it));
     s->passed = 0;
@@ -85,11 +86,13 @@ static int pass(struct scan *s, uint64_t seq)
 /* The end of what `by` covers from where it was last asked: of that interval, and of some that
  * follow it seamlessly. The more often the scan has skipped without finding a key, the more: so a
  * chain of intervals is neither walked to its end for the sake of a key close by, nor skipped link
- * by link. */
-static void covered_until(struct scan *s, struct source *by, struct buf *end)
+ * by link. `*oldest` becomes the lowest number of their tombstones: what is older is hidden by
+ * each. */
+static void covered_until(struct scan *s, struct source *by, struct buf *end, uint64_t *oldest)
 {
     uint32_t doublings = s->skipped < SKIP_DOUBLINGS_MAX ? s->skipped : SKIP_DOUBLINGS_MAX;
     s->skipped++;
+    *oldest = by->cover.seq;
     buf_set(end, by->cover.hi);
     for (uint32_t links = UINT32_C(1) << doublings; links > 1 && end->len > 0; links--) {
         if (s->upper.len > 0 && slice_cmp(buf_slice(end), buf_slice(&s->upper)) >= 0)
@@ -97,6 +100,7 @@ static void covered_until(struct scan *s, struct source *by, struct buf *end)
         /* An error is for who gets there: it comes back at the next question about that place. */
         if (source_cover(by, buf_slice(end), s->read_seq) < 0 || by->cover.seq == 0)
             break;
+        *oldest = by->cover.seq < *oldest ? by->cover.seq : *oldest;
         buf_set(end, by->cover.hi);
     }
 }
@@ -106,9 +110,10 @@ static void covered_until(struct scan *s, struct source *by, struct buf *end)
 static int skip_covered(struct scan *s, struct source *by)
 {
     struct buf end = {0};
+    uint64_t oldest;
     int status = 0;
     assert(by->age < s->heap[0]->age && by->cover.seq > s->heap[0]->it->e.seq);
-    covered_until(s, by, &end);
+    covered_until(s, by, &end, &oldest);
     for (uint32_t i = by->age + 1; i < s->source_count && status >= 0; i++) {
         struct iter *it = s->sources[i].it;
         if (!it->valid || (end.len && slice_cmp(it->e.key, buf_slice(&end)) >= 0))
@@ -121,6 +126,23 @@ static int skip_covered(struct scan *s, struct source *by)
     buf_release(&end);
     heap_build(s);
     return status < 0 ? status : 0;
+}
+
+/* The entry on top lies under a tombstone of its own source: moves that past all that is older than
+ * the tombstone and under it. What the source wrote after it lies in between. */
+static int skip_own(struct scan *s, struct source *by)
+{
+    struct rangedel_cover cover = by->cover;
+    struct buf end = {0};
+    uint64_t oldest;
+    assert(by == s->heap[0] && cover.seq > by->it->e.seq);
+    covered_until(s, by, &end, &oldest);
+    int status = iter_skip(by->it, oldest, buf_slice(&end));
+    /* Under the first one, also what is older than that, but not than the oldest. */
+    if (status == 0 && oldest < cover.seq)
+        status = iter_skip(by->it, cover.seq, cover.hi);
+    buf_release(&end);
+    return heap_moved(s, status);
 }
 
 /* Of two ends, of which empty is the last. */
@@ -172,14 +194,14 @@ static int settle(struct scan *s)
     int err = find_cover(s, top, &by);
     if (err < 0)
         return err;
-    if (by && by->age < top->age) {
-        err = skip_covered(s, by);
+    if (by) {
+        err = by->age < top->age ? skip_covered(s, by) : skip_own(s, by);
         return err < 0 ? err : 1;
     }
     buf_set(&s->key, e->key);
     s->settled = true;
     s->passed = 0;
-    if (by || e->type == ENTRY_DELETE)
+    if (e->type == ENTRY_DELETE)
         return 1;
     s->found = entry_type_is_merge(e->type) ? NULL : top;
     s->skipped = 0;

@@ -7,12 +7,23 @@
 
 enum scan_direction { SCAN_FORWARDS, SCAN_BACKWARDS };
 
+/* After scan_peek() the sources, `key` and `found` are those of the key after the one that the scan
+ * stands on. That one is kept here, with its entry if it is a PUT. */
+struct scan_held {
+    bool ahead;
+    int status;       /* of the move ahead: 0 or 1 */
+    bool is_put;      /* else the value has to be asked for */
+    struct entry put; /* type and value are of use; the value lies in `bytes` */
+    struct buf key, bytes;
+};
+
 struct scan {
     struct view *view; /* a reference */
     struct view_context *ctx;
     uint64_t read_seq;
     struct buf lower, upper;
-    int flags; /* of the tables' cursors */
+    struct buf widest_lower, widest_upper; /* those that it was made with: for the sources */
+    int flags;                             /* of the tables' cursors */
     bool opened;
     struct source *sources; /* newest first */
     uint32_t source_count;
@@ -21,12 +32,14 @@ struct scan {
     struct buf key;
     struct source *found; /* stands on the key's newest entry, a PUT; NULL: ask for the value */
     struct store_value value;
+    struct scan_held held; /* what the scan stands on while its sources look ahead */
 
     /* forwards only */
     struct source *
         *heap; /* the sources that stand on an entry, the first in internal order on top */
     uint32_t heap_count;
     bool settled;             /* `key` is settled: what is left of it is passed over */
+    uint64_t stepped;         /* entries stepped over, ever */
     uint32_t passed;          /* entries stepped over since the last seek or settled key */
     uint32_t skipped;         /* covered intervals since the last key that was found */
     bool clear;               /* no source has a tombstone below read_seq from here to ... */

@@ -201,12 +201,23 @@ void store_read_end(struct store_read *r);
 struct store_value {
     struct slice data;
     struct buf own;
-    void *pin, *pin_owner; /* the store's own */
+    void *pin, *pin_owner; /* the store's own, as is the view */
+    struct view *view;
 };
 void store_value_release(struct store_value *v);
 
 /* 0 with v->data until the value is reused or released (it must be before the read ends), or 1. */
 int store_get(const struct store_read *r, struct slice key, struct store_value *v);
+/* The same for a reader that cannot wait: v->data lives until the value is reused or released, also
+ * when the read has ended, but not beyond store_close(). It lies in the cache, without a copy, if
+ * it came from a block there; a small one from a memtable is copied; a larger one keeps the read's
+ * view alive, which holds memory and files back. Any thread may release it. */
+int store_get_pinned(const struct store_read *r, struct slice key, struct store_value *v);
+/* store_get() of many keys, in any order: results[i] and values[i] are those of keys[i]. Faster
+ * than one after the other: keys that the memtables do not settle are sorted, and go through the
+ * tables together. The values are each to be initialised and released as for store_get(). */
+void store_multi_get(const struct store_read *r, const struct slice *keys, size_t count,
+                     struct store_value *values, int *results);
 /* 0 when the key exists, 1 when not. Never touches a blob file. */
 int store_has(const struct store_read *r, struct slice key);
 
@@ -215,6 +226,8 @@ int store_has(const struct store_read *r, struct slice key);
  * end) or an error. */
 struct store_iter *store_iter_new(const struct store_read *r, struct slice lower,
                                   struct slice upper);
+/* Over the keys that begin with `prefix`. */
+struct store_iter *store_iter_new_prefix(const struct store_read *r, struct slice prefix);
 void store_iter_free(struct store_iter *it); /* NULL is fine */
 int store_iter_first(struct store_iter *it);
 int store_iter_last(struct store_iter *it);
@@ -225,6 +238,28 @@ int store_iter_prev(struct store_iter *it);
 /* Of the key it stands on; live until the next move. The value is fetched here, not by the move. */
 struct slice store_iter_key(const struct store_iter *it);
 int store_iter_value(struct store_iter *it, struct slice *value);
+/* The length of that value, never touching a blob file: 0, or 1 if only folding operands could
+ * tell. */
+int store_iter_value_len(const struct store_iter *it, uint64_t *len);
+/* The key that store_iter_next() would come to, without going there: 0, or 1 when there is none.
+ * The cursor stays where it is; `*key` lives until the next move. After an error it stands nowhere.
+ */
+int store_iter_peek(struct store_iter *it, struct slice *key);
+
+/* One of many intervals [start, end) (an empty end: no bound); `limit` entries of it at most, 0:
+ * all.
+ */
+struct store_interval {
+    struct slice start, end;
+    uint64_t limit;
+};
+enum store_scan_flags { STORE_SCAN_KEYS = 1 /* values are not fetched: they are given empty */ };
+/* An entry of intervals[index]; the slices live during the call. Nonzero ends the scan. */
+typedef int store_scan_fn(void *ctx, size_t index, struct slice key, struct slice value);
+/* Scans many intervals, which may overlap, with one cursor: intervals in the order of their starts
+ * (of equal ones, as given), keys ascending in each. Returns 0, what `fn` returned, or an error. */
+int store_scan_many(const struct store_read *r, const struct store_interval *intervals,
+                    size_t count, int flags, store_scan_fn *fn, void *ctx);
 
 /* ---- durable snapshots ---- */
 

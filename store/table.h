@@ -115,6 +115,17 @@ uint64_t table_memory_bytes(const struct table *t);     /* index, filter, tombst
 /* One point read: tombstones, filter, index, block; reports to `l`. Returns 0 or -EIO. */
 int table_get(struct table *t, struct lookup *l);
 
+/* Many point reads at once: each as table_get(), whose result goes to its `err`. The keys ascend
+ * (asserted); those that share a block find it pinned. */
+struct table_ask {
+    struct lookup *l;
+    int err; /* 0 before */
+};
+void table_multi_get(struct table *t, struct table_ask *asks, size_t count);
+
+/* Has the processor fetch what table_get() of this hash will look at first. */
+void table_prefetch(const struct table *t, uint64_t hash);
+
 enum table_iter_flags {
     TABLE_ITER_FILL_CACHE = 1, /* blocks that are read go into the cache */
     TABLE_ITER_READAHEAD = 2,  /* a long forward scan: reads ahead in large pieces */

@@ -220,6 +220,15 @@ static void check_entry(struct checker *c, uint32_t i, const struct entry *e)
 
 /* ---- blocks ---- */
 
+/* Entry number `n` of the block, against its print. */
+static void check_print(struct checker *c, uint32_t i, const struct block *b, uint32_t n,
+                        const struct entry *e)
+{
+    if (b->prints && (n >= b->print_count || b->prints[n] != (uint8_t)filter_hash(e->key)))
+        report(c, TABLE_FINDING_BLOCK, c->t->index.entries[i].handle.where.offset,
+               "entry %" PRIu64 " has not the print that the block says", e->seq);
+}
+
 /* Walks the entries of the payload of block `i`; false when not all of it could be decoded. */
 static bool walk_block(struct checker *c, uint32_t i, uint64_t *min_seq, uint64_t *max_seq)
 {
@@ -231,13 +240,18 @@ static bool walk_block(struct checker *c, uint32_t i, uint64_t *min_seq, uint64_
         return false;
     block_iter_init(&bi);
     block_iter_set(&bi, &block);
+    uint32_t n = 0;
     int rc = iter_first(&bi.it);
     for (; rc == 0 && !done(c); rc = iter_next(&bi.it)) {
         check_entry(c, i, &bi.it.e);
+        check_print(c, i, &block, n++, &bi.it.e);
         *min_seq = bi.it.e.seq < *min_seq ? bi.it.e.seq : *min_seq;
         *max_seq = bi.it.e.seq > *max_seq ? bi.it.e.seq : *max_seq;
     }
     block_iter_release(&bi);
+    if (rc >= 0 && !done(c) && block.prints && n != block.print_count)
+        report(c, TABLE_FINDING_BLOCK, c->t->index.entries[i].handle.where.offset,
+               "a block has %" PRIu32 " entries and says %" PRIu32, n, block.print_count);
     return rc >= 0;
 }
 

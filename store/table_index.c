@@ -177,6 +177,11 @@ static void fill_order(struct table_index *ix)
 {
     if (ix->count == 0)
         return;
+    ix->newest = mem_zalloc((ix->count / TABLE_INDEX_GROUP + 1) * sizeof *ix->newest);
+    for (uint32_t i = 0; i < ix->count; i++) {
+        uint64_t *newest = &ix->newest[i / TABLE_INDEX_GROUP], max = ix->entries[i].handle.max_seq;
+        *newest = max > *newest ? max : *newest;
+    }
     ix->shared = (uint32_t)slice_shared(separator(ix, 0), separator(ix, ix->count - 1));
     ix->entries = mem_realloc(ix->entries, ix->count * sizeof *ix->entries);
     ix->keys.data = mem_realloc(ix->keys.data, ix->keys.len);
@@ -205,6 +210,7 @@ int table_index_build(struct table_index *ix, struct slice payload, uint64_t dat
 void table_index_release(struct table_index *ix)
 {
     free(ix->order);
+    free(ix->newest);
     free(ix->entries);
     buf_release(&ix->keys);
     *ix = (struct table_index){0};
@@ -213,6 +219,20 @@ void table_index_release(struct table_index *ix)
 uint64_t table_index_memory_bytes(const struct table_index *ix)
 {
     return ix->count * (sizeof *ix->order + sizeof *ix->entries) + ix->keys.cap;
+}
+
+uint32_t table_index_young(const struct table_index *ix, uint32_t i, uint32_t end, uint64_t seq)
+{
+    assert(end <= ix->count);
+    while (i < end) {
+        if (i % TABLE_INDEX_GROUP == 0 && ix->newest[i / TABLE_INDEX_GROUP] < seq)
+            i += TABLE_INDEX_GROUP;
+        else if (ix->entries[i].handle.max_seq < seq)
+            i++;
+        else
+            return i;
+    }
+    return end;
 }
 
 /* ---- searching ---- */

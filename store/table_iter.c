@@ -57,13 +57,11 @@ static int fetch(struct table_iter *ti, uint32_t i, struct slice *payload)
     assert(!ti->pin);
     ti->pin = cache_get(t->cache, number, offset);
     if (!ti->pin) {
-        int rc = table_read_block(t, i, &ti->window, &ti->frame, &ti->payload);
+        int rc = ti->flags & TABLE_ITER_FILL_CACHE
+                     ? table_cache_block(t, i, &ti->window, &ti->frame, &ti->pin)
+                     : table_read_block(t, i, &ti->window, &ti->frame, &ti->payload);
         if (rc)
             return rc;
-        if (ti->flags & TABLE_ITER_FILL_CACHE) {
-            ti->pin = cache_put(t->cache, number, offset, ti->payload.data, ti->payload.len);
-            ti->payload = (struct buf){0};
-        }
     }
     *payload = ti->pin ? ti->pin->data : buf_slice(&ti->payload);
     return 0;
@@ -222,6 +220,45 @@ static int table_iter_prev(struct iter *it)
     return settle_backward(ti, raised(ti, iter_prev(&ti->bi.it)));
 }
 
+/* From the end of a block on to the first one that has anything new enough, if it is before block
+ * `stop`, in front of which all keys below `end` are. */
+static int cross_to_young(struct table_iter *ti, uint32_t stop, uint64_t seq, struct slice end)
+{
+    const struct table_index *ix = &ti->t->index;
+    assert(ti->at < stop);
+    uint32_t young = table_index_young(ix, ti->at + 1, stop, seq);
+    if (young == stop) {
+        if (end.len > 0)
+            return table_iter_seek(&ti->it, end, SEQ_MAX);
+        ti->it.valid = false;
+        return 1;
+    }
+    int rc = load(ti, young);
+    return settle_forward(ti, rc ? rc : block_first(ti));
+}
+
+/* Whole blocks are passed over by the highest number that the index knows of each. */
+static int table_iter_skip(struct iter *it, uint64_t seq, struct slice end)
+{
+    struct table_iter *ti = table_iter_of(it);
+    const struct table_index *ix = &ti->t->index;
+    assert(it->valid && ti->at != BLOCK_NONE);
+    uint32_t stop = end.len ? table_index_search(ix, end, SEQ_MAX) : ix->count;
+    stop =
+        stop < ix->count ? stop + 1 : stop; /* keys below `end` may be in the block that has it */
+    int rc = 0;
+    while (rc == 0 && it->e.seq < seq && (end.len == 0 || slice_cmp(it->e.key, end) < 0)) {
+        bool old = ix->entries[ti->at].handle.max_seq < seq;
+        it->stepped++;
+        rc = old ? 1 : raised(ti, iter_next(&ti->bi.it));
+        if (rc == 1 && (old || ti->at + 1 < stop))
+            rc = cross_to_young(ti, stop, seq, end);
+        else
+            rc = settle_forward(ti, rc);
+    }
+    return rc;
+}
+
 static void table_iter_free(struct iter *it)
 {
     struct table_iter *ti = table_iter_of(it);
@@ -238,7 +275,8 @@ static void table_iter_free(struct iter *it)
 struct iter *table_iter_new(struct table *t, int flags)
 {
     static const struct iter_ops ops = {table_iter_first, table_iter_last, table_iter_seek,
-                                        table_iter_next,  table_iter_prev, table_iter_free};
+                                        table_iter_next,  table_iter_prev, table_iter_skip,
+                                        table_iter_free};
     struct table_iter *ti = mem_zalloc(sizeof *ti);
     assert((flags & ~(TABLE_ITER_FILL_CACHE | TABLE_ITER_READAHEAD)) == 0);
     ti->it.ops = &ops;

@@ -29,10 +29,12 @@ struct table_index_entry {
 
 /* `order[i]` holds the eight bytes that follow the first `shared` of separator i, as a big-endian
  * number, zeros where it ends: most of a search looks at nothing else. */
+enum { TABLE_INDEX_GROUP = 64 };
 struct table_index {
     uint32_t count;
     uint32_t shared; /* bytes that all separators begin with */
     uint64_t *order;
+    uint64_t *newest; /* of each TABLE_INDEX_GROUP blocks: the highest number */
     struct table_index_entry *entries;
     struct buf keys;
 };
@@ -46,6 +48,9 @@ void table_index_release(struct table_index *ix);
 /* The first block that can hold an entry at or after (key, seq) in internal order; `count`: none.
  */
 uint32_t table_index_search(const struct table_index *ix, struct slice key, uint64_t seq);
+/* The first block in [i, end) that may have an entry with a number of at least `seq`; `end`: none.
+ */
+uint32_t table_index_young(const struct table_index *ix, uint32_t i, uint32_t end, uint64_t seq);
 uint64_t table_index_memory_bytes(const struct table_index *ix);
 
 static inline struct slice table_index_separator(const struct table_index *ix, uint32_t i)
@@ -81,6 +86,9 @@ struct table_window {
  * error. */
 int table_read_block(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
                      struct buf *payload);
+/* The same, decoded to where it stays: `*item` is pinned in the cache. */
+int table_cache_block(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
+                      struct cache_item **item);
 /* A view of data block `i`, pinned in the cache, read if it must be. Returns as above. */
 int table_pin_block(struct table *t, uint32_t i, struct cache_item **item, struct block *block);
 /* The view of a payload of data block `i`. Returns 0 or -EIO raised by corrupt(). */

@@ -58,40 +58,70 @@ static int window_read(struct table *t, struct table_window *w, const struct fra
     return 0;
 }
 
-int table_read_block(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
-                     struct buf *payload)
+/* The verified frame of block `i`: its header and its payload as stored, in `frame` or `window`. */
+static int read_frame(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
+                      struct frame_header *h, struct slice *stored)
 {
     const struct frame_ref *where = &handle_at(t, i)->where;
-    struct frame_header h;
     struct slice bytes;
     if (window && window->piece_bytes) {
         int rc = window_read(t, window, where, &bytes);
         if (rc)
             return rc;
-        return frame_open(&t->file.codec, t->file.path, where->offset, bytes, payload);
+        enum frame_verdict verdict = frame_verify(&t->file.codec, where->offset, bytes, h);
+        if (verdict != FRAME_OK)
+            return table_block_corrupt(t, i, frame_verdict_text(verdict));
+        if (bytes.len != (size_t)FRAME_HEADER_SIZE + h->stored_len)
+            return table_block_corrupt(t, i, "a frame has not the length that the index says");
+        *stored = frame_stored(bytes);
+        return 0;
     }
-    int rc = file_read_frame(&t->file, where, frame, &h);
+    int rc = file_read_frame(&t->file, where, frame, h);
+    if (rc == 0)
+        *stored = frame_stored(buf_slice(frame));
+    return rc;
+}
+
+int table_read_block(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
+                     struct buf *payload)
+{
+    struct frame_header h;
+    struct slice stored;
+    buf_clear(payload);
+    int rc = read_frame(t, i, window, frame, &h, &stored);
+    if (rc == 0 && frame_unpack(&t->file.codec, handle_at(t, i)->where.offset, &h, stored, payload))
+        rc = table_block_corrupt(t, i, "a frame does not decode");
+    return rc;
+}
+
+int table_cache_block(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
+                      struct cache_item **item)
+{
+    struct frame_header h;
+    struct slice stored;
+    *item = NULL;
+    int rc = read_frame(t, i, window, frame, &h, &stored);
     if (rc)
         return rc;
-    buf_clear(payload);
-    if (frame_unpack(&t->file.codec, where->offset, &h, frame_stored(buf_slice(frame)), payload))
+    uint64_t offset = handle_at(t, i)->where.offset;
+    struct cache_item *room = cache_alloc(h.raw_len);
+    if (frame_unpack_to(&t->file.codec, offset, &h, stored, cache_bytes(room))) {
+        cache_discard(room);
         return table_block_corrupt(t, i, "a frame does not decode");
+    }
+    *item = cache_insert(t->cache, t->meta->number, offset, room);
     return 0;
 }
 
 int table_pin_block(struct table *t, uint32_t i, struct cache_item **item, struct block *block)
 {
-    uint64_t offset = handle_at(t, i)->where.offset;
-    *item = cache_get(t->cache, t->meta->number, offset);
+    *item = cache_get(t->cache, t->meta->number, handle_at(t, i)->where.offset);
     if (!*item) {
-        struct buf frame = {0}, payload = {0};
-        int rc = table_read_block(t, i, NULL, &frame, &payload);
+        struct buf frame = {0};
+        int rc = table_cache_block(t, i, NULL, &frame, item);
         buf_release(&frame);
-        if (rc) {
-            buf_release(&payload);
+        if (rc)
             return rc;
-        }
-        *item = cache_put(t->cache, t->meta->number, offset, payload.data, payload.len);
     }
     int rc = table_open_block(t, i, (*item)->data, block);
     if (rc) {
@@ -103,34 +133,53 @@ int table_pin_block(struct table *t, uint32_t i, struct cache_item **item, struc
 
 /* ---- point reads ---- */
 
-/* Reports what block `i` has of the key; `*more`: the read goes on and the block ended first. */
-static int get_in_block(struct table *t, uint32_t i, struct lookup *l, bool *more)
-{
-    struct cache_item *item;
+/* The block that a read, or a row of reads, came to last. */
+struct held_block {
+    uint32_t at;
+    struct cache_item *item; /* NULL: none */
     struct block block;
-    struct block_iter bi;
+};
+
+static void let_go(struct table *t, struct held_block *held)
+{
+    if (held->item)
+        cache_release(t->cache, held->item);
+    held->item = NULL;
+}
+
+static int hold(struct table *t, uint32_t i, struct held_block *held)
+{
+    if (held->item && held->at == i)
+        return 0;
+    let_go(t, held);
+    held->at = i;
+    return table_pin_block(t, i, &held->item, &held->block);
+}
+
+/* Reports what block `i` has of the key; `*more`: the read goes on and the block had no more. */
+static int get_in_block(struct table *t, uint32_t i, struct lookup *l, struct held_block *held,
+                        bool *more, bool *met)
+{
+    struct block_found f;
     bool wants = true;
     *more = false;
-    int rc = table_pin_block(t, i, &item, &block);
+    int rc = hold(t, i, held);
     if (rc)
         return rc;
-    block_iter_init(&bi);
-    block_iter_set(&bi, &block);
-    rc = iter_seek(&bi.it, l->key, l->read_seq - 1);
-    while (rc == 0 && wants && slice_eq(bi.it.e.key, l->key)) {
-        if (bi.it.e.type == ENTRY_RANGE_DELETE) {
+    rc = block_find(&held->block, l->key, l->hash, l->read_seq - 1, &f);
+    *met = *met || rc == 0;
+    while (rc == 0 && wants) {
+        if (f.e.type == ENTRY_RANGE_DELETE) {
             rc = -EIO;
             break;
         }
-        wants = lookup_entry(l, &bi.it.e, item);
+        wants = lookup_entry(l, &f.e, held->item);
         if (wants)
-            rc = iter_next(&bi.it);
+            rc = block_find_next(&held->block, &f);
     }
     if (rc < 0)
         rc = table_block_corrupt(t, i, "an entry does not decode");
     *more = rc == 1;
-    block_iter_release(&bi);
-    cache_release(t->cache, item);
     return rc < 0 ? rc : 0;
 }
 
@@ -141,14 +190,17 @@ static bool key_continues(const struct table *t, uint32_t i, struct slice key)
            slice_eq(table_index_separator(&t->index, i), key);
 }
 
-static int get_entries(struct table *t, struct lookup *l)
+/* `*met` becomes true if there is an entry. */
+static int get_entries(struct table *t, struct lookup *l, struct held_block *held, bool *met)
 {
     uint32_t i = table_index_search(&t->index, l->key, l->read_seq - 1);
     bool more = i < t->index.count;
     while (more) {
         /* A block that is wholly newer than the read need not be looked at. */
-        if (handle_at(t, i)->min_seq < l->read_seq) {
-            int rc = get_in_block(t, i, l, &more);
+        if (handle_at(t, i)->min_seq >= l->read_seq) {
+            *met = true; /* not asked: no fault of the filter */
+        } else {
+            int rc = get_in_block(t, i, l, held, &more, met);
             if (rc)
                 return rc;
         }
@@ -164,7 +216,21 @@ static bool in_span(const struct table *t, struct slice key)
            slice_cmp(key, buf_slice(&t->meta->limit)) < 0;
 }
 
-int table_get(struct table *t, struct lookup *l)
+void table_prefetch(const struct table *t, uint64_t hash)
+{
+    if (t->has_filter)
+        filter_prefetch(&t->filter, hash);
+}
+
+/* The filter's answer, counted. */
+static bool filter_passes(const struct table *t, struct lookup *l)
+{
+    bool maybe = filter_may_contain(&t->filter, l->hash);
+    l->filter_negatives += !maybe;
+    return maybe;
+}
+
+static int get(struct table *t, struct lookup *l, struct held_block *held)
 {
     assert(!lookup_done(l));
     assert(l->read_seq > 0);
@@ -174,9 +240,33 @@ int table_get(struct table *t, struct lookup *l)
         lookup_cover(l, cover.seq);
     }
     /* The filter knows better than the span what is not there. */
-    if (t->has_filter ? !filter_may_contain(&t->filter, l->hash) : !in_span(t, l->key))
+    if (t->has_filter ? !filter_passes(t, l) : !in_span(t, l->key))
         return 0;
-    return get_entries(t, l);
+    bool met = false;
+    int rc = get_entries(t, l, held, &met);
+    l->filter_false_positives += t->has_filter && !met && rc == 0;
+    return rc;
+}
+
+int table_get(struct table *t, struct lookup *l)
+{
+    struct held_block held = {.item = NULL};
+    int rc = get(t, l, &held);
+    let_go(t, &held);
+    return rc;
+}
+
+void table_multi_get(struct table *t, struct table_ask *asks, size_t count)
+{
+    struct held_block held = {.item = NULL};
+    for (size_t i = 0; i < count; i++)
+        table_prefetch(t, asks[i].l->hash);
+    for (size_t i = 0; i < count; i++) {
+        assert(i == 0 || slice_cmp(asks[i - 1].l->key, asks[i].l->key) <= 0);
+        assert(asks[i].err == 0);
+        asks[i].err = get(t, asks[i].l, &held);
+    }
+    let_go(t, &held);
 }
 
 /* ---- sizes ---- */

@@ -1,9 +1,10 @@
 /* table_writer: writes a table front to back: data frames, filter, range tombstones, properties,
  * index, footer.
  *
- * A block is ended by the entry with which it reaches its aim. Its index entry waits for the key
- * that comes next, since the separator lies between the two. Frames are gathered and written in
- * large pieces.
+ * A block is ended by the entry after which another of the size that its entries have would take it
+ * past its aim. So it fits, with what the cache adds, into memory of the aim's size. Its index
+ * entry waits for the key that comes next, since the separator lies between the two. Frames are
+ * gathered and written in large pieces.
  *
  * Guarantees: nothing is known of the table before table_finish() returned 0, and then it is
  * synced; in every other end the file is removed. Memory: one piece, the index, and 8 bytes for
@@ -26,6 +27,8 @@
 
 enum {
     PIECE_BYTES = 512 << 10, /* written at once */
+    CACHE_HEADER_BYTES = 96, /* what a cached block takes beside its bytes, or a few more */
+    GROUP_BYTES = 1024,      /* between two restart points, where entries are not larger */
     INDEX_INTERVAL = 1,      /* whole separators: what they decode to is no longer than the block */
 };
 
@@ -38,7 +41,7 @@ struct table_writer {
     bool waits; /* for the separator of the block at `handle` */
     struct block_handle handle;
     struct buf last_key;
-    uint64_t last_seq;
+    uint64_t last_seq, last_hash; /* the hash of last_key */
     uint64_t *hashes;
     size_t hash_count, hash_cap;
     struct rangedel *rangedel; /* a reference, or NULL */
@@ -148,14 +151,14 @@ static int end_block(struct table_writer *w)
     return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, &w->handle.where);
 }
 
-static void add_hash(struct table_writer *w, struct slice key)
+static void add_hash(struct table_writer *w, uint64_t hash)
 {
     if (w->hash_count == w->hash_cap) {
         w->hash_cap = w->hash_cap ? w->hash_cap * 2 : 1024;
         w->hashes = mem_realloc(w->hashes, w->hash_cap * sizeof *w->hashes);
     }
     assert(w->hash_count < w->hash_cap);
-    w->hashes[w->hash_count++] = filter_hash(key);
+    w->hashes[w->hash_count++] = hash;
 }
 
 /* Entries may come from damaged tables, so a reference that is none is no mistake of ours. */
@@ -181,6 +184,27 @@ static void widen_seqs(struct table_meta *m, uint64_t min_seq, uint64_t max_seq)
         m->max_seq = max_seq;
 }
 
+/* How many entries share a restart point in the block that `e` begins: so many that a search steps
+ * over about GROUP_BYTES at most. It goes by what the entries of the table were like so far. */
+static uint32_t interval_for(const struct table_writer *w, const struct entry *e)
+{
+    const struct table_meta *m = w->meta;
+    uint64_t each = e->key.len + e->value.len, interval = BLOCK_RESTART_INTERVAL;
+    if (m->entry_count > 0)
+        each = m->raw_bytes / m->entry_count;
+    while (interval > 1 && interval * each > GROUP_BYTES)
+        interval /= 2;
+    return (uint32_t)interval;
+}
+
+static bool block_is_full(const struct table_writer *w)
+{
+    size_t bytes = w->data.estimate_bytes, aim = w->opt.block_bytes;
+    if (aim > 8 * CACHE_HEADER_BYTES)
+        aim -= CACHE_HEADER_BYTES;
+    return bytes + bytes / w->data.count > aim;
+}
+
 int table_add(struct table_writer *w, const struct entry *e)
 {
     struct slice last = buf_slice(&w->last_key);
@@ -195,17 +219,22 @@ int table_add(struct table_writer *w, const struct entry *e)
     }
     if (w->waits)
         put_separator(w, &e->key);
-    if (w->opt.filter_one_in && (first || !slice_eq(last, e->key)))
-        add_hash(w, e->key);
+    if (first || !slice_eq(last, e->key)) {
+        w->last_hash = filter_hash(e->key);
+        if (w->opt.filter_one_in)
+            add_hash(w, w->last_hash);
+    }
     if (first)
         buf_set(&w->meta->smallest, e->key);
-    block_writer_add(&w->data, e);
+    if (w->data.count == 0)
+        block_writer_set_interval(&w->data, interval_for(w, e));
+    block_writer_add_hashed(&w->data, e, w->last_hash);
     widen_seqs(w->meta, e->seq, e->seq);
     w->meta->entry_count++;
     w->meta->delete_count += e->type == ENTRY_DELETE;
     buf_set(&w->last_key, e->key);
     w->last_seq = e->seq;
-    return w->data.estimate_bytes >= w->opt.block_bytes ? end_block(w) : 0;
+    return block_is_full(w) ? end_block(w) : 0;
 }
 
 void table_set_rangedel(struct table_writer *w, struct rangedel *r)

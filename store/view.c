@@ -7,7 +7,7 @@
  *      source has one.
  *   2. What a result points into (memtable, cached block) is held by the view or by the value's
  *      own pin. */
-#include "store/view.h"
+#include "store/view_priv.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -92,55 +92,96 @@ int view_read_blob(struct view *v, struct view_context *ctx, struct slice encode
 
 /* ---- the walk ---- */
 
-/* After a source was asked: must the next older one be? Not if there is a tombstone over the key:
- * it hides all that they have (invariant 1). */
-static bool goes_on(struct lookup *l)
+bool view_goes_on(struct lookup *l)
 {
     if (l->cover_seq > 0 && !lookup_done(l))
         lookup_end(l);
     return !lookup_done(l);
 }
 
-static int ask_table(struct version_table *vt, struct lookup *l)
+/* Tables that may have the key, newest first. They are gathered before any of them is asked, so
+ * that their filters come from memory side by side. */
+enum { ASKED_MAX = 16 };
+struct asked {
+    struct version_table *tables[ASKED_MAX];
+    uint32_t count;
+};
+
+static int ask_gathered(struct asked *asked, struct lookup *l)
 {
-    struct table *table;
+    int err = 0;
+    for (uint32_t i = 0; i < asked->count && err == 0 && view_goes_on(l); i++) {
+        struct table *table;
+        if (lookup_covered(l, asked->tables[i]->meta->max_seq))
+            continue;
+        err = version_table_open(asked->tables[i], &table);
+        if (err == 0)
+            err = table_get(table, l);
+    }
+    asked->count = 0;
+    return err;
+}
+
+static int ask_soon(struct asked *asked, struct version_table *vt, struct lookup *l)
+{
     if (slice_cmp(l->key, buf_slice(&vt->meta->smallest)) < 0 ||
         slice_cmp(l->key, buf_slice(&vt->meta->limit)) >= 0)
         return 0;
-    int err = version_table_open(vt, &table);
-    return err < 0 ? err : table_get(table, l);
+    struct table *table = version_table_opened(vt);
+    if (table)
+        table_prefetch(table, l->hash);
+    assert(asked->count < ASKED_MAX);
+    asked->tables[asked->count++] = vt;
+    return asked->count == ASKED_MAX ? ask_gathered(asked, l) : 0;
 }
 
 static int ask_version(const struct version *v, struct lookup *l)
 {
+    struct asked asked = {.count = 0};
     int err = 0;
-    for (uint32_t i = 0; i < v->levels[0].count && err == 0 && goes_on(l); i++)
-        err = ask_table(v->levels[0].tables[i], l);
-    for (int level = 1; level < LEVEL_COUNT && err == 0 && goes_on(l); level++) {
+    for (uint32_t i = 0; i < v->levels[0].count && err == 0 && view_goes_on(l); i++)
+        err = ask_soon(&asked, v->levels[0].tables[i], l);
+    for (int level = 1; level < LEVEL_COUNT && err == 0 && view_goes_on(l); level++) {
         const struct version_level *lv = &v->levels[level];
         uint32_t i = lv->count ? version_find(lv, l->key) : 0;
         if (i < lv->count)
-            err = ask_table(lv->tables[i], l);
+            err = ask_soon(&asked, lv->tables[i], l);
     }
-    return err;
+    return err == 0 && view_goes_on(l) ? ask_gathered(&asked, l) : err;
+}
+
+void view_ask_memtables(struct view *v, struct lookup *l)
+{
+    assert(l->read_seq > 0);
+    for (uint32_t i = 0; i < v->gen_count && view_goes_on(l); i++)
+        memtable_get(v->gens[i]->mem, l);
 }
 
 static int walk(struct view *v, struct lookup *l)
 {
-    assert(l->read_seq > 0);
-    for (uint32_t i = 0; i < v->gen_count && goes_on(l); i++)
-        memtable_get(v->gens[i]->mem, l);
-    int err = goes_on(l) ? ask_version(v->version, l) : 0;
-    if (err == 0 && !lookup_done(l))
-        lookup_end(l);
-    return err;
+    view_ask_memtables(v, l);
+    return view_goes_on(l) ? ask_version(v->version, l) : 0;
 }
 
 /* ---- results ---- */
 
-static void reset(struct store_value *out)
+void view_count_steps(struct view_context *ctx, uint64_t steps)
+{
+    counter_add(counters_mine(ctx->counters), COUNT_PASSED, steps);
+}
+
+static void count(struct view_context *ctx, const struct lookup *l)
+{
+    struct counter_stripe *mine = counters_mine(ctx->counters);
+    counter_add(mine, COUNT_FILTER_NEGATIVE, l->filter_negatives);
+    counter_add(mine, COUNT_FILTER_FALSE_POSITIVE, l->filter_false_positives);
+}
+
+void view_reset_value(struct store_value *out)
 {
     assert(!out->pin || out->pin_owner);
+    view_unref(out->view);
+    out->view = NULL;
     if (out->pin)
         cache_release(out->pin_owner, out->pin);
     out->pin = out->pin_owner = NULL;
@@ -226,22 +267,31 @@ static int folded(struct view *v, struct view_context *ctx, struct lookup *l,
     return err;
 }
 
+int view_finish(struct view *v, struct view_context *ctx, struct lookup *l, int err,
+                struct store_value *out)
+{
+    if (err == 0) {
+        if (!lookup_done(l))
+            lookup_end(l);
+        if (l->operand_count > 0)
+            err = folded(v, ctx, l, out);
+        else
+            err = l->state == LOOKUP_FOUND ? base_only(v, ctx, l, out) : 1;
+    }
+    assert(err == 0 || out->data.len == 0);
+    count(ctx, l);
+    lookup_release(l, ctx->cache);
+    return err;
+}
+
 int view_get(struct view *v, struct view_context *ctx, struct slice key, uint64_t read_seq,
              struct store_value *out)
 {
     struct lookup l;
-    reset(out);
+    view_reset_value(out);
     lookup_init(&l, key, read_seq);
     int err = walk(v, &l);
-    if (err == 0) {
-        if (l.operand_count > 0)
-            err = folded(v, ctx, &l, out);
-        else
-            err = l.state == LOOKUP_FOUND ? base_only(v, ctx, &l, out) : 1;
-    }
-    assert(err == 0 || out->data.len == 0);
-    lookup_release(&l, ctx->cache);
-    return err;
+    return view_finish(v, ctx, &l, err, out);
 }
 
 int view_has(struct view *v, struct view_context *ctx, struct slice key, uint64_t read_seq)
@@ -249,8 +299,11 @@ int view_has(struct view *v, struct view_context *ctx, struct slice key, uint64_
     struct lookup l;
     lookup_init(&l, key, read_seq);
     int err = walk(v, &l);
+    if (err == 0 && !lookup_done(&l))
+        lookup_end(&l);
     if (err == 0)
         err = l.state == LOOKUP_FOUND || l.operand_count > 0 ? 0 : 1;
+    count(ctx, &l);
     lookup_release(&l, ctx->cache);
     return err;
 }

@@ -66,10 +66,18 @@ int view_get(struct view *view, struct view_context *ctx, struct slice key, uint
              struct store_value *out);
 /* The same without fetching or folding: 0 when the key exists, 1 when not. */
 int view_has(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq);
+/* view_get() of many keys: those that the memtables do not settle are sorted, and each table is
+ * asked once for all of its own, block by block. results[i] is what view_get() of keys[i] would
+ * return, and values[i] what it would leave. The keys may not lie in the values. */
+void view_multi_get(struct view *view, struct view_context *ctx, const struct slice *keys,
+                    size_t count, uint64_t read_seq, struct store_value *values, int *results);
 /* Reads a separated value, whichever memtable or version its file belongs to. malloc'd, the
  * caller's; NULL after an error. */
 int view_read_blob(struct view *view, struct view_context *ctx, struct slice encoded_ref,
                    uint8_t **value, uint32_t *len);
+
+/* A cursor has stepped over so many entries that nobody sees. */
+void view_count_steps(struct view_context *ctx, uint64_t steps);
 
 /* ---- the box ---- */
 struct viewbox;

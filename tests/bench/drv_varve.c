@@ -181,6 +181,15 @@ static int flush(struct kv_store *s)
     return status_of(store_flush(s->store));
 }
 
+static int stats(struct kv_store *s, struct kv_stats *out)
+{
+    struct store_insight all;
+    store_get_insight(s->store, &all);
+    out->filter_negatives = all.filter_negatives;
+    out->filter_false_positives = all.filter_false_positives;
+    return KV_OK;
+}
+
 const struct kv_driver kv_driver_varve = {
     .name = "varve",
     .open = open_store,
@@ -192,4 +201,5 @@ const struct kv_driver kv_driver_varve = {
     .release = release,
     .sync = sync_store,
     .flush = flush,
+    .stats = stats,
 };

@@ -13,9 +13,9 @@ static uint8_t byte_of(uint64_t file, uint64_t offset)
 
 static struct cache_item *put(struct cache *c, uint64_t file, uint64_t offset, size_t len)
 {
-    uint8_t *data = mem_alloc(len);
-    memset(data, byte_of(file, offset), len);
-    return cache_put(c, file, offset, data, len);
+    struct cache_item *item = cache_alloc(len);
+    memset(cache_bytes(item), byte_of(file, offset), len);
+    return cache_insert(c, file, offset, item);
 }
 
 static bool item_is(const struct cache_item *item, uint64_t file, uint64_t offset)
@@ -84,6 +84,24 @@ static void test_put_twice(void **state)
     cache_release(c, first);
     assert_true(item_is(second, 1, 1));
     cache_release(c, second);
+    cache_free(c);
+}
+
+/* Bytes that are elsewhere are copied; room that is not wanted leaves nothing behind. */
+static void test_copies_and_discards(void **state)
+{
+    (void)state;
+    struct cache *c = cache_new(1 << 20);
+    uint8_t bytes[20];
+    memset(bytes, byte_of(7, 9), sizeof bytes);
+    struct cache_item *item = cache_put(c, 7, 9, slice_of(bytes, sizeof bytes));
+    memset(bytes, 0, sizeof bytes);
+    assert_int_equal(item->data.len, sizeof bytes);
+    assert_true(item_is(item, 7, 9));
+    cache_release(c, item);
+    cache_discard(cache_alloc(100));
+    cache_discard(NULL);
+    assert_int_equal(stats_of(c).items, 1);
     cache_free(c);
 }
 
@@ -314,11 +332,17 @@ static void test_threads_resizing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_get_put),          cmocka_unit_test(test_put_twice),
-        cmocka_unit_test(test_capacity_zero),    cmocka_unit_test(test_large_items),
-        cmocka_unit_test(test_growing_tables),   cmocka_unit_test(test_scan_resistance),
-        cmocka_unit_test(test_pinned_stay),      cmocka_unit_test(test_all_pinned),
-        cmocka_unit_test(test_set_capacity),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_get_put),
+        cmocka_unit_test(test_put_twice),
+        cmocka_unit_test(test_copies_and_discards),
+        cmocka_unit_test(test_capacity_zero),
+        cmocka_unit_test(test_large_items),
+        cmocka_unit_test(test_growing_tables),
+        cmocka_unit_test(test_scan_resistance),
+        cmocka_unit_test(test_pinned_stay),
+        cmocka_unit_test(test_all_pinned),
+        cmocka_unit_test(test_set_capacity),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_threads_resizing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,8 +120,8 @@ static void child_free(struct iter *it)
 
 static struct iter *child_new(struct rows *rows, int *moves_left)
 {
-    static const struct iter_ops ops = {child_first, child_last, child_seek,
-                                        child_next,  child_prev, child_free};
+    static const struct iter_ops ops = {child_first, child_last, child_seek, child_next,
+                                        child_prev,  NULL,       child_free};
     struct child *c = mem_zalloc(sizeof *c);
     c->it.ops = &ops;
     c->rows = rows;

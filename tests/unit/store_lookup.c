@@ -126,7 +126,7 @@ static void test_pin(void **state)
 {
     (void)state;
     struct cache *cache = cache_new(0);
-    struct cache_item *block = cache_put(cache, 1, 1, mem_dup("block", 5), 5);
+    struct cache_item *block = cache_put(cache, 1, 1, slice_str("block"));
     struct lookup l;
     lookup_init(&l, KEY, 100);
     struct entry merge = entry_at(20, ENTRY_MERGE, "m"), put = entry_at(10, ENTRY_PUT, "");

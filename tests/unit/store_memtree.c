@@ -468,12 +468,94 @@ static void test_threads(void **state)
         run_threads(makers[m]);
 }
 
+/* ---- skips ---- */
+
+/* Where a skip from item `i` ends. */
+static size_t skip_in_array(const struct item *items, size_t count, size_t i, uint64_t seq,
+                            struct slice end)
+{
+    while (i < count && items[i].seq < seq && (!end.len || slice_cmp(item_key(&items[i]), end) < 0))
+        i++;
+    return i;
+}
+
+static void test_skips(void **state)
+{
+    enum { COUNT = 20000, TRIES = 3000 };
+    struct item *items = mem_alloc(COUNT * sizeof *items);
+    (void)state;
+    rng = unit_seed();
+    for (unsigned spread = 1; spread <= COUNT; spread *= 100) { /* how mixed old and new are */
+        struct arena *arena = arena_new();
+        struct memtree t;
+        memtree_init(&t, arena, false);
+        for (uint64_t i = 0; i < COUNT; i++) {
+            make_u64(&items[i], (i + rand_below(spread)) / 3);
+            items[i].seq = i + 1;
+            item_insert(&t, &items[i]);
+        }
+        memtree_assert_valid(&t);
+        qsort(items, COUNT, sizeof *items, item_cmp);
+        for (int i = 0; i < TRIES; i++) {
+            struct item end;
+            struct memtree_pos pos;
+            uint64_t stepped = 0, seq = 1 + rand_below(COUNT + 2);
+            size_t at = rand_below(COUNT);
+            make_u64(&end, rand_below(COUNT / 3 + 2));
+            struct slice until = rand_below(3) ? item_key(&end) : slice_of(NULL, 0);
+            assert_true(memtree_seek(&t, item_key(&items[at]), items[at].seq, &pos));
+            size_t to = skip_in_array(items, COUNT, at, seq, until);
+            assert_int_equal(memtree_skip(&t, seq, until, &pos, &stepped), to < COUNT);
+            assert_true(to == COUNT || stands_on(&pos, &items[to]));
+            assert_true(stepped <= to - at);
+        }
+        arena_free(arena);
+    }
+    free(items);
+}
+
+/* A long stretch of old entries with some new ones in it is crossed by looking at few. */
+static void test_skips_are_short(void **state)
+{
+    enum { COUNT = 300000, NEW = 5, STEPS_FEW = 80 };
+    struct arena *arena = arena_new();
+    struct memtree t;
+    struct memtree_pos pos;
+    struct item it;
+    uint64_t stepped = 0;
+    (void)state;
+    memtree_init(&t, arena, false);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        make_u64(&it, i * 7919 % COUNT * 2);
+        it.seq = i + 1;
+        item_insert(&t, &it);
+    }
+    for (uint64_t i = 0; i < NEW; i++) { /* well after, as the inner nodes know numbers by steps */
+        make_u64(&it, i * (COUNT / NEW) * 2 + 1);
+        it.seq = COUNT + 10000 + i;
+        item_insert(&t, &it);
+    }
+    assert_true(memtree_first(&t, &pos));
+    for (uint64_t i = 0; i < NEW; i++) {
+        stepped = 0;
+        assert_true(memtree_skip(&t, COUNT + 9000, slice_of(NULL, 0), &pos, &stepped));
+        make_u64(&it, i * (COUNT / NEW) * 2 + 1);
+        it.seq = COUNT + 10000 + i;
+        assert_true(stands_on(&pos, &it));
+        assert_in_range(stepped, 0, STEPS_FEW);
+        memtree_next(&t, &pos);
+    }
+    assert_false(memtree_skip(&t, COUNT + 9000, slice_of(NULL, 0), &pos, &stepped));
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_array),  cmocka_unit_test(test_full_leaves),
-        cmocka_unit_test(test_held_positions), cmocka_unit_test(test_marks),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_against_array),   cmocka_unit_test(test_full_leaves),
+        cmocka_unit_test(test_held_positions),  cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_threads),         cmocka_unit_test(test_skips),
+        cmocka_unit_test(test_skips_are_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -314,6 +314,143 @@ static void tables_outside_the_bounds_stay_closed(void **state)
     world_release(&w);
 }
 
+/* ---- what a source's own tombstone hides ---- */
+
+enum { STEPS_FEW = 600 };
+
+/* The scan sees just the keys at `expected`, and steps over few others. */
+static void check_steps(struct world *w, const uint64_t *expected, size_t count)
+{
+    uint8_t room[9];
+    struct slice none = {0};
+    struct counters counters;
+    struct store_insight seen = {0};
+    counters_init(&counters);
+    w->ctx.counters = &counters;
+    struct view *view = world_view(w);
+    struct scan *s = scan_new(view, &w->ctx, SEQ_MAX, none, none, SCAN_FILL_CACHE);
+    int status = scan_first(s);
+    for (size_t i = 0; i < count; i++) {
+        assert_ok(status);
+        assert_slice(scan_key(s), number_key(expected[i], room).data, 9);
+        status = scan_next(s);
+    }
+    assert_absent(status);
+    scan_free(s);
+    counters_read(&counters, &seen);
+    assert_in_range(seen.passed, 1, STEPS_FEW);
+    view_unref(view);
+    w->ctx.counters = NULL;
+    counters_release(&counters);
+}
+
+static void add_to_memtable(struct world *w, uint64_t i, uint64_t seq)
+{
+    uint8_t room[9];
+    struct entry e = {number_key(i, room), seq, ENTRY_PUT, slice_str("value")};
+    memtable_add(w->gens[w->gen_count - 1]->mem, &e);
+}
+
+static void a_memtables_own_tombstone(void **state)
+{
+    (void)state;
+    struct world w;
+    init(&w);
+    world_place_gen(&w, 0);
+    for (uint64_t i = 0; i < DEAD; i++)
+        add_to_memtable(&w, i, 1 + i);
+    delete_range(&w, 0, DEAD, DEAD + 10000);
+    check_steps(&w, NULL, 0);
+    static const uint64_t back[] = {0, 77, DEAD / 2, DEAD - 1};
+    for (uint64_t i = 0; i < 4; i++)
+        add_to_memtable(&w, back[i], DEAD + 10001 + i);
+    check_steps(&w, back, 4);
+    world_release(&w);
+}
+
+/* Small intervals that touch, each with a tombstone of its own. */
+static void a_memtables_own_chain_of_tombstones(void **state)
+{
+    (void)state;
+    struct world w;
+    init(&w);
+    world_place_gen(&w, 0);
+    for (uint64_t i = 0; i < DEAD; i++)
+        add_to_memtable(&w, i, 1 + i);
+    for (uint64_t i = 0; i < DEAD; i += 50)
+        delete_range(&w, i, i + 50, DEAD + 10000 + i);
+    add_to_memtable(&w, 100, 3 * DEAD);
+    check_steps(&w, (const uint64_t[]){100}, 1);
+    world_release(&w);
+}
+
+/* Keys `from` to `to` in tables of `each`, under one tombstone of each table, but for a few that
+ * are newer. They are there for the sake of a pin. */
+static void put_covered_tables(struct world *w, int level, uint64_t count, uint64_t each,
+                               const uint64_t *newer, size_t newer_count)
+{
+    uint8_t room[2][9];
+    for (uint64_t from = 0; from < count; from += each) {
+        struct rangedel_builder *b = rangedel_builder_new();
+        struct table_writer *t;
+        struct table_meta *meta;
+        struct version *next;
+        struct edit edit;
+        edit_init(&edit);
+        assert_ok(table_create(w->env, WORLD_DIR, w->next_file++, world_uuid, &w->table, &t));
+        rangedel_builder_add(b, number_key(from, room[0]), number_key(from + each, room[1]), DEAD);
+        struct rangedel *dels = rangedel_build(b);
+        table_set_rangedel(t, dels);
+        for (uint64_t i = from; i < from + each; i++) {
+            uint64_t seq = 1 + i % 1000;
+            for (size_t n = 0; n < newer_count; n++)
+                seq = newer[n] == i ? DEAD + 1 + n : seq;
+            struct entry e = {number_key(i, room[0]), seq, ENTRY_PUT, slice_str("value")};
+            assert_ok(table_add(t, &e));
+        }
+        assert_ok(table_finish(t, &meta));
+        edit_add_table(&edit, level, meta);
+        assert_ok(version_apply(w->version, &edit, NULL, 0, &next));
+        version_unref(w->version);
+        w->version = next;
+        table_meta_unref(meta);
+        edit_release(&edit);
+        rangedel_unref(dels);
+        rangedel_builder_free(b);
+    }
+}
+
+static void a_tables_own_tombstone(void **state)
+{
+    (void)state;
+    static const uint64_t newer[] = {0, 5, DEAD / 3, DEAD - 2};
+    for (int level = 0; level <= 6; level += 6) {
+        for (size_t count = 0; count <= 4; count += 4) {
+            struct world w;
+            init(&w);
+            put_covered_tables(&w, level, DEAD, DEAD, newer, count);
+            uint64_t before = blocks_asked(&w);
+            check_steps(&w, newer, count);
+            assert_in_range(blocks_asked(&w) - before, 1, 12);
+            world_release(&w);
+        }
+    }
+}
+
+/* Whole tables of a level are passed by: not opened for more than their tombstones. */
+static void a_levels_own_tombstones(void **state)
+{
+    (void)state;
+    static const uint64_t newer[] = {3, DEAD / 2};
+    struct world w;
+    init(&w);
+    put_covered_tables(&w, 5, DEAD, DEAD / 10, newer, 2);
+    uint64_t before = blocks_asked(&w);
+    check_steps(&w, newer, 2);
+    assert_in_range(blocks_asked(&w) - before, 1, 30);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +463,10 @@ int main(void)
         cmocka_unit_test(an_old_read_sees_what_a_tombstone_hid_later),
         cmocka_unit_test(the_versions_of_a_key_are_passed_by_a_seek),
         cmocka_unit_test(tables_outside_the_bounds_stay_closed),
+        cmocka_unit_test(a_memtables_own_tombstone),
+        cmocka_unit_test(a_memtables_own_chain_of_tombstones),
+        cmocka_unit_test(a_tables_own_tombstone),
+        cmocka_unit_test(a_levels_own_tombstones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

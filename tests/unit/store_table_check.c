@@ -223,6 +223,15 @@ static void fault_frame(struct forge *f)
     f->blocks[1].payload.len -= 3; /* and so what decodes is no block */
 }
 
+/* The print of the first entry in a block is wrong: a point read would not find it. */
+static void fault_print(struct forge *f)
+{
+    struct block block;
+    assert_ok(block_open(buf_slice(&f->blocks[0].payload), &block));
+    assert_non_null(block.prints);
+    f->blocks[0].payload.data[block.prints - f->blocks[0].payload.data] ^= 1;
+}
+
 static void fault_gap(struct forge *f)
 {
     f->blocks[2].gap_before = 7;
@@ -321,6 +330,7 @@ static void test_faults(void **state)
         enum table_finding code;
     } faults[] = {
         {fault_frame, TABLE_FINDING_BLOCK},
+        {fault_print, TABLE_FINDING_BLOCK},
         {fault_gap, TABLE_FINDING_LAYOUT},
         {fault_order, TABLE_FINDING_ORDER},
         {fault_separator, TABLE_FINDING_SEPARATOR},
