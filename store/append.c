@@ -1,8 +1,8 @@
 /* append: see append.h.
  *
  * Invariants:
- * 1. `size` is at least FILE_HEADER_SIZE and the file has nothing behind it, but for the time of
- * one write.
+ * 1. `size` is at least FILE_HEADER_SIZE and the file has nothing or zeros behind it, but for the
+ * time of one write.
  * 2. A frame that was sealed for offset x and then dropped is never found at x: either it was never
  *    written, or the cut behind a failed write is durable before x is used again. Without this, a
  * power cut could bring back a dropped frame where another of the same length was acknowledged.
@@ -27,6 +27,7 @@ static void append_assert_valid(const struct append *a)
     assert(a->file.io);
     assert(a->size >= FILE_HEADER_SIZE);
     assert(a->size <= INT64_MAX - a->pending.len);
+    assert(a->kept <= a->pending.len);
 }
 
 int append_create(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
@@ -80,6 +81,7 @@ static void cut_back(struct append *a)
         failed(a, "cut off what a failed write left", err);
     a->spent = err != 0;
     a->unsynced = err != 0;
+    a->zeroed = 0;
 }
 
 /* Memory beyond this is not kept for the next group. */
@@ -87,39 +89,49 @@ enum { PENDING_KEPT_BYTES = 4 << 20 };
 
 static void forget_pending(struct append *a)
 {
-    if (a->pending.cap > PENDING_KEPT_BYTES)
+    if (a->pending.cap > PENDING_KEPT_BYTES && a->kept == 0)
         buf_release(&a->pending);
-    buf_clear(&a->pending);
-    a->sealed = 0;
+    a->pending.len = a->kept;
+    a->sealed = a->kept;
 }
 
 void append_discard(struct append *a)
 {
-    if (a->sealed > 0) {
+    if (a->sealed > a->kept) {
         a->spent = a->spent || a->draft == FRAME_DRAFT_MAX;
         a->draft += a->draft < FRAME_DRAFT_MAX;
     }
     forget_pending(a);
 }
 
-int append_write(struct append *a)
+int append_write_ahead(struct append *a, size_t zeros)
 {
     append_assert_valid(a);
+    size_t len = a->pending.len;
     int err = a->spent ? -EIO : 0;
-    if (!err && a->pending.len) {
+    if (!err && len) {
         struct env_file *io = a->file.io;
-        err = io->ops->write(io, a->size, a->pending.data, a->pending.len);
+        if (zeros)
+            memset(buf_reserve(&a->pending, zeros), 0, zeros);
+        err = io->ops->write(io, a->size, a->pending.data, len + zeros);
         if (err) {
             failed(a, "write", err);
             cut_back(a);
         } else {
-            a->size += a->pending.len;
+            a->size += len;
+            a->kept = 0;
+            a->zeroed = zeros ? a->size + zeros : a->zeroed;
             a->unsynced = true;
             forget_pending(a);
         }
     }
     append_discard(a);
     return err;
+}
+
+int append_write(struct append *a)
+{
+    return append_write_ahead(a, 0);
 }
 
 int append_sync(struct append *a)

@@ -16,6 +16,8 @@ struct append {
     struct buf pending; /* frames for offset `size` on */
     size_t sealed;      /* bytes of it that are sealed */
     uint32_t draft;     /* how often frames that were sealed for this file were dropped */
+    size_t kept;        /* of what is pending: bytes at the front that stay after a failed write */
+    uint64_t zeroed;    /* the file has zeros from `size` to here; at or below `size`: none */
     bool unsynced;      /* something was written since the last sync */
     bool spent;         /* see append_write() */
 };
@@ -36,9 +38,12 @@ static inline uint64_t append_offset(const struct append *a)
  * ends at the end of what is pending. Returns the frame's whole length as it will be stored. */
 uint32_t append_seal(struct append *a, size_t at);
 
-/* Writes all that is pending with one write. On failure it is dropped, and the file is cut back to
+/* Writes all that is pending with one write, and `zeros` bytes of zeros behind it, which later
+ * writes will replace: a sync of those has no new blocks and no new size to write, which takes half
+ * the time. On failure what is pending is dropped (but for `kept`), and the file is cut back to
  * what it was and synced, so that nothing of it can be found later; if this fails too the file is
  * spent: every later write or sync fails with -EIO. Failures are logged. */
+int append_write_ahead(struct append *a, size_t zeros);
 int append_write(struct append *a);
 /* Drops what is pending. */
 void append_discard(struct append *a);

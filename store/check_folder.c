@@ -9,6 +9,7 @@
 #include "store/check_priv.h"
 #include "store/file.h"
 #include "store/journal.h"
+#include "store/logtail.h"
 #include "store/replay.h"
 
 /* ---- names ---- */
@@ -46,7 +47,8 @@ static bool empty_log(const struct folder *f, uint64_t number)
     char *path = name_file(f->tree->dir, FILE_LOG, number);
     int err = f->tree->env->file_size(f->tree->env, path, &size);
     free(path);
-    return err == 0 && size <= replay_empty_bytes(f->tree);
+    return err == 0 && size <= replay_empty_bytes(f->tree) &&
+           !logtail_continues(f->tree->env, f->tree->dir, number, size);
 }
 
 static bool named(const struct folder *f, enum file_kind kind, uint64_t number)
@@ -54,6 +56,7 @@ static bool named(const struct folder *f, enum file_kind kind, uint64_t number)
     switch (kind) {
     case FILE_CURRENT:
     case FILE_LOCK:
+    case FILE_TAIL:
         return true;
     case FILE_KEYS:
         return f->tree->keys != NULL;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "store/commit_priv.h"
+#include "store/logtail.h"
 
 enum {
     GROUP_BYTES_MAX = 4 << 20, /* a leader takes no more writers beyond this */
@@ -163,9 +164,12 @@ int commit_open(struct commit *c, struct tree *t, uint64_t next_seq)
 {
     *c = (struct commit){.tree = t, .next_seq = next_seq};
     pthread_mutex_init(&c->queue, NULL);
+    logtail_open(t->env, t->dir, &c->logtail);
     int err = commit_push_gen(c);
-    if (err < 0)
+    if (err < 0) {
+        logtail_free(c->logtail, true);
         pthread_mutex_destroy(&c->queue);
+    }
     return err;
 }
 
@@ -174,6 +178,7 @@ int commit_close(struct commit *c)
     assert(!c->head);
     int err = tree_failure(c->tree) ? -EROFS : commit_sync(c);
     journal_writer_free(c->log);
+    logtail_free(c->logtail, err == 0);
     blob_writer_free(c->blob);
     buf_release(&c->record);
     pthread_mutex_destroy(&c->queue);

@@ -26,6 +26,7 @@ struct commit {
     struct commit_writer *head, *tail; /* [queue] */
     /* the leader's own */
     struct journal_writer *log;
+    struct logtail *logtail;  /* NULL: it cannot be used here */
     struct blob_writer *blob; /* of the active memtable; NULL until a value needs it */
     struct memgen *active;    /* borrowed from the view */
     bool folder_dirty;        /* a file was created that sync_dir() has not covered */

@@ -172,6 +172,7 @@ static int write_log(struct commit *c, struct commit_group *g, uint64_t *end_seq
     if (err < 0)
         return err;
     tree_count(&c->tree->counters.written_log, journal_size(c->log) - before);
+    __atomic_store_n(&c->active->log_bytes, journal_size(c->log), __ATOMIC_RELAXED);
     *end_seq = seq;
     return 0;
 }
@@ -187,7 +188,7 @@ static int write_files(struct commit *c, struct commit_group *g, uint64_t *end_s
     } else {
         err = write_log(c, g, end_seq);
         if (err < 0)
-            broken = journal_sync(c->log);
+            broken = journal_is_spent(c->log) ? -EIO : 0;
     }
     return broken < 0 ? tree_fail(c->tree, broken, "cannot write the log") : err;
 }

@@ -47,13 +47,18 @@ int commit_push_gen(struct commit *c)
     struct tree *t = c->tree;
     struct journal_writer *log = NULL;
     uint64_t number = tree_new_file(t);
-    int err = create_log(c, number, &log);
+    int err = c->log ? journal_seal(c->log) : 0;
+    if (err == 0)
+        err = create_log(c, number, &log);
     if (err < 0) {
         journal_writer_free(log);
         purge_add(&t->purge, FILE_LOG, number);
         return err;
     }
+    if (c->logtail)
+        journal_use_tail(log, c->logtail);
     struct memgen *g = memgen_new(number, c->next_seq);
+    g->log_bytes = journal_size(log);
     tree_push_gen(t, g);
     c->folder_dirty = false;
     journal_writer_free(c->log);

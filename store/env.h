@@ -27,6 +27,12 @@ enum env_open_mode {
     ENV_OPEN_READ,   /* must exist */
     ENV_OPEN_WRITE,  /* must exist; read and write */
     ENV_OPEN_CREATE, /* must not exist (-EEXIST); read and write; empty */
+    /* Made if it does not exist; read and write. truncate() comes first, once, and tells how large
+     * the file is to be: new bytes are zeros, with space of their own. Then a write within that
+     * size is hardly dearer than a copy in memory (a shared mapping, where there are such), and
+     * otherwise like any write: it outlives the process, and survives a power cut after sync().
+     * -EOPNOTSUPP from open or truncate where it cannot be done. */
+    ENV_OPEN_MAPPED,
 };
 
 struct env_space {

@@ -20,12 +20,16 @@
 #include <unistd.h>
 
 #include "store/bytes.h"
+#include "store/env_posix_map.h"
 #include "store/fd_pool.h"
 
 struct posix_file {
     struct env_file base;
     bool pooled; /* opened for reading: `pool` is valid; otherwise `fd` is */
+    bool to_map; /* ENV_OPEN_MAPPED: truncate() maps it */
     int fd;
+    uint8_t *map; /* NULL: not mapped (yet) */
+    size_t map_bytes;
     struct fd_pool_file pool;
 };
 
@@ -90,6 +94,8 @@ static int posix_write(struct env_file *file, uint64_t offset, const void *data,
         return -EBADF;
     if (offset > INT64_MAX || len > INT64_MAX - offset)
         return -EFBIG;
+    if (f->map && offset <= f->map_bytes && len <= f->map_bytes - offset)
+        return posix_map_write(f->map + offset, data, len);
     for (size_t done = 0; done < len;) {
         ssize_t n = pwrite(f->fd, (const uint8_t *)data + done, len - done, (off_t)(offset + done));
         if (n < 0 && errno != EINTR)
@@ -124,6 +130,11 @@ static int posix_truncate(struct env_file *file, uint64_t size)
         return -EBADF;
     if (size > INT64_MAX)
         return -EFBIG;
+    if (f->to_map) {
+        assert(!f->map);
+        f->map_bytes = size;
+        return posix_map_file(f->fd, size, &f->map);
+    }
     do
         err = ftruncate(f->fd, (off_t)size) ? -errno : 0;
     while (err == -EINTR);
@@ -167,6 +178,7 @@ static int posix_size(struct env_file *file, uint64_t *size)
 static void posix_close(struct env_file *file)
 {
     struct posix_file *f = posix_file_of(file);
+    posix_unmap(f->map, f->map_bytes);
     if (f->pooled)
         fd_pool_close(&f->pool);
     else
@@ -186,7 +198,8 @@ static const struct env_file_ops posix_file_ops = {
 
 static int open_own(const char *path, enum env_open_mode mode, int *fd)
 {
-    int flags = mode == ENV_OPEN_CREATE ? O_RDWR | O_CREAT | O_EXCL : O_RDWR;
+    int flags = O_RDWR | (mode == ENV_OPEN_CREATE ? O_CREAT | O_EXCL : 0) |
+                (mode == ENV_OPEN_MAPPED ? O_CREAT : 0);
     *fd = fd_pool_open_other(path, flags, 0600);
     return *fd < 0 ? *fd : 0;
 }
@@ -195,11 +208,12 @@ int env_posix_open(struct env *env, const char *path, enum env_open_mode mode,
                    struct env_file **out)
 {
     (void)env;
-    assert(mode == ENV_OPEN_READ || mode == ENV_OPEN_WRITE || mode == ENV_OPEN_CREATE);
+    assert(mode >= ENV_OPEN_READ && mode <= ENV_OPEN_MAPPED);
     *out = NULL;
     struct posix_file *f = mem_zalloc(sizeof *f);
     f->base.ops = &posix_file_ops;
     f->pooled = mode == ENV_OPEN_READ;
+    f->to_map = mode == ENV_OPEN_MAPPED;
     f->fd = -1;
     int err = f->pooled ? fd_pool_open(&f->pool, path) : open_own(path, mode, &f->fd);
     if (err)

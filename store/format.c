@@ -81,10 +81,8 @@ static const struct {
     enum file_kind kind;
     const char *name;
 } fixed[] = {
-    {FILE_CURRENT, "CURRENT"},
-    {FILE_LOCK, "LOCK"},
-    {FILE_KEYS, "KEYS"},
-    {FILE_KEYS_TEMP, "KEYS.tmp"},
+    {FILE_CURRENT, "CURRENT"}, {FILE_LOCK, "LOCK"},          {FILE_TAIL, "TAIL"},
+    {FILE_KEYS, "KEYS"},       {FILE_KEYS_TEMP, "KEYS.tmp"},
 };
 enum { FIXED_COUNT = sizeof fixed / sizeof fixed[0] };
 
@@ -111,6 +109,11 @@ char *name_current(const char *dir)
 char *name_lock(const char *dir)
 {
     return mem_printf("%s/LOCK", dir);
+}
+
+char *name_tail(const char *dir)
+{
+    return mem_printf("%s/TAIL", dir);
 }
 
 char *name_temp(const char *dir, uint64_t number)
@@ -143,6 +146,8 @@ const char *file_kind_name(enum file_kind kind)
         return "CURRENT";
     case FILE_LOCK:
         return "lock";
+    case FILE_TAIL:
+        return "end of the log";
     case FILE_TEMP:
     case FILE_KEYS_TEMP:
         return "temporary file";
@@ -280,6 +285,29 @@ void frame_header_decode(const uint8_t in[FRAME_HEADER_SIZE], struct frame_heade
     h->dict = get_u16(in + FRAME_AT_DICT);
     h->flags = get_u16(in + FRAME_AT_FLAGS);
     h->checksum = get_u64(in + FRAME_AT_SUM);
+}
+
+/* ---- header of TAIL ---- */
+
+enum { TAIL_AT_NUMBER = 8, TAIL_AT_BASE = 16, TAIL_AT_RESERVED = 24, TAIL_AT_SUM = 56 };
+static const uint8_t tail_magic[8] = {'V', 'R', 'V', 'E', 'T', 'A', 'I', 'L'};
+
+void logtail_header_encode(uint64_t number, uint64_t base, uint8_t out[LOGTAIL_HEADER_SIZE])
+{
+    memcpy(out, tail_magic, sizeof tail_magic);
+    put_u64(out + TAIL_AT_NUMBER, number);
+    put_u64(out + TAIL_AT_BASE, base);
+    memset(out + TAIL_AT_RESERVED, 0, TAIL_AT_SUM - TAIL_AT_RESERVED);
+    put_u64(out + TAIL_AT_SUM, XXH3_64bits(out, TAIL_AT_SUM));
+}
+
+bool logtail_header_decode(const uint8_t in[LOGTAIL_HEADER_SIZE], uint64_t *number, uint64_t *base)
+{
+    *number = get_u64(in + TAIL_AT_NUMBER);
+    *base = get_u64(in + TAIL_AT_BASE);
+    return memcmp(in, tail_magic, sizeof tail_magic) == 0 &&
+           get_u64(in + TAIL_AT_SUM) == XXH3_64bits(in, TAIL_AT_SUM) && *number > 0 &&
+           *base >= FILE_HEADER_SIZE && *base <= INT64_MAX - UINT32_MAX;
 }
 
 /* ---- table footer ---- */

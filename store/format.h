@@ -5,6 +5,7 @@
  *   CURRENT          text: the name of the manifest in force, and a checksum
  *   LOCK             lock against a second opener
  *   KEYS             of an encrypted volume: its keys, and who may open them (format_keys.h)
+ *   TAIL             the end of the newest log (logtail.h)
  *   NNNNNN.manifest  base state and edits        (journal file)
  *   NNNNNN.log       write-ahead log             (journal file)
  *   NNNNNN.table     sorted table, immutable
@@ -29,6 +30,7 @@ enum file_kind {
     /* kinds of names without a number, for name_parse() only */
     FILE_CURRENT = 16,
     FILE_LOCK,
+    FILE_TAIL,
     FILE_TEMP, /* left by an interrupted replacement of CURRENT: NNNNNN.tmp */
     FILE_KEYS,
     FILE_KEYS_TEMP, /* left by an interrupted replacement of KEYS: KEYS.tmp */
@@ -45,6 +47,7 @@ enum {
     FILE_HEADER_SIZE = 96,
     FRAME_HEADER_SIZE = 24,
     TABLE_FOOTER_SIZE = 96,
+    LOGTAIL_HEADER_SIZE = 64,
     FRAME_RAW_MAX = 1 << 28, /* a decoder refuses frames that claim more */
     FRAME_TAG_SIZE = 16,
     FRAME_SEAL_SIZE = FRAME_TAG_SIZE + 4, /* what encryption adds to a frame: tag, draft u32 */
@@ -61,6 +64,7 @@ enum {
 char *name_file(const char *dir, enum file_kind kind, uint64_t number);
 char *name_current(const char *dir);
 char *name_lock(const char *dir);
+char *name_tail(const char *dir);
 char *name_temp(const char *dir, uint64_t number);
 char *name_keys(const char *dir);
 char *name_keys_temp(const char *dir);
@@ -157,6 +161,13 @@ enum { BLOB_REF_MAX = 10 + 10 + 5 + 5 };
 void blob_ref_encode(const struct blob_ref *r, struct buf *out);
 /* False also when bytes are left over. */
 bool blob_ref_decode(struct slice in, struct blob_ref *r);
+
+/* ---- header of TAIL: 64 bytes ----
+ *  0 "VRVETAIL"   8 number of the log u64 (0: none)   16 offset in the log u64   24 reserved (32)
+ * 56 XXH3 of bytes 0..56 */
+void logtail_header_encode(uint64_t number, uint64_t base, uint8_t out[LOGTAIL_HEADER_SIZE]);
+/* False when it does not verify, or names no log. */
+bool logtail_header_decode(const uint8_t in[LOGTAIL_HEADER_SIZE], uint64_t *number, uint64_t *base);
 
 /* ---- CURRENT: "varve-current 1\nmanifest NNNNNN\nxxh3 HHHHHHHHHHHHHHHH\n"; the checksum is over
  * the two lines before it ---- */

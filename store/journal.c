@@ -1,4 +1,4 @@
-/* journal: see journal.h.
+/* journal: reading; see journal.h. Writing is in journal_write.c.
  *
  * Guarantees: whatever happened to the file, a reader returns a prefix of the records that were
  * written, whole and in order, and says how it ended. A reader's memory is bounded by its window
@@ -10,68 +10,13 @@
  * 3. `end` leaves JOURNAL_MORE once and for all, and so does `err` 0. */
 #include "store/journal.h"
 
-#include "store/append.h"
 #include "store/err.h"
+#include "store/file.h"
+#include "store/logtail.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-
-/* ---- writing ---- */
-
-struct journal_writer {
-    struct append tail;
-};
-
-int journal_create(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
-                   const uint8_t uuid[UUID_SIZE], struct journal_writer **out)
-{
-    assert(kind == FILE_LOG || kind == FILE_MANIFEST);
-    *out = NULL;
-    struct journal_writer *w = mem_zalloc(sizeof *w);
-    int err = append_create(env, dir, kind, number, uuid, &w->tail);
-    if (err)
-        journal_writer_free(w);
-    else
-        *out = w;
-    return err;
-}
-
-void journal_writer_free(struct journal_writer *w)
-{
-    if (!w)
-        return;
-    append_close(&w->tail);
-    free(w);
-}
-
-/* Stored raw: a log is read at most once, and its writers wait for it. */
-void journal_add(struct journal_writer *w, struct slice payload)
-{
-    size_t at = w->tail.pending.len;
-    frame_pack(payload, 0, &w->tail.pending);
-    append_seal(&w->tail, at);
-}
-
-int journal_write(struct journal_writer *w)
-{
-    return append_write(&w->tail);
-}
-
-void journal_discard(struct journal_writer *w)
-{
-    append_discard(&w->tail);
-}
-
-int journal_sync(struct journal_writer *w)
-{
-    return append_sync(&w->tail);
-}
-
-uint64_t journal_size(const struct journal_writer *w)
-{
-    return w->tail.size;
-}
 
 /* ---- reading ---- */
 
@@ -85,6 +30,9 @@ struct journal_reader {
     size_t next;
     uint64_t record_at;
     struct buf value; /* a record that had to be decoded */
+    struct buf tail;  /* of TAIL: the file's bytes from `tail_at` on, that may not be in it */
+    uint64_t tail_at;
+    uint64_t from_tail; /* offset from which on records are taken from there; 0: from the file */
     enum journal_end end;
     int err; /* the first that occurred; returned from then on */
 };
@@ -95,6 +43,7 @@ static void reader_assert_valid(const struct journal_reader *r)
     assert(r->window_at >= FILE_HEADER_SIZE);
     assert(r->window_at + r->window.len <= r->size);
     assert(r->record_at <= r->window_at + r->next);
+    assert(!r->from_tail || r->from_tail <= r->window_at + r->next);
 }
 
 static int size_get(struct journal_reader *r)
@@ -107,6 +56,14 @@ static int size_get(struct journal_reader *r)
     return err;
 }
 
+static int tail_get(struct journal_reader *r, struct env *env, const char *dir)
+{
+    int rc = logtail_read(env, dir, r->file.header.number, &r->tail_at, &r->tail);
+    if (rc < 0)
+        log_message(LOG_ERROR, "%s: cannot read its end in TAIL: %s", r->file.path, strerror(-rc));
+    return rc < 0 ? rc : 0;
+}
+
 int journal_open(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
                  const uint8_t uuid[UUID_SIZE], struct journal_reader **out)
 {
@@ -116,6 +73,8 @@ int journal_open(struct env *env, const char *dir, enum file_kind kind, uint64_t
     int rc = file_open_maybe(env, dir, kind, number, uuid, &r->file);
     if (!rc)
         rc = size_get(r);
+    if (!rc && kind == FILE_LOG)
+        rc = tail_get(r, env, dir);
     if (rc) {
         journal_reader_free(r);
         return rc;
@@ -133,6 +92,7 @@ void journal_reader_free(struct journal_reader *r)
     file_close(&r->file);
     buf_release(&r->window);
     buf_release(&r->value);
+    buf_release(&r->tail);
     free(r);
 }
 
@@ -187,6 +147,23 @@ static int finish(struct journal_reader *r, enum journal_end end)
 static bool all_zero(struct slice s)
 {
     return s.len == 0 || (s.data[0] == 0 && memcmp(s.data, s.data + 1, s.len - 1) == 0);
+}
+
+/* The file has no more records: goes on with those of TAIL, if that reaches here. What TAIL held
+ * before stands behind them, so how they end says nothing. */
+static bool tail_begin(struct journal_reader *r)
+{
+    uint64_t here = r->record_at;
+    if (r->from_tail || here < r->tail_at || here - r->tail_at >= r->tail.len)
+        return false;
+    r->from_tail = here;
+    r->window_at = r->tail_at;
+    r->next = (size_t)(here - r->tail_at);
+    r->size = r->tail_at + r->tail.len;
+    buf_set(&r->window, buf_slice(&r->tail));
+    r->end = JOURNAL_MORE;
+    reader_assert_valid(r);
+    return true;
 }
 
 /* At the end if only zeros follow: space that was reserved, or a file that had grown before its
@@ -248,12 +225,8 @@ static int record_value(struct journal_reader *r, const struct frame_header *h, 
     return 0;
 }
 
-int journal_next(struct journal_reader *r, struct slice *payload)
+static int record_next(struct journal_reader *r, struct slice *payload)
 {
-    *payload = slice_of(NULL, 0);
-    reader_assert_valid(r);
-    if (r->end != JOURNAL_MORE || r->err)
-        return r->err ? r->err : 1;
     struct slice frame;
     struct frame_header h;
     r->record_at = r->window_at + r->next;
@@ -262,10 +235,47 @@ int journal_next(struct journal_reader *r, struct slice *payload)
         r->next += frame.len;
         rc = record_value(r, &h, frame_stored(frame), payload);
     }
+    return rc;
+}
+
+/* The end of the file, or what did not verify there, stays the verdict if TAIL has nothing to add.
+ */
+static int tail_next(struct journal_reader *r, struct slice *payload)
+{
+    enum journal_end end = r->end;
+    if (!tail_begin(r))
+        return 1;
+    int rc = record_next(r, payload);
+    if (rc == 1)
+        r->end = end;
+    return rc;
+}
+
+int journal_next(struct journal_reader *r, struct slice *payload)
+{
+    *payload = slice_of(NULL, 0);
+    reader_assert_valid(r);
+    if (r->end != JOURNAL_MORE || r->err)
+        return r->err ? r->err : 1;
+    int rc = record_next(r, payload);
+    if (rc == 1 && r->from_tail)
+        r->end = JOURNAL_CLEAN;
+    else if (rc == 1)
+        rc = tail_next(r, payload);
     if (rc < 0)
         r->err = rc;
     return rc;
 }
+
+struct slice journal_from_tail(const struct journal_reader *r, uint64_t *offset)
+{
+    *offset = r->from_tail;
+    if (!r->from_tail)
+        return slice_of(NULL, 0);
+    return slice_of(r->tail.data + (r->from_tail - r->tail_at),
+                    (size_t)(r->record_at - r->from_tail));
+}
+
 uint64_t journal_offset(const struct journal_reader *r)
 {
     return r->record_at;

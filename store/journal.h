@@ -1,14 +1,17 @@
 /* journal: an append-only file of frames; the write-ahead log and the manifest share it.
  *
- * Writing: records are framed into one buffer and written with one write. The writer keeps its own
- * offset, so a write that failed is overwritten by the next and never leaves a hole in the middle.
- * Records are stored raw. Reading: in order, up to the first frame that does not verify; how it
- * ended is told apart. */
+ * Writing: records are framed into one buffer and written with one write; those of a log go to TAIL
+ * first (logtail.h), and many at a time to its file. The writer keeps its own offset, so a write
+ * that failed is overwritten by the next and never leaves a hole in the middle. Records are stored
+ * raw. Reading: in order, up to the first frame that does not verify, then on in TAIL; how it ended
+ * is told apart. */
 #ifndef VARVE_STORE_JOURNAL_H
 #define VARVE_STORE_JOURNAL_H
 
 #include "store/codec.h"
 #include "store/env.h"
+
+struct logtail;
 
 /* ---- writing: one thread at a time ---- */
 struct journal_writer;
@@ -17,20 +20,32 @@ struct journal_writer;
  */
 int journal_create(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
                    const uint8_t uuid[UUID_SIZE], struct journal_writer **out);
+/* From now on records go to `tail` first, which begins to hold this log: what it held must be in
+ * its file (journal_flush()). Borrowed; not needed any more once it is flushed. Whatever fails with
+ * it, records go to the file instead. */
+void journal_use_tail(struct journal_writer *w, struct logtail *tail);
 /* Closes without syncing; frees. NULL is fine. */
 void journal_writer_free(struct journal_writer *w);
 /* Frames `payload` for the end of what is pending. Nothing is written yet. */
 void journal_add(struct journal_writer *w, struct slice payload);
-/* Writes all that is pending with one write. On failure nothing of it counts as written, the
- * pending records are dropped, and the journal is as before the first journal_add() since the last
- * success: the file is cut back and synced. If that fails too, or a sync ever failed, every later
- * write and sync fails with -EIO (append.h). */
+/* Hands all that is pending to the kernel: to TAIL, or with one write to the file. On failure
+ * nothing of it counts as written, the pending records are dropped, and the journal is as before
+ * the first journal_add() since the last success: the file is cut back and synced. If that fails
+ * too, or a sync ever failed, every later write and sync fails with -EIO (append.h). */
 int journal_write(struct journal_writer *w);
+/* Everything that was written is in the file. Errors as above, but nothing is dropped. */
+int journal_flush(struct journal_writer *w);
+/* Flushes, and gives back space that was reserved: nothing more is written to it but perhaps a
+ * sync. */
+int journal_seal(struct journal_writer *w);
+/* Nothing can be written or synced any more. */
+bool journal_is_spent(const struct journal_writer *w);
 /* Forgets what is pending. */
 void journal_discard(struct journal_writer *w);
-/* Syncs if anything was written since the last sync. */
+/* Flushes, and syncs if anything was written since the last sync. Nothing may be pending
+ * (asserted). */
 int journal_sync(struct journal_writer *w);
-/* Bytes written so far, header included. */
+/* Bytes written so far, to the file or TAIL, header included. */
 uint64_t journal_size(const struct journal_writer *w);
 
 /* ---- reading ---- */
@@ -57,6 +72,9 @@ int journal_next(struct journal_reader *r, struct slice *payload);
 /* Where the record that was returned last begins; at the end: where the good part ends. */
 uint64_t journal_offset(const struct journal_reader *r);
 enum journal_end journal_end(const struct journal_reader *r);
+/* At the end: the bytes of records that were not in the log's file but in TAIL, and their offset in
+ * the log; living as long as the reader. Empty: there were none. */
+struct slice journal_from_tail(const struct journal_reader *r, uint64_t *offset);
 const struct file_header *journal_header(const struct journal_reader *r);
 
 #endif

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "store/batch.h"
+#include "store/logtail.h"
 
 struct replay {
     struct tree *tree;
@@ -140,11 +141,31 @@ static int replay_records(struct replay *r, enum replay_end *end)
     }
     if (err < 0)
         return err;
+    r->gen->log_bytes = journal_offset(r->log);
     *end = journal_end(r->log) == JOURNAL_CLEAN ? REPLAY_CLEAN : REPLAY_TORN;
     if (*end == REPLAY_TORN)
         log_message(LOG_INFO, "%s: ends at offset %" PRIu64 ", as after a power cut", r->name,
                     journal_offset(r->log));
     return 0;
+}
+
+/* What was read from TAIL goes where it belongs, before TAIL is used for the next log. */
+static int keep_tail(struct replay *r)
+{
+    struct tree *t = r->tree;
+    struct env_file *io;
+    uint64_t offset;
+    struct slice bytes = journal_from_tail(r->log, &offset);
+    if (bytes.len == 0 || t->read_only)
+        return 0;
+    int err = t->env->open(t->env, r->name, ENV_OPEN_WRITE, &io);
+    if (err < 0)
+        return err;
+    err = io->ops->write(io, offset, bytes.data, bytes.len);
+    if (err == 0)
+        err = io->ops->sync(io);
+    io->ops->close(io);
+    return err;
 }
 
 /* 0, or 1 for a log without any record. */
@@ -153,7 +174,8 @@ static int open_log(struct replay *r, uint64_t number)
     struct tree *t = r->tree;
     uint64_t size;
     int err = t->env->file_size(t->env, r->name, &size);
-    if (err == 0 && size <= replay_empty_bytes(t))
+    if (err == 0 && size <= replay_empty_bytes(t) &&
+        !logtail_continues(t->env, t->dir, number, size))
         return 1;
     if (err == 0)
         err = journal_open(t->env, t->dir, FILE_LOG, number, t->uuid, &r->log);
@@ -173,6 +195,8 @@ int replay_log(struct tree *t, uint64_t number, uint64_t *seq, struct memgen **o
     if (err == 0 && *first_seq == *seq) {
         r.gen = memgen_new(number, *seq);
         err = replay_records(&r, end);
+        if (err == 0)
+            err = keep_tail(&r);
         if (err == 0 && !memtable_empty(r.gen->mem))
             *out = memgen_ref(r.gen);
         if (err == 0)

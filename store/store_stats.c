@@ -28,7 +28,7 @@ static void memtables(struct tree *t, const struct view *v, struct store_stats *
         const struct memgen *g = v->gens[i];
         const struct version_blob *blob = __atomic_load_n(&g->blob, __ATOMIC_ACQUIRE);
         out->memtable_bytes += memtable_bytes(g->mem);
-        out->log_bytes += file_bytes(t, FILE_LOG, g->log_number);
+        out->log_bytes += load(&g->log_bytes);
         if (blob) {
             out->blob_bytes += file_bytes(t, FILE_BLOB, blob->number);
             out->blob_files++;

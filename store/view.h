@@ -24,6 +24,7 @@ struct memgen {
     uint64_t first_seq;         /* that the log begins with */
     uint64_t rangedel_since_ns; /* monotonic time of the first range tombstone; 0: none (atomic) */
     struct version_blob *blob;  /* a reference; NULL: none (atomic, set once) */
+    uint64_t log_bytes;         /* of the log, with what of it is in TAIL (atomic) */
     uint64_t blob_frames,
         blob_bytes; /* that the log refers to; the commit leader's own until sealed */
     bool synced;    /* log and blob file are known to be on disk whole (atomic; only ever set once

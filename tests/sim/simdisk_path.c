@@ -64,13 +64,14 @@ int simdisk_open(struct env *env, const char *path, enum env_open_mode mode, str
     bool go;
     struct simentry place;
     *out = NULL;
-    if (mode == ENV_OPEN_CREATE)
+    bool there = simdisk_find(d, path, &place) == 0;
+    if (mode == ENV_OPEN_CREATE || (mode == ENV_OPEN_MAPPED && !there))
         return simdisk_create(d, path, out);
     int err = simdisk_enter(d, SIM_OPEN, path, &go);
     if (!err)
         err = simdisk_find(d, path, &place);
     if (!err)
-        *out = simdisk_new_handle(d, path, place.node, mode == ENV_OPEN_WRITE);
+        *out = simdisk_new_handle(d, path, place.node, mode != ENV_OPEN_READ);
     return err;
 }
 
