@@ -258,7 +258,7 @@ struct lazy {
 
 static uint64_t lazy_monotonic(struct env *env)
 {
-    struct lazy *l = (struct lazy *)env;
+    struct lazy *l = env->ctx;
     return __atomic_fetch_add(&l->now, __atomic_load_n(&l->step, __ATOMIC_RELAXED),
                               __ATOMIC_RELAXED);
 }
@@ -282,7 +282,7 @@ static void lazy_thread_join(struct env *env, struct env_thread *thread)
 static int lazy_open(struct env *env, const char *path, enum env_open_mode mode,
                      struct env_file **out)
 {
-    struct lazy *l = (struct lazy *)env;
+    struct lazy *l = env->ctx;
     int err = __atomic_load_n(&l->no_tables, __ATOMIC_RELAXED);
     *out = NULL;
     if (err < 0 && mode == ENV_OPEN_CREATE && strstr(path, ".table"))
@@ -293,6 +293,7 @@ static int lazy_open(struct env *env, const char *path, enum env_open_mode mode,
 static void be_lazy(struct rig *r, struct lazy *l)
 {
     *l = (struct lazy){.env = *env_posix(), .now = 1};
+    l->env.ctx = l;
     l->env.monotonic_ns = lazy_monotonic;
     l->env.thread_start = lazy_thread_start;
     l->env.thread_join = lazy_thread_join;
