@@ -85,7 +85,9 @@ int flush_run(struct tree *t, bool one)
         err = install(&j, gens, count);
     if (err == 0) {
         for (uint32_t i = 0; i < count; i++)
-            purge_add(&t->purge, FILE_LOG, gens[i]->log_number);
+            if (gens[i]->log_number <
+                gens[-1]->log_number) /* not the beginning of a log (recovery) */
+                purge_add(&t->purge, FILE_LOG, gens[i]->log_number);
         tree_count(&t->counters.flushes, 1);
         tree_count(&t->counters.written_flush, j.written_table);
         tree_count(&t->counters.written_blob, j.written_blob);

@@ -11,12 +11,24 @@
 #include <stdlib.h>
 
 #include "store/replay.h"
+#include "store/work.h"
+
+/* Between two looks of those who wait for each other while logs are read. */
+#define SPILL_WAIT_NS UINT64_C(100000000)
 
 #define NUMBER_MAX (UINT64_MAX / 2)
 
 struct found {
     enum file_kind kind;
     uint64_t number;
+};
+
+/* While it replays: writes what is too much for memory to tables. */
+struct spill {
+    bool on;    /* the manifest is started, and the view is published */
+    bool ended; /* [tree's lock] no more logs are read */
+    int error;  /* of beginning, or of a flush by this thread: what is left stays in memory */
+    struct env_thread *thread;
 };
 
 struct recovery {
@@ -28,7 +40,8 @@ struct recovery {
     size_t file_count, file_cap;
     struct memgen **gens; /* oldest first */
     uint32_t gen_count;
-    uint64_t seq;
+    struct replay_target to;
+    struct spill spill;
     uint64_t number_max;
 };
 
@@ -56,12 +69,6 @@ static int by_number(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-static void keep_gen(struct recovery *r, struct memgen *g)
-{
-    r->gens = mem_realloc(r->gens, (r->gen_count + 1) * sizeof(struct memgen *));
-    r->gens[r->gen_count++] = g;
-}
-
 /* The first log begins where the flushed tables end; this one does not. */
 static int refuse_first(const struct recovery *r, uint64_t number, uint64_t first_seq)
 {
@@ -69,32 +76,35 @@ static int refuse_first(const struct recovery *r, uint64_t number, uint64_t firs
     int err = corrupt(path, UINT64_MAX,
                       "it begins at operation %" PRIu64 ", but what is known ends at %" PRIu64
                       ": a log or a part of the manifest is missing",
-                      first_seq, r->seq);
+                      first_seq, r->to.seq);
     free(path);
     return err;
 }
 
+/* Nothing was taken from a log. */
+static void drop_empty_gen(struct recovery *r)
+{
+    if (r->gen_count > 0 && memtable_empty(r->gens[r->gen_count - 1]->mem))
+        memgen_unref(r->gens[--r->gen_count]);
+}
+
 static int replay_one(struct recovery *r, uint64_t number, bool *first)
 {
-    struct memgen *gen;
     enum replay_end end;
     uint64_t first_seq;
-    int err = replay_log(r->tree, number, &r->seq, &gen, &end, &first_seq);
+    int err = replay_log(r->tree, number, *first, &r->to, &end, &first_seq);
+    drop_empty_gen(r);
     if (err == 0 && *first && end == REPLAY_STALE)
         return refuse_first(r, number, first_seq);
     /* Also a log that looks as if it had never been written to: a power cut may have taken all of
      * its records, and left those of the next log. */
     *first = false;
-    if (err < 0 || end == REPLAY_EMPTY)
-        return err;
-    if (end == REPLAY_STALE)
+    if (err == 0 && end == REPLAY_STALE)
         log_message(LOG_INFO,
                     "log %" PRIu64 " begins at operation %" PRIu64
                     " and is left out: history ends at %" PRIu64,
-                    number, first_seq, r->seq);
-    if (gen)
-        keep_gen(r, gen);
-    return 0;
+                    number, first_seq, r->to.seq);
+    return err;
 }
 
 /* All logs that the version still needs, in the order of their numbers. */
@@ -182,46 +192,200 @@ static void remove_unneeded(struct recovery *r)
     purge_run(&r->tree->purge);
 }
 
+/* ---- memtables ---- */
+
+static void drop_gens(struct recovery *r)
+{
+    for (uint32_t i = 0; i < r->gen_count; i++)
+        memgen_unref(r->gens[i]);
+    r->gen_count = 0;
+}
+
+static void keep_gen(struct recovery *r, struct memgen *g)
+{
+    r->gens = mem_realloc(r->gens, (r->gen_count + 1) * sizeof(struct memgen *));
+    r->gens[r->gen_count++] = g;
+}
+
 static void publish(struct recovery *r)
 {
     struct memgen **newest_first = mem_alloc((r->gen_count + 1) * sizeof *newest_first);
-    for (uint32_t i = 0; i < r->gen_count; i++)
-        newest_first[i] = r->gens[r->gen_count - 1 - i];
-    tree_publish(r->tree, view_new(newest_first, r->gen_count, r->version));
-    r->tree->published = r->seq;
+    uint32_t n = 0;
+    for (uint32_t i = r->gen_count; i-- > 0;)
+        if (!memtable_empty(r->gens[i]->mem))
+            newest_first[n++] = r->gens[i];
+    tree_publish(r->tree, view_new(newest_first, n, r->version));
     free(newest_first);
 }
 
-/* The oldest log that the next open has to look at. What was left out now must not come back if its
- * removal is undone by a power cut, but not that of the log at which history ended. */
-static int raise_log_number(struct recovery *r, uint64_t next_file)
-{
-    struct edit edit;
-    struct version *next;
-    edit_init(&edit);
-    edit.has_log = true;
-    edit.log_number = r->gen_count ? r->gens[0]->log_number : next_file;
-    int err = version_apply(r->version, &edit, NULL, 0, &next);
-    edit_release(&edit);
-    if (err < 0)
-        return err;
-    version_unref(r->version);
-    r->version = next;
-    return 0;
-}
-
-static int take_over(struct recovery *r)
+static void number_files(struct recovery *r)
 {
     struct tree *t = r->tree;
     t->next_file = r->version->next_file;
     if (t->next_file <= r->number_max)
         t->next_file = r->number_max + 1;
+}
+
+static int start_manifest(struct recovery *r)
+{
+    struct tree *t = r->tree;
     if (t->read_only)
         return 0;
-    int err = raise_log_number(r, t->next_file);
-    if (err == 0)
-        err = manifest_start(t->env, t->dir, tree_new_file(t), r->version, &t->manifest);
-    if (err == 0)
+    return manifest_start(t->env, t->dir, tree_new_file(t), r->version, &t->manifest);
+}
+
+/* Flushes while the logs are read, until told that there are no more. */
+static void spill_thread(void *arg)
+{
+    struct recovery *r = arg;
+    struct tree *t = r->tree;
+    pthread_mutex_lock(&t->lock);
+    while (!r->spill.ended && t->flush.error == 0) {
+        if (viewbox_peek(t->box)->gen_count < 2) {
+            tree_wait(t, SPILL_WAIT_NS);
+            continue;
+        }
+        pthread_mutex_unlock(&t->lock);
+        work_flush(t);
+        pthread_mutex_lock(&t->lock);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+static int spill_begin(struct recovery *r)
+{
+    struct tree *t = r->tree;
+    number_files(r);
+    int err = start_manifest(r);
+    if (err < 0)
+        return err;
+    publish(r);
+    drop_gens(r); /* the view has them now */
+    r->spill.on = true;
+    if (setting_u32(&t->settings.live.workers) > 0)
+        err = t->env->thread_start(t->env, spill_thread, r, &r->spill.thread);
+    return err;
+}
+
+/* Until there is one memtable beside the one that is being filled, or flushing fails: then the rest
+ * stays in memory. */
+static void spill_wait(struct recovery *r)
+{
+    struct tree *t = r->tree;
+    if (!r->spill.thread) {
+        while (r->spill.error == 0 && viewbox_peek(t->box)->gen_count > 1)
+            r->spill.error = work_flush(t);
+        return;
+    }
+    pthread_mutex_lock(&t->lock);
+    while (t->flush.error == 0 && viewbox_peek(t->box)->gen_count > 2)
+        tree_wait(t, SPILL_WAIT_NS);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void spill_stop(struct recovery *r)
+{
+    struct tree *t = r->tree;
+    if (!r->spill.thread)
+        return;
+    pthread_mutex_lock(&t->lock);
+    r->spill.ended = true;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    t->env->thread_join(t->env, r->spill.thread);
+    r->spill.thread = NULL;
+}
+
+/* Each takes half of what a memtable does when it is written to: one is filled while another is
+ * flushed. */
+static bool is_full(void *ctx, const struct memgen *gen)
+{
+    struct recovery *r = ctx;
+    return memtable_bytes(gen->mem) >= setting_u64(&r->tree->settings.live.memtable_bytes) / 2 &&
+           !r->tree->read_only;
+}
+
+static struct memgen *next_gen(void *ctx, uint64_t number, uint64_t seq)
+{
+    struct recovery *r = ctx;
+    const struct memgen *last = r->gen_count ? r->gens[r->gen_count - 1] : NULL;
+    if (!r->spill.on && r->spill.error == 0 && last && last->log_number == number)
+        r->spill.error = spill_begin(r);
+    struct memgen *g = memgen_new(number, seq);
+    if (!r->spill.on) {
+        keep_gen(r, g);
+        return g;
+    }
+    tree_push_gen(r->tree, g);
+    memgen_unref(g); /* the view has it, and keeps the newest */
+    spill_wait(r);
+    return g;
+}
+
+/* What flushing has left. */
+static void take_view(struct recovery *r)
+{
+    struct view *v = viewbox_peek(r->tree->box);
+    version_unref(r->version);
+    r->version = version_ref(v->version);
+    for (uint32_t i = v->gen_count; i-- > 0;)
+        keep_gen(r, memgen_ref(v->gens[i]));
+}
+
+/* ---- taking over ---- */
+
+/* The oldest log that the next open has to look at. What was left out now must not come back if its
+ * removal is undone by a power cut, but not that of the log at which history ended. */
+static void log_number_edit(const struct recovery *r, struct edit *edit)
+{
+    edit_init(edit);
+    edit->has_log = true;
+    edit->log_number = 0;
+    for (uint32_t i = 0; i < r->gen_count && edit->log_number == 0; i++)
+        if (!memtable_empty(r->gens[i]->mem))
+            edit->log_number = r->gens[i]->log_number;
+    if (edit->log_number == 0)
+        edit->log_number = __atomic_load_n(&r->tree->next_file, __ATOMIC_RELAXED);
+}
+
+static int raise_log_number(struct recovery *r)
+{
+    struct edit edit;
+    struct version *next = NULL;
+    log_number_edit(r, &edit);
+    int err;
+    if (r->spill.on) {
+        err = tree_install(r->tree, &edit, NULL, 0);
+    } else {
+        err = version_apply(r->version, &edit, NULL, 0, &next);
+        if (err == 0) {
+            version_unref(r->version);
+            r->version = next;
+        }
+    }
+    edit_release(&edit);
+    return err;
+}
+
+static int take_over(struct recovery *r)
+{
+    struct tree *t = r->tree;
+    int err = 0;
+    if (r->spill.on) {
+        spill_stop(r);
+        take_view(r);
+        err = raise_log_number(r);
+    } else {
+        number_files(r);
+        if (!t->read_only)
+            err = raise_log_number(r);
+        if (err == 0)
+            err = start_manifest(r);
+        if (err == 0)
+            publish(r);
+    }
+    t->published = r->to.seq;
+    if (err == 0 && !t->read_only)
         remove_unneeded(r);
     return err;
 }
@@ -232,18 +396,17 @@ int recover_run(struct tree *t, uint64_t *next_seq)
     int err = manifest_read(&t->source, t->uuid, &r.version, &r.manifest_number, &r.manifest_end);
     if (err != 0)
         return err < 0 ? err : -ENOENT;
-    r.seq = r.version->flushed_seq;
+    r.to = (struct replay_target){
+        .seq = r.version->flushed_seq, .next_gen = next_gen, .is_full = is_full, .ctx = &r};
     err = t->env->list(t->env, t->dir, note_file, &r);
     if (err == 0)
         err = replay_all(&r);
     if (err == 0)
         err = take_over(&r);
-    if (err == 0) {
-        publish(&r);
-        *next_seq = r.seq;
-    }
-    for (uint32_t i = 0; i < r.gen_count; i++)
-        memgen_unref(r.gens[i]);
+    else if (r.spill.on)
+        spill_stop(&r);
+    *next_seq = r.to.seq;
+    drop_gens(&r);
     free(r.gens);
     free(r.files);
     version_unref(r.version);

@@ -22,9 +22,9 @@ struct replay {
     struct tree *tree;
     struct journal_reader *log;
     char *name; /* of the log, for messages */
-    struct memgen *gen;
+    struct replay_target *to;
+    struct memgen *gen;       /* borrowed from the target */
     struct blob_reader *blob; /* borrowed from gen->blob */
-    uint64_t seq;
 };
 
 /* A blob file that a power cut left without a sound header is damaged, but no error. */
@@ -68,7 +68,7 @@ static int verify(struct replay *r, struct slice record)
     struct batch_reader b;
     struct entry e;
     int err = batch_reader_init(&b, record);
-    if (err < 0 || b.first_seq != r->seq)
+    if (err < 0 || b.first_seq != r->to->seq)
         return corrupt(r->name, journal_offset(r->log), "a record that is out of sequence");
     while ((err = batch_reader_next(&b, &e)) == 0) {
         struct blob_ref ref;
@@ -110,7 +110,8 @@ static void take_record(struct replay *r, struct slice record)
     while ((err = batch_reader_next(&b, &e)) == 0)
         take_entry(r, &e);
     assert(err == 1);
-    r->seq += b.count;
+    r->to->seq += b.count;
+    r->gen->log_bytes = journal_offset(r->log);
 }
 
 /* The first record only says where the log begins. It was on disk before any other was
@@ -129,19 +130,45 @@ static int beginning(struct replay *r, uint64_t *first_seq)
     return err;
 }
 
+/* Is the record in tables already? 0: no, 1: yes. One that is so in part is damage. */
+static int is_flushed(const struct replay *r, struct slice record, uint64_t flushed_seq)
+{
+    struct batch_reader b;
+    if (r->to->seq > flushed_seq || batch_reader_init(&b, record) < 0 || b.first_seq >= flushed_seq)
+        return 0;
+    if (b.first_seq + b.count > flushed_seq)
+        return corrupt(r->name, journal_offset(r->log), "a record that is in tables only in part");
+    return 1;
+}
+
+static int replay_record(struct replay *r, struct slice record)
+{
+    struct replay_target *to = r->to;
+    int err = verify(r, record);
+    if (err != 0)
+        return err;
+    take_record(r, record);
+    if (to->is_full && !r->gen->blob && to->is_full(to->ctx, r->gen))
+        r->gen = to->next_gen(to->ctx, r->gen->log_number, to->seq);
+    return 0;
+}
+
 static int replay_records(struct replay *r, enum replay_end *end)
 {
     struct slice record;
+    uint64_t flushed_seq = r->to->seq;
     int err;
     while ((err = journal_next(r->log, &record)) == 0) {
-        err = verify(r, record);
+        err = is_flushed(r, record, flushed_seq);
+        if (err == 0)
+            err = replay_record(r, record);
+        else if (err == 1)
+            err = 0;
         if (err != 0)
             break;
-        take_record(r, record);
     }
     if (err < 0)
         return err;
-    r->gen->log_bytes = journal_offset(r->log);
     *end = journal_end(r->log) == JOURNAL_CLEAN ? REPLAY_CLEAN : REPLAY_TORN;
     if (*end == REPLAY_TORN)
         log_message(LOG_INFO, "%s: ends at offset %" PRIu64 ", as after a power cut", r->name,
@@ -182,27 +209,21 @@ static int open_log(struct replay *r, uint64_t number)
     return err == 1 ? corrupt(r->name, 0, "a log without its header") : err;
 }
 
-int replay_log(struct tree *t, uint64_t number, uint64_t *seq, struct memgen **out,
+int replay_log(struct tree *t, uint64_t number, bool first, struct replay_target *to,
                enum replay_end *end, uint64_t *first_seq)
 {
-    struct replay r = {.tree = t, .seq = *seq, .name = name_file(t->dir, FILE_LOG, number)};
-    *out = NULL;
+    struct replay r = {.tree = t, .to = to, .name = name_file(t->dir, FILE_LOG, number)};
     *first_seq = 0;
     int err = open_log(&r, number);
     *end = err == 1 ? REPLAY_EMPTY : REPLAY_STALE;
     if (err == 0)
         err = beginning(&r, first_seq);
-    if (err == 0 && *first_seq == *seq) {
-        r.gen = memgen_new(number, *seq);
+    if (err == 0 && (*first_seq == to->seq || (first && *first_seq < to->seq))) {
+        r.gen = to->next_gen(to->ctx, number, to->seq);
         err = replay_records(&r, end);
         if (err == 0)
             err = keep_tail(&r);
-        if (err == 0 && !memtable_empty(r.gen->mem))
-            *out = memgen_ref(r.gen);
-        if (err == 0)
-            *seq = r.seq;
     }
-    memgen_unref(r.gen);
     journal_reader_free(r.log);
     free(r.name);
     return err < 0 ? err : 0;

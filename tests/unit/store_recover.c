@@ -569,6 +569,132 @@ static void test_log_that_is_not_needed(void **state)
 }
 
 /* The tombstones and merges of a log are what they were. */
+/* ---- more than memory should hold ---- */
+
+/* A log of some hundred KiB, and a store killed behind it that is to be opened with small
+ * memtables. */
+static struct rig *killed_with_a_long_log(struct rig *r, uint64_t count)
+{
+    r->opt.memtable_bytes = 64 << 20;
+    rig_open(r);
+    rig_fill(r, 0, count, 300, 0);
+    struct rig *k = rig_kill(r);
+    rig_close(r);
+    k->opt.memtable_bytes = 64 << 10;
+    return k;
+}
+
+static void assert_bounded(struct rig *k)
+{
+    struct store_stats st = rig_stats(k);
+    assert_true(st.level_tables[0] >= 3);
+    assert_true(st.memtable_bytes < 4 * k->opt.memtable_bytes);
+}
+
+/* Replay fills one small memtable after another, and they are flushed as it goes on. */
+static void test_long_log(void **state)
+{
+    struct rig *r = *state;
+    struct rig *k = killed_with_a_long_log(r, 1000);
+    rig_open(k);
+    assert_bounded(k);
+    assert_int_equal(prefix_found(k, 300), 1000);
+    rig_fill(k, 1000, 1010, 300, 0);
+    struct rig *again = rig_kill(k); /* a log that is in tables in part */
+    assert_prefix(again, 1010, 300);
+    rig_work(again);
+    rig_close_clean(again);
+    rig_drop(again);
+    rig_close_clean(k);
+    rig_drop(k);
+}
+
+/* The power is cut at each step of such a recovery: nothing that was synced goes. */
+static void test_long_log_and_power_cuts(void **state)
+{
+    struct rig *r = *state;
+    r->opt.memtable_bytes = 64 << 20;
+    rig_open(r);
+    rig_fill(r, 0, 500, 300, 0);
+    assert_ok(store_sync(r->s));
+    struct rig *base = rig_kill(r);
+    rig_close(r);
+    base->opt.memtable_bytes = 64 << 10;
+    bool done = false;
+    for (uint64_t after = 0; !done; after += 3) {
+        struct rig *k = rig_kill(base);
+        simdisk_cut_at(k->disk, after + 1, after % 2 ? SIM_CUT_WITHIN : SIM_CUT_BEFORE);
+        int err = store_open(k->dir, &k->opt, &k->s);
+        done = err == 0;
+        if (done)
+            store_close(k->s);
+        k->s = NULL;
+        simdisk_crash(k->disk, (enum sim_crash)(after % 3), after);
+        assert_prefix(k, 500, 300);
+        rig_close_clean(k);
+        rig_drop(k);
+    }
+    rig_drop(base);
+}
+
+/* Flushing fails: then it stays in memory, and the store opens all the same. */
+static void test_long_log_without_space(void **state)
+{
+    struct rig *r = *state;
+    struct rig *k = killed_with_a_long_log(r, 1000);
+    simdisk_fail(k->disk,
+                 &(struct sim_fault){
+                     .call = SIM_WRITE, .path_part = ".table", .err = -ENOSPC, .sticky = true});
+    rig_open(k);
+    assert_int_equal(rig_stats(k).level_tables[0], 0);
+    assert_int_equal(prefix_found(k, 300), 1000);
+    simdisk_heal(k->disk);
+    assert_ok(store_flush(k->s));
+    rig_close_clean(k);
+    rig_drop(k);
+}
+
+/* Read-only, nothing is flushed. */
+static void test_long_log_read_only(void **state)
+{
+    struct rig *r = *state;
+    struct rig *k = killed_with_a_long_log(r, 1000);
+    uint64_t digest = simdisk_digest(k->disk);
+    k->opt.read_only = true;
+    rig_open(k);
+    assert_int_equal(prefix_found(k, 300), 1000);
+    rig_close(k);
+    assert_int_equal(simdisk_digest(k->disk), digest);
+    rig_drop(k);
+}
+
+/* With values in a blob file, which one memtable has: from the first of them on it is not split. */
+static void test_long_log_with_blobs(void **state)
+{
+    struct rig *r = *state;
+    r->opt.memtable_bytes = 64 << 20;
+    rig_open(r);
+    rig_fill(r, 0, 400, 300, 0);
+    rig_fill(r, 400, 420, 6000, 0);
+    rig_fill(r, 420, 800, 300, 0);
+    struct rig *k = rig_kill(r);
+    rig_close(r);
+    k->opt.memtable_bytes = 64 << 10;
+    for (int i = 0; i < 3; i++) {
+        rig_open(k);
+        assert_int_equal(rig_count(k), 800);
+        rig_assert_fill(k, 0, 400, 300, 0);
+        rig_assert_fill(k, 400, 420, 6000, 0);
+        rig_assert_fill(k, 420, 800, 300, 0);
+        struct rig *next = rig_kill(k);
+        rig_drop(k);
+        k = next;
+    }
+    rig_open(k);
+    rig_close_clean(k);
+    rig_drop(k);
+}
+
 static void test_everything_comes_back(void **state)
 {
     struct rig *r = *state;
@@ -616,6 +742,11 @@ int main(void)
         RIG_SIM(test_leftovers),
         RIG_SIM(test_torn_manifest_keeps_data),
         RIG_SIM(test_log_that_is_not_needed),
+        RIG_SIM(test_long_log),
+        RIG_SIM(test_long_log_and_power_cuts),
+        RIG_SIM(test_long_log_without_space),
+        RIG_SIM(test_long_log_read_only),
+        RIG_SIM(test_long_log_with_blobs),
         RIG_SIM(test_everything_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
