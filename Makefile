@@ -14,7 +14,8 @@ MANDIR   ?= $(PREFIX)/share/man
 SANITIZE ?=
 WERROR   ?=
 JOBS     ?= $(shell nproc)
-FUZZ_SECONDS ?= 60
+FUZZ_TOTAL ?= 60
+FUZZ_SECONDS ?= $(shell n=$(words $(FUZZ)); echo $$(( ($(FUZZ_TOTAL) + n - 1) / (n > 0 ? n : 1) )))
 
 comma := ,
 BUILD ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
@@ -150,17 +151,16 @@ bench-store: ## our store against RocksDB, LevelDB and LMDB in one run: the tabl
 	@tests/bench/bench_store.py --kvbench $(BUILD)/kvbench $(BENCH_ARGS)
 
 .PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZ_SECONDS (60), with clang
+fuzz: ## run the fuzz targets with clang, for FUZZ_TOTAL (60) seconds in all or FUZZ_SECONDS each
 	@tests/setup.sh ci
 	$(again) BUILD=build-fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined fuzz-run
 
 .PHONY: fuzz-run
 fuzz-run: $(FUZZ)
 	@for target in $(notdir $(FUZZ)); do \
-		seeds=tests/fuzz/corpus/$$target; [ -d $$seeds ] || seeds=; \
 		echo "== $$target, $(FUZZ_SECONDS) s"; mkdir -p $(BUILD)/corpus/$$target; \
 		$(BUILD)/tests/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096 \
-			-print_final_stats=0 -verbosity=0 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$$target $$seeds || exit; \
+			-print_final_stats=0 -verbosity=0 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$$target || exit; \
 	done
 
 .PHONY: lint

@@ -44,6 +44,7 @@ static void push(struct group *g, const struct entry *e)
     }
     g->list[g->count++] =
         (struct operand){.type = e->type, .seq = e->seq, .at = g->bytes.len, .len = e->value.len};
+    buf_reserve(&g->bytes, 1); /* not NULL, so that offsets into it are sound if all are empty */
     buf_append(&g->bytes, e->value);
 }
 
