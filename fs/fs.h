@@ -204,6 +204,22 @@ struct fs_stats {
 };
 int fs_get_stats(struct fs *fs, struct fs_stats *out);
 
+/* ---- looking inside ---- */
+
+/* Keys in words: "17/attr", "17/data/3", "17/xattr/user.x", "17/slot/123456", "super/counters",
+ * "raw:0011ff"; as `from` and `to` also their beginnings: "17", "17/data". */
+struct fs_dump_options {
+    const char *from, *to; /* entries with from <= key < to; NULL: no bound */
+    uint64_t limit;        /* entries, tombstones and values to show at most; 0: all */
+    bool entries, blocks;  /* show them */
+};
+/* Shows file `name` of a volume (NULL: the manifest in force), which may be mounted; keys come as
+ * texts. As store_dump(); -EINVAL also for a key that is none. */
+int fs_dump(const char *path, const struct fs_options *o, const char *name,
+            const struct fs_dump_options *opt, store_item_fn *fn, void *ctx);
+/* Every version of one key that the volume still has. */
+int fs_dump_key(struct fs *fs, const char *key, uint64_t limit, store_item_fn *fn, void *ctx);
+
 /* ---- verifying ---- */
 /* Findings of the file system, beside those of the store (1xx). Numbers never change their meaning;
  * docs/OPERATIONS.md says of each what it means and what to do. */

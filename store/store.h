@@ -16,6 +16,7 @@
 
 #include "store/bytes.h"
 #include "store/err.h"
+#include "store/facts.h"
 #include "store/insight.h"
 
 struct env;
@@ -356,6 +357,25 @@ typedef int store_keys_other_fn(void *ctx, const struct store_key_slot *slot,
                                 uint8_t out[STORE_SECRET_MAX], size_t *len);
 int store_keys_rotate(const char *dir, const struct store_options *o, store_keys_other_fn *other,
                       void *ctx, uint32_t *slot);
+
+/* ---- looking inside ---- */
+
+struct store_dump_options {
+    struct slice from, to; /* entries with from <= key < to; empty: no bound */
+    uint64_t limit;        /* show no more entries, tombstones and values than this; 0: all */
+    bool entries;          /* show them */
+    bool blocks;           /* show blocks and the index of tables */
+};
+/* Shows file `name` of the store in `dir` (NULL: the manifest in force), as far as it can be read;
+ * damage is an item. Locks and changes nothing: the store may be open elsewhere. Uses `env` of `o`
+ * alone. -EINVAL: not the name of a file that can be shown; or what reading it gives. Otherwise what
+ * `fn` returned last. */
+int store_dump(const char *dir, const struct store_options *o, const char *name,
+               const struct store_dump_options *opt, store_item_fn *fn, void *ctx);
+/* Shows every version of `key` that the open store still has, with where it is, and the range
+ * tombstones over it: newest source first. */
+int store_dump_key(struct store *s, struct slice key, const struct store_dump_options *opt,
+                   store_item_fn *fn, void *ctx);
 
 /* ---- verifying ---- */
 
