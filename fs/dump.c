@@ -381,3 +381,45 @@ int fs_dump_key(struct fs *fs, const char *key, uint64_t limit, store_item_fn *f
     buf_release(&bytes);
     return err;
 }
+
+/* ---- events ---- */
+
+struct telling {
+    store_line_fn *fn;
+    void *ctx;
+};
+
+/* Keys in the line in words. One that was cut off stays as it is, or is told as far as it goes. */
+static int tell_line(void *ctx, const char *line)
+{
+    static const char mark[] = "raw:";
+    struct telling *t = ctx;
+    struct buf out = {0}, key = {0};
+    const char *at;
+    while ((at = strstr(line, mark))) {
+        size_t digits = strspn(at + 4, "0123456789abcdef");
+        char *word = mem_printf("%.*s", (int)(4 + digits), at);
+        buf_append_bytes(&out, line, (size_t)(at - line));
+        buf_clear(&key);
+        if (parse_raw(word + 4, &key) == 0)
+            dump_tell_key(buf_slice(&key), &out);
+        else
+            buf_append(&out, slice_str(word));
+        free(word);
+        line = at + 4 + digits;
+    }
+    buf_append(&out, slice_str(line));
+    buf_put_u8(&out, 0);
+    int rc = t->fn(t->ctx, (const char *)out.data);
+    buf_release(&out);
+    buf_release(&key);
+    return rc;
+}
+
+int fs_events(const char *path, store_line_fn *fn, void *ctx)
+{
+    struct telling t = {.fn = fn, .ctx = ctx};
+    struct store_options so;
+    store_options_init(&so);
+    return store_events(path, &so, tell_line, &t);
+}

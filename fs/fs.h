@@ -68,7 +68,7 @@ struct fs_options {
     uint32_t workers;        /* background threads; 0: fs_work() is pulled */
     bool no_sweep; /* leave orphans alone, at the end too (for tests; implied by read_only) */
     const struct store_options
-        *store; /* for tests: instead of all defaults; what is set above wins */
+        *store; /* settings instead of all defaults; what is set above wins; NULL: defaults */
 };
 void fs_options_init(struct fs_options *o);
 
@@ -219,6 +219,20 @@ int fs_dump(const char *path, const struct fs_options *o, const char *name,
             const struct fs_dump_options *opt, store_item_fn *fn, void *ctx);
 /* Every version of one key that the volume still has. */
 int fs_dump_key(struct fs *fs, const char *key, uint64_t limit, store_item_fn *fn, void *ctx);
+
+/* The lines of the event log of a volume, which may be mounted, oldest first. */
+int fs_events(const char *path, store_line_fn *fn, void *ctx);
+
+/* ---- settings, and how the store has fared ---- */
+
+/* As the functions of store.h with these names. fs_settings_*() are for fs_options.store. */
+void fs_settings_init(struct store_options *so);
+int fs_settings_set(struct store_options *so, const char *name, const char *value,
+                    char message[STORE_MESSAGE_MAX]);
+int fs_set(struct fs *fs, const char *name, const char *value, char message[STORE_MESSAGE_MAX]);
+int fs_list_settings(struct fs *fs, store_setting_fn *fn, void *ctx);
+void fs_get_insight(struct fs *fs, struct store_insight *out);
+const char *fs_timer_name(enum store_timer which);
 
 /* ---- verifying ---- */
 /* Findings of the file system, beside those of the store (1xx). Numbers never change their meaning;

@@ -204,7 +204,40 @@ int fs_compact(struct fs *fs)
     return store_compact(fs->store, (struct slice){0}, (struct slice){0});
 }
 
+/* ---- settings ---- */
+
+void fs_settings_init(struct store_options *so)
+{
+    store_options_init(so);
+}
+
+int fs_settings_set(struct store_options *so, const char *name, const char *value,
+                    char message[STORE_MESSAGE_MAX])
+{
+    return store_options_set(so, name, value, message);
+}
+
+int fs_set(struct fs *fs, const char *name, const char *value, char message[STORE_MESSAGE_MAX])
+{
+    return store_set(fs->store, name, value, message);
+}
+
+int fs_list_settings(struct fs *fs, store_setting_fn *fn, void *ctx)
+{
+    return store_list_settings(fs->store, fn, ctx);
+}
+
 /* ---- figures ---- */
+
+void fs_get_insight(struct fs *fs, struct store_insight *out)
+{
+    store_get_insight(fs->store, out);
+}
+
+const char *fs_timer_name(enum store_timer which)
+{
+    return store_timer_name(which);
+}
 
 static uint64_t at_least_zero(const int64_t *counter)
 {

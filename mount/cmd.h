@@ -16,6 +16,7 @@ int cmd_fsck(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
+int cmd_events(int argc, char **argv);
 
 /* A command line that is being read. */
 struct cmd_line {

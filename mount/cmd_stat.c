@@ -6,26 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 
 #include "fs/fs.h"
 #include "mount/cmd.h"
 #include "mount/explain.h"
 #include "mount/json.h"
+#include "mount/report.h"
 #include "mount/tell.h"
 
 static const char usage[] = "usage: varvefs stat [--json] VOLUME|MOUNTPOINT\n"
                             "\n"
-                            "Shows what a volume holds and takes. Of a mounted one only what the "
-                            "mount tells can be shown.\n"
+                            "Shows what a volume holds and takes. Of a mounted one, what the mount "
+                            "tells: its figures\n"
+                            "since it was mounted.\n"
                             "\n"
+                            "  --settings            of a mount: the settings in force\n"
                             "  --json                print it as JSON\n"
                             "  -h, --help            print this\n"
                             "  -V, --version         print the version\n";
 
-enum { OPT_JSON = CMD_OPTION };
+enum { OPT_JSON = CMD_OPTION, OPT_SETTINGS };
 
 static const struct option longs[] = {
     {"json", no_argument, NULL, OPT_JSON},
+    {"settings", no_argument, NULL, OPT_SETTINGS},
     CMD_COMMON,
     {0},
 };
@@ -132,6 +137,45 @@ static int stat_volume(struct json *j, const char *shown, const char *path)
     return TELL_OK;
 }
 
+/* What the mount itself tells, into `*out`, with a NUL. 0 or a negative errno. */
+static int ask_mount(const char *mount, const char *name, struct buf *out)
+{
+    enum { REPORT_MAX = 64 << 10 }; /* of an attribute, as the kernel has it */
+    char *path = mem_printf("%s/" FS_CONTROL_NAME, mount);
+    ssize_t len = getxattr(path, name, buf_reserve(out, REPORT_MAX), REPORT_MAX);
+    int err = len < 0 ? -errno : 0;
+    out->len = len > 0 ? (size_t)len : 0;
+    buf_put_u8(out, 0);
+    free(path);
+    return err;
+}
+
+static int stat_settings(struct json *j, const struct cmd_place *place)
+{
+    struct buf text = {0};
+    if (!place->mount)
+        return tell_error("%s: only a mount has settings in force", place->volume);
+    int err =
+        ask_mount(place->mount, j ? REPORT_XATTR_SETTINGS_JSON : REPORT_XATTR_SETTINGS, &text);
+    if (err == 0)
+        fputs((const char *)text.data, stdout);
+    buf_release(&text);
+    return err < 0 ? tell_error("%s: %s", place->mount, strerror(-err)) : TELL_OK;
+}
+
+/* Its activity; a daemon of an older version tells none. */
+static void show_activity(struct json *j, const char *mount)
+{
+    struct buf text = {0};
+    if (ask_mount(mount, j ? REPORT_XATTR_ACTIVITY_JSON : REPORT_XATTR_ACTIVITY, &text) == 0) {
+        if (j)
+            json_raw(j, "activity", (const char *)text.data);
+        else
+            fputs((const char *)text.data, stdout);
+    }
+    buf_release(&text);
+}
+
 static int stat_mount(struct json *j, const struct cmd_place *place)
 {
     struct statvfs st;
@@ -148,6 +192,7 @@ static int stat_mount(struct json *j, const struct cmd_place *place)
     show_text(j, "mountpoint", "mounted at", place->mount);
     show_text(j, "volume", "volume", place->volume);
     show_figures(j, figures, sizeof figures / sizeof *figures);
+    show_activity(j, place->mount);
     if (j)
         json_close(j);
     return TELL_OK;
@@ -165,18 +210,22 @@ int cmd_stat(int argc, char **argv)
     struct cmd_place place;
     struct json json, *j = NULL;
     int option, status = 0;
+    bool settings = false;
     json_init(&json, stdout);
     while ((option = cmd_next(&line, &status)) != CMD_END) {
         if (option == CMD_EXIT)
             return status;
         j = option == OPT_JSON ? &json : j;
+        settings |= option == OPT_SETTINGS;
     }
     status = cmd_operands(&line, 1, 1, "VOLUME or MOUNTPOINT");
     if (status == 0)
         status = cmd_find_place(argv[optind], &place);
     if (status != 0)
         return status;
-    status = place.mount ? stat_mount(j, &place) : stat_volume(j, argv[optind], place.volume);
+    status = settings      ? stat_settings(j, &place)
+             : place.mount ? stat_mount(j, &place)
+                           : stat_volume(j, argv[optind], place.volume);
     cmd_place_release(&place);
     return status;
 }

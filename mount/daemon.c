@@ -101,6 +101,8 @@ static int open_volume(struct daemon *d)
     o.cache_bytes = opt->cache_bytes;
     o.memtable_bytes = opt->memtable_bytes;
     o.zstd_level = opt->zstd_level;
+    o.store = &opt->store;
+    o.workers = opt->store.workers;
     d->mount.read_only = opt->read_only;
     int err = fs_open(d->config->volume, &o, &d->mount.fs);
     assert((err == 0) == (d->mount.fs != NULL));

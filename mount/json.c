@@ -120,6 +120,19 @@ void json_int(struct json *j, const char *key, int64_t value)
     fprintf(j->out, "%" PRId64, value);
 }
 
+void json_real(struct json *j, const char *key, double value)
+{
+    assert(value - value == 0);
+    member(j, key);
+    fprintf(j->out, "%.6f", value);
+}
+
+void json_raw(struct json *j, const char *key, const char *value)
+{
+    member(j, key);
+    fputs(value, j->out);
+}
+
 void json_bool(struct json *j, const char *key, bool value)
 {
     member(j, key);

@@ -29,6 +29,10 @@ void json_close(struct json *j);
 void json_string(struct json *j, const char *key, const char *value);
 void json_uint(struct json *j, const char *key, uint64_t value);
 void json_int(struct json *j, const char *key, int64_t value);
+/* A finite number, to six digits behind the point. */
+void json_real(struct json *j, const char *key, double value);
+/* A value that is JSON already. */
+void json_raw(struct json *j, const char *key, const char *value);
 void json_bool(struct json *j, const char *key, bool value);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "mount/control.h"
 #include "mount/ops_priv.h"
+#include "mount/report.h"
 #include "mount/wire.h"
 
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -94,10 +95,23 @@ static void reply_bytes(fuse_req_t req, int err, const void *data, size_t len, s
         fuse_reply_buf(req, data, len);
 }
 
+/* What the folder .varve tells of the mount. */
+static void reply_report(fuse_req_t req, const char *name, size_t size)
+{
+    struct buf out = {0};
+    int err = report_xattr(mount_of(req)->fs, name, &out);
+    reply_bytes(req, err == 1 ? -ENODATA : err, out.data, out.len, size);
+    buf_release(&out);
+}
+
 void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     char text[32];
     size_t len = 0;
+    if (ino == FS_INO_CONTROL) {
+        reply_report(req, name, size);
+        return;
+    }
     int err = control_xattr(mount_of(req), ino, name, text);
     if (err != 1) {
         reply_bytes(req, err, text, err == 0 ? strlen(text) : 0, size);

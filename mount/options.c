@@ -57,6 +57,7 @@ int options_compression(const char *text, int *zstd_level)
 void options_mount_init(struct options_mount *o)
 {
     *o = (struct options_mount){.zstd_level = -1};
+    fs_settings_init(&o->store);
 }
 
 void options_mount_release(struct options_mount *o)
@@ -100,6 +101,27 @@ static int set_log(struct options_mount *o, const char *value, char **why)
     free(o->log_path);
     o->log_path = mem_strdup(value);
     return 0;
+}
+
+/* "NAME=VALUE", of the store's settings. The level of compression has an option of its own, which
+ * the volume has, too. */
+static int set_setting(struct options_mount *o, const char *value, char **why)
+{
+    char message[STORE_MESSAGE_MAX], *name = mem_strdup(value), *sep = strchr(name, '=');
+    int err = 0;
+    if (!sep) {
+        *why = mem_printf("'%s' sets nothing; write set=NAME=VALUE", value);
+        err = -EINVAL;
+    } else {
+        *sep = '\0';
+        err = fs_settings_set(&o->store, name, sep + 1, message);
+        if (err < 0)
+            *why = mem_strdup(message);
+        else if (strcmp(name, "compression.level") == 0)
+            o->zstd_level = o->store.zstd_level;
+    }
+    free(name);
+    return err < 0 ? -EINVAL : 0;
 }
 
 /* Booleans, by where they stand in the struct. */
@@ -146,6 +168,7 @@ static const struct option options[] = {
     {"memtable", USE_VALUE, set_memtable},
     {"compression", USE_VALUE, set_compression},
     {"log", USE_VALUE, set_log},
+    {"set", USE_VALUE, set_setting},
     {"suid", USE_KERNEL, NULL},
     {"nosuid", USE_KERNEL, NULL},
     {"dev", USE_KERNEL, NULL},

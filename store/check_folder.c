@@ -57,6 +57,8 @@ static bool named(const struct folder *f, enum file_kind kind, uint64_t number)
     case FILE_CURRENT:
     case FILE_LOCK:
     case FILE_TAIL:
+    case FILE_EVENTS:
+    case FILE_EVENTS_OLD:
         return true;
     case FILE_KEYS:
         return f->tree->keys != NULL;

@@ -8,6 +8,7 @@
  * log that is missing or without its beginning, while later ones exist, is damage. */
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "store/commit_priv.h"
@@ -21,6 +22,7 @@ enum {
 };
 #define DELAY_LEAST_NS UINT64_C(1000000) /* less is saved up: sleeping is not exact */
 #define DELAY_MOST_NS  UINT64_C(1000000000)
+#define STALL_TOLD_NS  UINT64_C(50000000) /* one that is this long is an event */
 #define WAIT_NS        UINT64_C(10000000) /* between two looks at the env's clock */
 
 /* ---- rotation ---- */
@@ -72,11 +74,15 @@ int commit_push_gen(struct commit *c)
 
 /* ---- memory ---- */
 
-static void count_stall(struct tree *t, uint64_t began)
+static void count_stall(struct tree *t, const char *what, uint64_t began)
 {
     struct counter_stripe *mine = counters_mine(&t->counts);
+    uint64_t took = t->env->monotonic_ns(t->env) - began;
     counter_add(mine, COUNT_STALL, 1);
-    counter_record(mine, STORE_TIME_STALL, t->env->monotonic_ns(t->env) - began);
+    counter_record(mine, STORE_TIME_STALL, took);
+    if (took >= STALL_TOLD_NS)
+        events_say(t->events, "stall", "writers waited for %s for %" PRIu64 " ms", what,
+                   took / 1000000);
 }
 
 /* Nobody flushes. The writer does it itself (the workers may be busy with something long), unless a
@@ -116,7 +122,7 @@ int commit_wait_for_flush(struct commit *c)
             err = flush_now(t);
     }
     pthread_mutex_unlock(&t->lock);
-    count_stall(t, began);
+    count_stall(t, "a flush", began);
     return err;
 }
 
@@ -166,7 +172,7 @@ static void wait_for_level0(struct commit *c)
     }
     pthread_mutex_unlock(&t->lock);
     c->delay_ns = 0;
-    count_stall(t, began);
+    count_stall(t, "the compaction of level 0", began);
 }
 
 static void slow_down(struct commit *c, uint64_t bytes)

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "store/unlock.h"
+
 /* ---- items ---- */
 
 void dump_begin(struct dump *d, const char *what)
@@ -245,22 +247,63 @@ static int show_manifest(struct dump *d)
     return err;
 }
 
+static void key_slot(struct dump *d, uint32_t number, const struct key_slot *s)
+{
+    dump_begin(d, "key-slot");
+    dump_number(d, "number", number);
+    dump_text(d, "label", s->label);
+    dump_time(d, "made", s->made_ns);
+    dump_number(d, "scrypt_log_n", s->cost.log_n);
+    dump_number(d, "scrypt_r", s->cost.r);
+    dump_number(d, "scrypt_p", s->cost.p);
+    dump_end(d);
+}
+
+/* Who may open the volume; nothing that helps to. */
+static int show_keys(struct dump *d)
+{
+    struct key_file f;
+    int err = keyslots_read(d->env, d->dir, &f);
+    if (err != 0)
+        return err < 0 ? err : -ENOENT;
+    dump_begin(d, "keys");
+    dump_number(d, "edition", f.edition);
+    dump_number(d, "generations", f.ring.count);
+    dump_end(d);
+    for (uint32_t i = 0; i < KEY_SLOTS; i++)
+        if (f.slots[i].used)
+            key_slot(d, i, &f.slots[i]);
+    return 0;
+}
+
+static int show(struct dump *d, const char *name)
+{
+    enum file_kind kind;
+    uint64_t number;
+    if (!name)
+        return show_manifest(d);
+    if (strchr(name, '/') || name_parse(name, &kind, &number) != 0)
+        return -EINVAL;
+    if (kind == FILE_CURRENT)
+        return show_current(d, &number);
+    if (kind == FILE_KEYS)
+        return show_keys(d);
+    return kind <= FILE_BLOB ? show_file(d, name, kind, number) : -EINVAL;
+}
+
 int store_dump(const char *dir, const struct store_options *o, const char *name,
                const struct store_dump_options *opt, store_item_fn *fn, void *ctx)
 {
-    struct dump d = {
-        .env = o->env ? o->env : env_posix(), .dir = dir, .opt = opt, .fn = fn, .ctx = ctx};
-    enum file_kind kind;
-    uint64_t number;
-    int err;
-    if (!name) {
-        err = show_manifest(&d);
-    } else if (strchr(name, '/') || name_parse(name, &kind, &number) != 0) {
-        err = -EINVAL;
-    } else if (kind == FILE_CURRENT) {
-        err = show_current(&d, &number);
-    } else {
-        err = kind <= FILE_BLOB ? show_file(&d, name, kind, number) : -EINVAL;
-    }
+    struct env env = *(o->env ? o->env : env_posix());
+    struct keyslots *keys = NULL;
+    struct dump d = {.env = &env, .dir = dir, .opt = opt, .fn = fn, .ctx = ctx};
+    int err = unlock_store(&env, dir, o, &keys);
+    if (err == -ENOKEY && !o->secret)
+        err = 0; /* frames can be verified, and are shown as such */
+    if (keys)
+        env.keys = keyslots_ring(keys);
+    if (err == 0)
+        err = show(&d, name);
+    keyslots_free(keys);
     return d.stop ? d.stop : err;
 }

@@ -57,6 +57,7 @@ struct edit {
     uint64_t next_file;   /* numbers from here on were never used */
     uint64_t flushed_seq; /* everything below is in tables */
     uint64_t log_number;  /* logs with lower numbers are not needed */
+    uint64_t began_ns;    /* not written: monotonic, when the job began that made it; 0: none */
     struct edit_table *tables_added;
     struct edit_number *tables_removed;
     struct edit_blob *blobs_added, *blobs_garbage; /* garbage: ascending, one per file */

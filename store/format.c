@@ -81,8 +81,9 @@ static const struct {
     enum file_kind kind;
     const char *name;
 } fixed[] = {
-    {FILE_CURRENT, "CURRENT"}, {FILE_LOCK, "LOCK"},          {FILE_TAIL, "TAIL"},
-    {FILE_KEYS, "KEYS"},       {FILE_KEYS_TEMP, "KEYS.tmp"},
+    {FILE_CURRENT, "CURRENT"},     {FILE_LOCK, "LOCK"},          {FILE_TAIL, "TAIL"},
+    {FILE_KEYS, "KEYS"},           {FILE_KEYS_TEMP, "KEYS.tmp"}, {FILE_EVENTS, "EVENTS"},
+    {FILE_EVENTS_OLD, "EVENTS.1"},
 };
 enum { FIXED_COUNT = sizeof fixed / sizeof fixed[0] };
 
@@ -114,6 +115,11 @@ char *name_lock(const char *dir)
 char *name_tail(const char *dir)
 {
     return mem_printf("%s/TAIL", dir);
+}
+
+char *name_events(const char *dir, bool old)
+{
+    return mem_printf("%s/EVENTS%s", dir, old ? ".1" : "");
 }
 
 char *name_temp(const char *dir, uint64_t number)
@@ -153,6 +159,9 @@ const char *file_kind_name(enum file_kind kind)
         return "temporary file";
     case FILE_KEYS:
         return "keys";
+    case FILE_EVENTS:
+    case FILE_EVENTS_OLD:
+        return "event log";
     }
     return "unknown file";
 }

@@ -33,7 +33,9 @@ enum file_kind {
     FILE_TAIL,
     FILE_TEMP, /* left by an interrupted replacement of CURRENT: NNNNNN.tmp */
     FILE_KEYS,
-    FILE_KEYS_TEMP, /* left by an interrupted replacement of KEYS: KEYS.tmp */
+    FILE_KEYS_TEMP,  /* left by an interrupted replacement of KEYS: KEYS.tmp */
+    FILE_EVENTS,     /* text for people (events.h) */
+    FILE_EVENTS_OLD, /* the same, turned over: EVENTS.1 */
 };
 
 /* Sequence numbers are 56 bits, so that one fits in a word beside an entry type. 0 is never given
@@ -65,6 +67,7 @@ char *name_file(const char *dir, enum file_kind kind, uint64_t number);
 char *name_current(const char *dir);
 char *name_lock(const char *dir);
 char *name_tail(const char *dir);
+char *name_events(const char *dir, bool old);
 char *name_temp(const char *dir, uint64_t number);
 char *name_keys(const char *dir);
 char *name_keys_temp(const char *dir);

@@ -19,6 +19,7 @@ void job_init(struct job *j, struct tree *t, int output_level)
 {
     *j = (struct job){.tree = t, .output_level = output_level};
     edit_init(&j->edit);
+    j->edit.began_ns = t->env->monotonic_ns(t->env);
     j->set = settings_get(&t->settings);
     j->view = viewbox_get(t->box);
     j->version = j->view->version;

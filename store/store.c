@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "store/env.h"
@@ -185,6 +186,7 @@ static void tree_teardown(struct tree *t)
     if (!t->read_only)
         purge_run(&t->purge);
     manifest_free(t->manifest);
+    events_free(t->events);
     if (t->dir_lock)
         t->env->unlock(t->env, t->dir_lock);
     cache_free(t->cache);
@@ -204,6 +206,18 @@ static void release(struct store *s)
     pthread_mutex_destroy(&s->pins);
     pthread_mutex_destroy(&s->setting);
     free(s);
+}
+
+static void tell_opening(struct tree *t, uint64_t next_seq)
+{
+    struct view *v = viewbox_get(t->box);
+    uint32_t tables = 0;
+    for (int level = 0; level < LEVEL_COUNT; level++)
+        tables += v->version->levels[level].count;
+    events_say(t->events, "open",
+               "sequence number %" PRIu64 ", %" PRIu32 " tables, %" PRIu32 " logs replayed",
+               next_seq, tables, v->gen_count - 1);
+    view_unref(v);
 }
 
 int store_open(const char *dir, const struct store_options *o, struct store **out)
@@ -230,12 +244,16 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
         err = take_lock(t);
     if (err == 0)
         err = take_keys(t, o);
+    if (err == 0 && !t->read_only)
+        t->events = events_new(t->env, t->dir, &t->settings.live.events_bytes);
     if (err == 0)
         err = recover(t, &next_seq);
     if (err == 0 && !o->read_only) {
         err = commit_open(&s->commit, t, next_seq);
         s->writable = err == 0;
     }
+    if (s->writable)
+        tell_opening(t, next_seq);
     if (err == 0 && s->writable)
         err = store_adjust_workers(s);
     if (err < 0) {
@@ -269,6 +287,7 @@ int store_close(struct store *s)
                         s->tree.dir);
         err = commit_close(&s->commit);
     }
+    events_say(s->tree.events, "close", "%s", err < 0 ? strerror(-err) : "clean");
     release(s);
     return err;
 }

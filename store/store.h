@@ -85,6 +85,7 @@ struct store_options {
     uint64_t reserve_bytes; /* disk space that only STORE_RESERVE writes may use; default 64 MiB */
     uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;
                                default 10 s */
+    uint64_t events_bytes;  /* of the event log, EVENTS; 0: there is none; default 1 MiB */
 };
 
 /* All defaults. */
@@ -367,15 +368,21 @@ struct store_dump_options {
     bool blocks;           /* show blocks and the index of tables */
 };
 /* Shows file `name` of the store in `dir` (NULL: the manifest in force), as far as it can be read;
- * damage is an item. Locks and changes nothing: the store may be open elsewhere. Uses `env` of `o`
- * alone. -EINVAL: not the name of a file that can be shown; or what reading it gives. Otherwise what
- * `fn` returned last. */
+ * damage is an item. Locks and changes nothing: the store may be open elsewhere. Uses env and
+ * secret of `o`; without its keys the frames of an encrypted file are only verified. -EINVAL: not
+ * the name of a file that can be shown; or what reading it gives. Otherwise what `fn` returned
+ * last. */
 int store_dump(const char *dir, const struct store_options *o, const char *name,
                const struct store_dump_options *opt, store_item_fn *fn, void *ctx);
 /* Shows every version of `key` that the open store still has, with where it is, and the range
  * tombstones over it: newest source first. */
 int store_dump_key(struct store *s, struct slice key, const struct store_dump_options *opt,
                    store_item_fn *fn, void *ctx);
+
+/* The lines of the event log of the store in `dir`, oldest first; keys in them are "raw:" and
+ * hexadecimal digits. Needs nothing but `env` of `o`; the store may be open elsewhere. */
+typedef int store_line_fn(void *ctx, const char *line); /* nonzero: stop */
+int store_events(const char *dir, const struct store_options *o, store_line_fn *fn, void *ctx);
 
 /* ---- verifying ---- */
 

@@ -1,5 +1,5 @@
-/* store_dump: one key's history in an open store: every version that any source still has, newest
- * source first, with the range tombstones over it. */
+/* store_dump: the event log, and one key's history in an open store: every version that any source
+ * still has, newest source first, with the range tombstones over it. */
 #include <assert.h>
 #include <stdio.h>
 
@@ -118,4 +118,9 @@ int store_dump_key(struct store *s, struct slice key, const struct store_dump_op
         err = show_levels(&h, v->version);
     view_unref(v);
     return h.dump.stop ? h.dump.stop : err;
+}
+
+int store_events(const char *dir, const struct store_options *o, store_line_fn *fn, void *ctx)
+{
+    return events_read(o->env ? o->env : env_posix(), dir, fn, ctx);
 }

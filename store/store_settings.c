@@ -45,6 +45,18 @@ static bool fixed(const struct store *s, const struct setting *row)
     return row->when == SETTING_AT_OPEN || pulled;
 }
 
+static void tell_change(struct store *s, const struct setting *row, uint64_t before, uint64_t now)
+{
+    char from[STORE_SETTING_TEXT_MAX], to[STORE_SETTING_TEXT_MAX];
+    if (before == now)
+        return;
+    setting_print(row, before, from);
+    setting_print(row, now, to);
+    log_message(LOG_INFO, "%s: %s changed from %s to %s", s->tree.dir, row->name, from, to);
+    events_say(s->tree.events, "setting", "%s changed from %s to %s", row->name, from, to);
+    events_write(s->tree.events);
+}
+
 int store_set(struct store *s, const char *name, const char *value, char message[STORE_MESSAGE_MAX])
 {
     const struct setting *row;
@@ -63,10 +75,7 @@ int store_set(struct store *s, const char *name, const char *value, char message
     err = apply(s, &now->o);
     settings_unref(now);
     pthread_mutex_unlock(&s->setting);
-    char from[STORE_SETTING_TEXT_MAX], to[STORE_SETTING_TEXT_MAX];
-    if (before != v)
-        log_message(LOG_INFO, "%s: %s changed from %s to %s", s->tree.dir, row->name,
-                    setting_print(row, before, from), setting_print(row, v, to));
+    tell_change(s, row, before, v);
     if (err < 0)
         snprintf(message, STORE_MESSAGE_MAX, "%s: %s", row->name, strerror(-err));
     return err;

@@ -24,6 +24,7 @@ int store_step(struct store *s)
 {
     struct tree *t = &s->tree;
     bool did = purge_run(&t->purge) == 0;
+    events_write(t->events);
     int sealed = work_wants_seal(t) ? commit_seal(&s->commit) : 0;
     int flushed = due(t, &t->flush) ? work_flush(t) : 1;
     if (flushed == 0)

@@ -67,6 +67,7 @@ int tree_fail(struct tree *t, int err, const char *what)
     if (!t->failure) {
         __atomic_store_n(&t->failure, reason, __ATOMIC_RELEASE);
         log_message(LOG_ERROR, "%s: %s; the volume is read-only from now on", t->dir, reason);
+        events_say(t->events, "failure", "%s; the volume is read-only from now on", reason);
         reason = NULL;
     }
     pthread_cond_broadcast(&t->changed);
@@ -266,6 +267,7 @@ int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushe
     }
     if (err == 0) {
         count_levels(t, base, edit, next);
+        events_install(t->events, base, edit, next, count, edit->began_ns);
         swap_version(t, next, flushed, count);
         version_mark_dead(base, next);
         mark_unborn(next, blobs, blob_count);
@@ -279,6 +281,7 @@ int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushe
     version_unref(next);
 done:
     pthread_mutex_unlock(&t->install);
+    events_write(t->events);
     free(blobs);
     return err;
 }

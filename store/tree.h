@@ -17,6 +17,7 @@
 
 #include "store/compact_pick.h"
 #include "store/counters.h"
+#include "store/events.h"
 #include "store/keyslots.h"
 #include "store/manifest.h"
 #include "store/purge.h"
@@ -74,6 +75,7 @@ struct tree {
 
     struct tree_counters counters;
     struct counters counts; /* see counters.h */
+    struct events *events;  /* NULL: read-only */
 };
 
 static inline uint64_t tree_published(const struct tree *t)

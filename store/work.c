@@ -34,6 +34,9 @@ static void tell_failure(const struct tree *t, const struct tree_work *w, int er
         log_message(err == -ENOSPC ? LOG_WARNING : LOG_ERROR,
                     "%s: %s failed and will be tried again: %s", t->dir, kind_name(t, w),
                     strerror(-err));
+    if (err != w->error)
+        events_say(t->events, "error", "%s failed and will be tried again: %s", kind_name(t, w),
+                   strerror(-err));
 }
 
 /* [lock held] */
@@ -137,6 +140,10 @@ static void park(struct tree *t, const struct pick *p)
 {
     uint32_t count = p->upper_count + p->lower_count;
     t->parked_tables += count;
+    events_say(t->events, "damage",
+               "a compaction of level %d met damage; it leaves %" PRIu32
+               " tables alone until the volume is opened again",
+               p->input_level, count);
     log_message(LOG_ERROR,
                 "%s: a compaction of level %d met damage; it leaves %" PRIu32
                 " tables alone until the volume is opened again",

@@ -16,6 +16,7 @@ static inline void small_store(struct store_options *o)
     o->direct_min = 4 << 10;
     o->cache_bytes = 256 << 10;
     o->reserve_bytes = 0;
+    o->events_bytes = 0;
 }
 
 #endif

@@ -231,6 +231,7 @@ void workload_encrypt(bool on)
 void workload_options(struct store_options *o, struct env *env)
 {
     store_options_init(o);
+    o->events_bytes = 8 << 10; /* turned over now and then */
     o->env = env;
     o->workers = 0;
     o->memtable_bytes = 16 << 10;

@@ -110,6 +110,7 @@ static inline void rig_options(struct store_options *o, struct env *env)
     o->direct_min = 4 << 10;
     o->cache_bytes = 256 << 10;
     o->reserve_bytes = 0;
+    o->events_bytes = 0;
     o->merge = &rig_merge;
 }
 

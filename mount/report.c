@@ -1,0 +1,336 @@
+/* report: see report.h. Figures are gathered once and printed by one of two printers, so text and
+ * JSON cannot differ. */
+#include "mount/report.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mount/json.h"
+#include "mount/tell.h"
+
+struct report {
+    FILE *out;
+    struct json json;
+    bool as_json;
+};
+
+/* ---- printing ---- */
+
+static void section(struct report *r, const char *key, const char *title)
+{
+    if (r->as_json)
+        json_object(&r->json, key);
+    else
+        fprintf(r->out, "\n%s\n", title);
+}
+
+static void section_end(struct report *r)
+{
+    if (r->as_json)
+        json_close(&r->json);
+}
+
+static void count(struct report *r, const char *key, const char *name, uint64_t value)
+{
+    if (r->as_json)
+        json_uint(&r->json, key, value);
+    else
+        fprintf(r->out, "  %-30s%" PRIu64 "\n", name, value);
+}
+
+static void bytes(struct report *r, const char *key, const char *name, uint64_t value)
+{
+    char text[TELL_BYTES_MAX];
+    if (r->as_json) {
+        json_uint(&r->json, key, value);
+        return;
+    }
+    tell_bytes(value, text);
+    fprintf(r->out, "  %-30s%s\n", name, text);
+}
+
+/* `part` of `whole`, as a factor. */
+static void ratio(struct report *r, const char *key, const char *name, uint64_t part,
+                  uint64_t whole)
+{
+    double value = whole ? (double)part / (double)whole : 0;
+    if (r->as_json)
+        json_real(&r->json, key, value);
+    else
+        fprintf(r->out, "  %-30s%.3f\n", name, value);
+}
+
+/* "850 ns", "12.3 us", "4.56 s": three digits. */
+static void tell_ns(uint64_t ns, char out[16])
+{
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    double value = (double)ns;
+    int unit = 0;
+    for (; value >= 999.5 && unit < 3; unit++)
+        value /= 1000;
+    int digits = unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+    snprintf(out, 16, "%.*f %s", digits, value, units[unit]);
+}
+
+/* ---- activity ---- */
+
+static void lookups(struct report *r, const struct store_insight *in)
+{
+    char key[32], name[32];
+    section(r, "lookups", "look-ups");
+    count(r, "gets", "point reads", in->gets);
+    count(r, "found_memtable", "found in a memtable", in->found_memtable);
+    for (int level = 0; level < STORE_LEVELS; level++) {
+        snprintf(key, sizeof key, "found_level_%d", level);
+        snprintf(name, sizeof name, "found on level %d", level);
+        if (r->as_json || in->found_level[level])
+            count(r, key, name, in->found_level[level]);
+    }
+    count(r, "deleted", "deleted", in->deleted);
+    count(r, "range_deleted", "deleted by a range", in->range_deleted);
+    count(r, "absent", "not there", in->absent);
+    count(r, "folded", "put together from updates", in->folded);
+    count(r, "tables_asked", "tables asked", in->tables_asked);
+    count(r, "filter_negatives", "kept out by a filter", in->filter_negatives);
+    count(r, "filter_false_positives", "let in by a filter in vain", in->filter_false_positives);
+    ratio(r, "filter_false_positive_rate", "rate of the latter", in->filter_false_positives,
+          in->filter_false_positives + in->filter_negatives);
+    section_end(r);
+}
+
+static void caches(struct report *r, const struct store_stats *s, const struct store_insight *in)
+{
+    section(r, "cache", "blocks and values");
+    bytes(r, "cache_bytes", "in the cache", s->cache_bytes);
+    count(r, "cache_hits", "cache hits", s->cache_hits);
+    count(r, "cache_misses", "cache misses", s->cache_misses);
+    ratio(r, "cache_hit_rate", "hit rate", s->cache_hits, s->cache_hits + s->cache_misses);
+    count(r, "blocks_cached", "blocks that reads found there", in->blocks_cached);
+    count(r, "blocks_read", "blocks read from the disk", in->blocks_read);
+    count(r, "blobs_cached", "values found there", in->blobs_cached);
+    count(r, "blobs_read", "values read from blob files", in->blobs_read);
+    count(r, "seeks", "cursors placed", in->seeks);
+    count(r, "steps", "steps of cursors", in->steps);
+    section_end(r);
+}
+
+static uint64_t table_bytes(const struct store_stats *s)
+{
+    uint64_t sum = 0;
+    for (int level = 0; level < STORE_LEVELS; level++)
+        sum += s->level_bytes[level];
+    return sum;
+}
+
+/* Live data is about what the deepest level holds, and of blob files what is no garbage. */
+static uint64_t live_bytes(const struct store_stats *s)
+{
+    int level = STORE_LEVELS - 1;
+    while (level > 0 && s->level_bytes[level] == 0)
+        level--;
+    return s->level_bytes[level] + s->blob_bytes - s->blob_garbage_bytes;
+}
+
+static void writing(struct report *r, const struct store_stats *s, const struct store_insight *in)
+{
+    uint64_t all = s->bytes_written_log + s->bytes_written_flush + s->bytes_written_compaction +
+                   s->bytes_written_blob;
+    section(r, "writing", "writing");
+    count(r, "batches", "batches", in->batches);
+    count(r, "syncs", "syncs", in->syncs);
+    bytes(r, "written_user", "keys and values given", s->bytes_written_user);
+    bytes(r, "written_log", "written to logs", s->bytes_written_log);
+    bytes(r, "written_flush", "to tables by flushes", s->bytes_written_flush);
+    bytes(r, "written_compaction", "to tables by compactions", s->bytes_written_compaction);
+    bytes(r, "written_blob", "to blob files", s->bytes_written_blob);
+    ratio(r, "write_amplification", "write amplification", all, s->bytes_written_user);
+    ratio(r, "space_amplification", "space amplification", table_bytes(s) + s->blob_bytes,
+          live_bytes(s));
+    count(r, "flushes", "flushes", s->flushes);
+    count(r, "compactions", "compactions", s->compactions);
+    count(r, "stalls", "stalls", in->stalls);
+    count(r, "stall_ns", "nanoseconds in stalls", in->stall_ns);
+    count(r, "stall_ns_max", "the longest", in->stall_ns_max);
+    section_end(r);
+}
+
+static void level_json(struct report *r, int level, const struct store_stats *s,
+                       const struct store_insight *in)
+{
+    uint64_t user = s->bytes_written_user, all = table_bytes(s);
+    json_object(&r->json, NULL);
+    json_int(&r->json, "level", level);
+    json_uint(&r->json, "tables", s->level_tables[level]);
+    json_uint(&r->json, "bytes", s->level_bytes[level]);
+    json_uint(&r->json, "written", in->level_written[level]);
+    json_uint(&r->json, "read", in->level_read[level]);
+    json_real(&r->json, "write_amplification",
+              user ? (double)in->level_written[level] / (double)user : 0);
+    json_real(&r->json, "share", all ? (double)s->level_bytes[level] / (double)all : 0);
+    json_close(&r->json);
+}
+
+static void level_text(struct report *r, int level, const struct store_stats *s,
+                       const struct store_insight *in)
+{
+    char held[TELL_BYTES_MAX], wrote[TELL_BYTES_MAX], took[TELL_BYTES_MAX];
+    uint64_t user = s->bytes_written_user, all = table_bytes(s);
+    if (s->level_tables[level] == 0 && in->level_written[level] == 0)
+        return;
+    tell_bytes(s->level_bytes[level], held);
+    tell_bytes(in->level_written[level], wrote);
+    tell_bytes(in->level_read[level], took);
+    fprintf(r->out, "  %-7d%8" PRIu32 "%14s%14s%14s%13.3f%7.1f%%\n", level, s->level_tables[level],
+            held, wrote, took, user ? (double)in->level_written[level] / (double)user : 0,
+            all ? 100 * (double)s->level_bytes[level] / (double)all : 0);
+}
+
+static void levels(struct report *r, const struct store_stats *s, const struct store_insight *in)
+{
+    if (r->as_json)
+        json_list(&r->json, "levels");
+    else
+        fprintf(r->out, "\n  %-7s%8s%14s%14s%14s%13s%8s\n", "level", "tables", "holds", "written",
+                "taken away", "written/user", "share");
+    for (int level = 0; level < STORE_LEVELS; level++)
+        (r->as_json ? level_json : level_text)(r, level, s, in);
+    section_end(r);
+}
+
+static void latency_json(struct report *r, const char *name, const struct store_latency *l)
+{
+    json_object(&r->json, name);
+    json_uint(&r->json, "samples", l->samples);
+    json_uint(&r->json, "one_in", l->period);
+    json_uint(&r->json, "sum_ns", l->sum_ns);
+    json_uint(&r->json, "p50_ns", l->p50_ns);
+    json_uint(&r->json, "p90_ns", l->p90_ns);
+    json_uint(&r->json, "p99_ns", l->p99_ns);
+    json_uint(&r->json, "p999_ns", l->p999_ns);
+    json_uint(&r->json, "max_ns", l->max_ns);
+    json_close(&r->json);
+}
+
+static void latency_text(struct report *r, const char *name, const struct store_latency *l)
+{
+    const uint64_t values[] = {l->samples ? l->sum_ns / l->samples : 0,
+                               l->p50_ns,
+                               l->p90_ns,
+                               l->p99_ns,
+                               l->p999_ns,
+                               l->max_ns};
+    fprintf(r->out, "  %-12s%9" PRIu64, name, l->samples);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        char text[16];
+        tell_ns(values[i], text);
+        fprintf(r->out, "%10s", text);
+    }
+    putc('\n', r->out);
+}
+
+static void latencies(struct report *r, const struct store_insight *in)
+{
+    if (r->as_json)
+        json_object(&r->json, "latencies");
+    else
+        fprintf(r->out, "\n  %-12s%9s%10s%10s%10s%10s%10s%10s\n", "times", "samples", "mean",
+                "median", "90 %", "99 %", "99.9 %", "longest");
+    for (int i = 0; i < STORE_TIMERS; i++)
+        (r->as_json ? latency_json : latency_text)(r, fs_timer_name((enum store_timer)i),
+                                                   &in->latency[i]);
+    section_end(r);
+}
+
+/* ---- reports ---- */
+
+static int begin(struct report *r, bool as_json, char **text, size_t *len)
+{
+    *r = (struct report){.as_json = as_json};
+    r->out = open_memstream(text, len);
+    if (!r->out)
+        return -errno;
+    json_init(&r->json, r->out);
+    return 0;
+}
+
+static int end(struct report *r, char **text, const size_t *len, struct buf *out)
+{
+    int err = fclose(r->out) == 0 ? 0 : -errno;
+    if (err == 0)
+        buf_append(out, slice_of(*text, *len));
+    free(*text);
+    return err;
+}
+
+int report_activity(struct fs *fs, bool as_json, struct buf *out)
+{
+    struct report r;
+    struct fs_stats stats;
+    struct store_insight in;
+    char *text = NULL;
+    size_t len = 0;
+    int err = fs_get_stats(fs, &stats);
+    if (err == 0)
+        err = begin(&r, as_json, &text, &len);
+    if (err < 0)
+        return err;
+    fs_get_insight(fs, &in);
+    if (as_json)
+        json_object(&r.json, NULL);
+    lookups(&r, &in);
+    caches(&r, &stats.store, &in);
+    writing(&r, &stats.store, &in);
+    levels(&r, &stats.store, &in);
+    latencies(&r, &in);
+    section_end(&r);
+    return end(&r, &text, &len, out);
+}
+
+static int setting(void *ctx, const struct store_setting *s)
+{
+    struct report *r = ctx;
+    if (!r->as_json) {
+        fprintf(r->out, "%-24s%-14s%s; %s, default %s%s\n", s->name, s->text, s->help,
+                s->range_text, s->preset_text, s->live ? "" : ", fixed while open");
+        return 0;
+    }
+    json_object(&r->json, NULL);
+    json_string(&r->json, "name", s->name);
+    json_string(&r->json, "value", s->text);
+    json_string(&r->json, "default", s->preset_text);
+    json_string(&r->json, "range", s->range_text);
+    json_bool(&r->json, "live", s->live);
+    json_string(&r->json, "help", s->help);
+    json_close(&r->json);
+    return 0;
+}
+
+int report_settings(struct fs *fs, bool as_json, struct buf *out)
+{
+    struct report r;
+    char *text = NULL;
+    size_t len = 0;
+    int err = begin(&r, as_json, &text, &len);
+    if (err < 0)
+        return err;
+    if (as_json)
+        json_list(&r.json, NULL);
+    fs_list_settings(fs, setting, &r);
+    section_end(&r);
+    return end(&r, &text, &len, out);
+}
+
+int report_xattr(struct fs *fs, const char *name, struct buf *out)
+{
+    if (strcmp(name, REPORT_XATTR_ACTIVITY) == 0)
+        return report_activity(fs, false, out);
+    if (strcmp(name, REPORT_XATTR_ACTIVITY_JSON) == 0)
+        return report_activity(fs, true, out);
+    if (strcmp(name, REPORT_XATTR_SETTINGS) == 0)
+        return report_settings(fs, false, out);
+    return strcmp(name, REPORT_XATTR_SETTINGS_JSON) == 0 ? report_settings(fs, true, out) : 1;
+}
