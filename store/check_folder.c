@@ -143,10 +143,12 @@ static void check_log_end(struct check_report *r, struct tree *t, uint64_t numbe
 static void check_manifest_end(struct check_report *r, struct tree *t, uint64_t *number)
 {
     uint8_t uuid[UUID_SIZE];
+    struct lineage lineage = {0};
     struct version_source src = t->source;
     struct version *v = NULL;
     enum journal_end end;
     src.uuid = uuid;
+    src.lineage = &lineage;
     src.on_death = NULL;
     corrupt_forget();
     int err = manifest_read(&src, uuid, &v, number, &end);
@@ -161,6 +163,7 @@ static void check_manifest_end(struct check_report *r, struct tree *t, uint64_t 
     if (err < 0)
         check_tell_error(r, FINDING_MANIFEST, "", err);
     version_unref(v);
+    lineage_release(&lineage);
 }
 
 void check_folder(struct check_report *r, struct tree *t, struct view *v)
@@ -224,7 +227,8 @@ int check_closed(struct env *env, const char *dir, store_finding_fn *fn, void *c
 {
     struct closed c = {.report = {.fn = fn, .ctx = ctx}, .env = env, .dir = dir};
     uint8_t uuid[UUID_SIZE];
-    struct version_source src = {.env = env, .dir = dir, .uuid = uuid};
+    struct lineage lineage = {0};
+    struct version_source src = {.env = env, .dir = dir, .uuid = uuid, .lineage = &lineage};
     if (current_sound(&c)) {
         struct version *v = NULL;
         uint64_t number;
@@ -239,6 +243,7 @@ int check_closed(struct env *env, const char *dir, store_finding_fn *fn, void *c
                 "the manifest is sound, but its logs cannot be replayed: see the messages above");
         version_unref(v);
     }
+    lineage_release(&lineage);
     int err = env->list(env, dir, check_header, &c);
     return err < 0 ? err : 0;
 }

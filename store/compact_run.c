@@ -103,7 +103,8 @@ static int add_input(struct inputs *in, struct version_table *vt)
     if (err < 0)
         return err;
     add_rangedels(in->dels, table_rangedel(table));
-    in->children[in->count++] = table_iter_new(table, TABLE_ITER_READAHEAD);
+    in->children[in->count++] =
+        table_iter_new_masked(table, TABLE_ITER_READAHEAD, job_drop_blob, in->job);
     return 0;
 }
 

@@ -26,6 +26,8 @@ enum edit_tag {
     TAG_BLOB_REMOVED = 17,
     TAG_PIN_REMOVED = 19,
     TAG_PIN_ADDED = 21,
+    TAG_ANCESTOR = 23,
+    TAG_HISTORY = 24,
 };
 
 void edit_init(struct edit *e)
@@ -48,6 +50,7 @@ void edit_release(struct edit *e)
     free(e->blobs_removed);
     free(e->pins_added);
     free(e->pins_removed);
+    lineage_release(&e->ancestors);
     edit_init(e);
 }
 
@@ -171,6 +174,13 @@ static void encode_state(const struct edit *e, struct buf *field, struct buf *ou
         buf_put_u64(field, e->features);
         put_field(out, TAG_UUID, field);
     }
+    for (uint32_t i = 0; i < e->ancestors.count; i++) {
+        buf_put_varint(field, e->ancestors.parts[i].end);
+        buf_append_bytes(field, e->ancestors.parts[i].uuid, UUID_SIZE);
+        put_field(out, TAG_ANCESTOR, field);
+    }
+    if (e->has_history)
+        put_number(out, TAG_HISTORY, e->history_seq);
     if (e->has_next_file)
         put_number(out, TAG_NEXT_FILE, e->next_file);
     if (e->has_flushed)
@@ -266,6 +276,14 @@ static bool decode_uuid(struct slice in, struct edit *e)
     memcpy(e->uuid, uuid.data, UUID_SIZE);
     e->has_uuid = true;
     return in.len == 0;
+}
+
+static bool decode_ancestor(struct slice in, struct edit *e)
+{
+    uint64_t end;
+    struct slice uuid;
+    return take_varint(&in, &end) && take_bytes(&in, UUID_SIZE, &uuid) && in.len == 0 &&
+           lineage_add(&e->ancestors, end, uuid.data);
 }
 
 static bool decode_once(struct slice in, bool *has, uint64_t *v, uint64_t v_max)
@@ -395,6 +413,12 @@ static int decode_field(uint64_t tag, struct slice in, struct edit *e)
         break;
     case TAG_PIN_ADDED:
         ok = decode_pin_added(in, e);
+        break;
+    case TAG_ANCESTOR:
+        ok = decode_ancestor(in, e);
+        break;
+    case TAG_HISTORY:
+        ok = decode_once(in, &e->has_history, &e->history_seq, SEQ_MAX);
         break;
     default:
         return tag % 2 ? -EPROTONOSUPPORT : 0;

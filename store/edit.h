@@ -19,10 +19,13 @@
  *   17  blob file removed: number
  *   19  pin removed: name (1..255 bytes)
  *   21  pin added: seq, tag u64, created u64 (nanoseconds, two's complement), name (the rest)
+ *   23  ancestor: its files' numbers are below this, uuid (16 bytes); ascending; in the base only
+ *   24  history is whole from this number on at most once
  */
 #ifndef VARVE_STORE_EDIT_H
 #define VARVE_STORE_EDIT_H
 
+#include "store/lineage.h"
 #include "store/table.h"
 
 enum { PIN_NAME_MAX = 255 };
@@ -53,8 +56,12 @@ struct edit_blob {
 struct edit {
     bool has_uuid, has_next_file, has_flushed, has_log;
     uint8_t uuid[UUID_SIZE];
-    uint64_t features;    /* with uuid: incompatible features of the store */
-    uint64_t next_file;   /* numbers from here on were never used */
+    uint64_t features;  /* with uuid: incompatible features of the store */
+    uint64_t next_file; /* numbers from here on were never used */
+    /* of the base only: the volumes whose files this one shares */
+    struct lineage ancestors;
+    bool has_history;
+    uint64_t history_seq; /* see struct version */
     uint64_t flushed_seq; /* everything below is in tables */
     uint64_t log_number;  /* logs with lower numbers are not needed */
     uint64_t began_ns;    /* not written: monotonic, when the job began that made it; 0: none */

@@ -74,6 +74,11 @@ struct env {
     int (*remove)(struct env *env, const char *path); /* of a file */
     /* Atomic; replaces `to` if it exists. */
     int (*rename)(struct env *env, const char *from, const char *to);
+    /* Gives the file at `from` a second name, `to`, which must not exist (-EEXIST). What is done to
+     * the file under one name is seen under the other; each is removed on its own. Any other
+     * error may mean that such names cannot be had there (-EXDEV, -EMLINK, -EPERM, -EOPNOTSUPP):
+     * nothing was changed, and the caller copies. */
+    int (*link)(struct env *env, const char *from, const char *to);
     int (*mkdir)(struct env *env, const char *path); /* mode 0700; -EEXIST if it is there */
     /* Entries of folder `path` in no order, without "." and "..". */
     int (*list)(struct env *env, const char *path, env_list_fn *fn, void *fn_ctx);
@@ -84,6 +89,9 @@ struct env {
     /* Takes an exclusive lock on file `path`, made if needed, which ends with the process at the
      * latest. -EAGAIN when another holder has it, also within this process. */
     int (*lock)(struct env *env, const char *path, struct env_lock **out);
+    /* The same on a file that must exist (-ENOENT), without changing anything, its contents and
+     * times included, and not against others that lock so: for who only reads. */
+    int (*lock_read)(struct env *env, const char *path, struct env_lock **out);
     void (*unlock)(struct env *env, struct env_lock *lock);
     int (*space)(struct env *env, const char *path, struct env_space *out);
 

@@ -32,6 +32,7 @@
 
 struct env_lock {
     int fd;
+    bool exclusive;
 };
 
 struct env_thread {
@@ -50,6 +51,12 @@ static int posix_rename(struct env *env, const char *from, const char *to)
 {
     (void)env;
     return rename(from, to) ? -errno : 0;
+}
+
+static int posix_link(struct env *env, const char *from, const char *to)
+{
+    (void)env;
+    return link(from, to) ? -errno : 0;
 }
 
 static int posix_mkdir(struct env *env, const char *path)
@@ -129,25 +136,39 @@ static void write_pid(int fd)
         return;
 }
 
-static int posix_lock(struct env *env, const char *path, struct env_lock **out)
+/* `how` is LOCK_EX or LOCK_SH. */
+static int lock_file(const char *path, int open_flags, int how, struct env_lock **out)
 {
-    (void)env;
     *out = NULL;
-    int fd = fd_pool_open_other(path, O_RDWR | O_CREAT, 0600);
+    int fd = fd_pool_open_other(path, open_flags, 0600);
     if (fd < 0)
         return fd;
     int err;
     do
-        err = flock(fd, LOCK_EX | LOCK_NB) ? -errno : 0;
+        err = flock(fd, how | LOCK_NB) ? -errno : 0;
     while (err == -EINTR);
     if (err) {
         close(fd);
         return err == -EWOULDBLOCK ? -EAGAIN : err;
     }
-    write_pid(fd);
     *out = mem_zalloc(sizeof **out);
-    (*out)->fd = fd;
+    **out = (struct env_lock){.fd = fd, .exclusive = how == LOCK_EX};
     return 0;
+}
+
+static int posix_lock(struct env *env, const char *path, struct env_lock **out)
+{
+    (void)env;
+    int err = lock_file(path, O_RDWR | O_CREAT, LOCK_EX, out);
+    if (!err)
+        write_pid((*out)->fd);
+    return err;
+}
+
+static int posix_lock_read(struct env *env, const char *path, struct env_lock **out)
+{
+    (void)env;
+    return lock_file(path, O_RDONLY, LOCK_SH, out);
 }
 
 /* The explicit LOCK_UN matters where a child that was forked meanwhile shares the description. */
@@ -155,8 +176,10 @@ static void posix_unlock(struct env *env, struct env_lock *lock)
 {
     (void)env;
     assert(lock && lock->fd >= 0);
-    int ignored = ftruncate(lock->fd, 0); /* or an old number stays in it: no harm */
-    (void)ignored;
+    if (lock->exclusive) {
+        int ignored = ftruncate(lock->fd, 0); /* or an old number stays in it: no harm */
+        (void)ignored;
+    }
     flock(lock->fd, LOCK_UN);
     close(lock->fd);
     free(lock);
@@ -269,11 +292,13 @@ struct env *env_posix(void)
         .open = env_posix_open,
         .remove = posix_remove,
         .rename = posix_rename,
+        .link = posix_link,
         .mkdir = posix_mkdir,
         .list = posix_list,
         .sync_dir = posix_sync_dir,
         .file_size = posix_file_size,
         .lock = posix_lock,
+        .lock_read = posix_lock_read,
         .unlock = posix_unlock,
         .space = posix_space,
         .realtime_ns = posix_realtime_ns,

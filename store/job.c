@@ -68,9 +68,9 @@ static int fetch(void *ctx, struct slice encoded_ref, struct buf *out)
     return 0;
 }
 
-static void drop_blob(void *ctx, struct slice encoded_ref)
+void job_drop_blob(void *job, struct slice encoded_ref)
 {
-    struct job *j = ctx;
+    struct job *j = job;
     struct blob_ref ref;
     /* A reference that does not decode was reported where it was read; there is nothing to count.
      */
@@ -210,7 +210,7 @@ static void options(struct job *j, struct reduce_options *r, struct build_option
                                  .older_exists =
                                      j->output_level == 0 ? older_exists_flush : older_exists,
                                  .fetch = fetch,
-                                 .drop_blob = drop_blob,
+                                 .drop_blob = job_drop_blob,
                                  .held = held};
     *b = (struct build_options){.env = t->env,
                                 .dir = t->dir,

@@ -37,6 +37,8 @@ void job_release(struct job *j);
 /* Reduces `input` (taken over) and `dels` (borrowed) into files named in j->edit. On failure no
  * file is left: -ECANCELED when the store closes or has failed, or another error. */
 int job_run(struct job *j, struct iter *input, struct rangedel *dels);
+/* The reference belongs to nobody once the job is installed: counts it as garbage. */
+void job_drop_blob(void *job, struct slice encoded_ref);
 /* After tree_install() failed with `err`: removes the files that job_run() made, unless the edit
  * may be on disk after all (a failed manifest): then they stay for the next open to decide. */
 void job_rollback(struct job *j, int err);

@@ -100,6 +100,20 @@ static int decode_record(const struct reading *r, struct slice record, struct ed
     return err;
 }
 
+/* The ancestors are named once, before any of their files is. */
+static int take_ancestors(const struct reading *r, const struct edit *e)
+{
+    struct lineage *l = r->src->lineage;
+    if (e->ancestors.count == 0)
+        return 0;
+    if (r->version || !l || l->count > 0)
+        return corrupt(r->path, journal_offset(r->journal), "ancestors that do not belong there");
+    for (uint32_t i = 0; i < e->ancestors.count; i++)
+        lineage_add(l, e->ancestors.parts[i].end, e->ancestors.parts[i].uuid);
+    assert(l->count == e->ancestors.count);
+    return 0;
+}
+
 static int apply_record(struct reading *r, struct slice record)
 {
     struct edit e;
@@ -108,6 +122,8 @@ static int apply_record(struct reading *r, struct slice record)
     int err = decode_record(r, record, &e);
     if (err == 0)
         err = check_identity(r, &e);
+    if (err == 0)
+        err = take_ancestors(r, &e);
     if (err < 0)
         goto done;
     if (!base)

@@ -12,7 +12,8 @@
 /* ---- reading ---- */
 
 /* Reads CURRENT and the manifest that it names. Does not change anything. `*uuid_out` and
- * `src->uuid` must be the same memory: it is filled in before tables are named. Returns 0 with a
+ * `src->uuid` must be the same memory: it is filled in before tables are named, and so is
+ * `*src->lineage`, which must be empty. Returns 0 with a
  * reference in `*version`; 1 when there is no CURRENT (not a store); -EPROTONOSUPPORT for a newer
  * format or unknown features (logged, says which); -EIO raised by corrupt(), also when the base
  * does not verify; or another I/O error. Ends at the first record that does not verify: `*end`

@@ -117,16 +117,15 @@ int store_create(const char *dir, const struct store_options *o)
 
 /* ---- opening ---- */
 
+/* Who only reads keeps writers out, but makes no lock file where there is none: that folder was
+ * never opened for writing. */
 static int take_lock(struct tree *t)
 {
     char *path = name_lock(t->dir);
-    uint64_t size;
-    int err = 0;
-    /* Locking makes the file: not in a folder that may not be changed. */
-    if (!t->read_only || t->env->file_size(t->env, path, &size) == 0)
-        err = t->env->lock(t->env, path, &t->dir_lock);
-    if (t->read_only && err == -EROFS)
-        err = 0; /* a folder that nobody can write to */
+    int err = t->read_only ? t->env->lock_read(t->env, path, &t->dir_lock)
+                               : t->env->lock(t->env, path, &t->dir_lock);
+    if (t->read_only && err == -ENOENT)
+        err = 0;
     free(path);
     return err;
 }
@@ -195,6 +194,7 @@ static void tree_teardown(struct tree *t)
     settings_box_release(&t->settings);
     counters_release(&t->counts);
     tree_destroy_locks(t);
+    lineage_release(&t->lineage);
     free(t->pending_pins);
     free(t->failure);
     free(t->dir);
@@ -236,6 +236,7 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
     t->source = (struct version_source){.env = t->env,
                                         .dir = t->dir,
                                         .uuid = t->uuid,
+                                        .lineage = &t->lineage,
                                         .cache = t->cache,
                                         .on_death = on_death,
                                         .death_ctx = t};

@@ -151,6 +151,7 @@ static int load_rangedel(struct table *t)
         return corrupt(t->file.path, where->offset,
                        "there should be %" PRIu64 " range tombstones, not %zu",
                        t->meta->rangedel_count, rangedel_count(t->rangedel));
+    t->rangedel = table_lens_rangedel(t->rangedel, t->meta);
     return 0;
 }
 

@@ -52,6 +52,9 @@ struct table_meta {
     uint32_t share_count;
     struct table_held *held; /* ascending pin */
     uint32_t held_count;
+    /* How a volume sees the file; in the manifest only (table_lens.c). */
+    uint64_t cut_seq;    /* what has this number or a higher one is not part of it; 0: all is */
+    uint64_t ingest_seq; /* the number of every entry, whatever the file says; 0: what it says */
 };
 
 struct table_meta *table_meta_new(void); /* one reference, all zero */
@@ -130,8 +133,14 @@ enum table_iter_flags {
     TABLE_ITER_FILL_CACHE = 1, /* blocks that are read go into the cache */
     TABLE_ITER_READAHEAD = 2,  /* a long forward scan: reads ahead in large pieces */
 };
-/* Point entries only. Holds a reference on `t` until freed. */
+/* Point entries only, as this volume sees them (cut_seq, ingest_seq). Holds a reference on `t`
+ * until freed. */
 struct iter *table_iter_new(struct table *t, int flags);
+/* The same for a job that replaces the table: each blob reference that is not seen, and so belongs
+ * to nobody once the table is gone, is passed to `masked`, if the cursor is moved by first() and
+ * next() only. */
+typedef void table_masked_fn(void *ctx, struct slice encoded_ref);
+struct iter *table_iter_new_masked(struct table *t, int flags, table_masked_fn *masked, void *ctx);
 
 /* About how many bytes of data frames lie in [start, limit) (empty limit: to the end), from the
  * index alone: a frame counts if the search for `start` ends at or before it and that for `limit`

@@ -272,7 +272,8 @@ static void table_iter_free(struct iter *it)
     free(ti);
 }
 
-struct iter *table_iter_new(struct table *t, int flags)
+/* Over the file as it is. */
+static struct iter *file_iter_new(struct table *t, int flags)
 {
     static const struct iter_ops ops = {table_iter_first, table_iter_last, table_iter_seek,
                                         table_iter_next,  table_iter_prev, table_iter_skip,
@@ -286,4 +287,17 @@ struct iter *table_iter_new(struct table *t, int flags)
     ti->window.piece_bytes = flags & TABLE_ITER_READAHEAD ? WINDOW_PIECE_FIRST : 0;
     block_iter_init(&ti->bi);
     return &ti->it;
+}
+
+struct iter *table_iter_new_masked(struct table *t, int flags, table_masked_fn *masked, void *ctx)
+{
+    struct iter *file = file_iter_new(t, flags);
+    if (t->meta->cut_seq == 0 && t->meta->ingest_seq == 0)
+        return file;
+    return table_lens_iter(file, t->meta, masked, ctx);
+}
+
+struct iter *table_iter_new(struct table *t, int flags)
+{
+    return table_iter_new_masked(t, flags, NULL, NULL);
 }

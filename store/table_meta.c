@@ -19,6 +19,8 @@
  *    22  created_ns       varint
  *    25  shares           to the end, per blob file: varints file minus the one before, references,
  * bytes 26  held             to the end, per pin: varints pin minus the one before, bytes
+ *    27  cut_seq          varint; not in properties
+ *    29  ingest_seq       varint; not in properties
  *
  * Guarantees: decoding is total (any input ends in 0 or -EIO, and takes memory in proportion to its
  * length); what decodes is valid.
@@ -27,7 +29,9 @@
  *   1. smallest < limit.
  *   2. min_seq <= max_seq <= SEQ_MAX.
  *   3. delete_count <= entry_count; there is an entry or a tombstone.
- *   4. Shares ascend by file, held by pin, without repeats; no share is without references, and all
+ *   4. An ingested table has entries only, whose number is min_seq and max_seq; it is not cut. What
+ *      is cut has something left: min_seq < cut_seq.
+ *   5. Shares ascend by file, held by pin, without repeats; no share is without references, and all
  *      of them together refer no more often than there are entries. */
 #include "store/table_priv.h"
 
@@ -50,6 +54,8 @@ enum {
     META_CREATED = 22,
     META_SHARES = 25,
     META_HELD = 26,
+    META_CUT_SEQ = 27,
+    META_INGEST_SEQ = 29,
 };
 
 struct table_meta *table_meta_new(void)
@@ -102,11 +108,20 @@ static bool held_valid(const struct table_meta *m)
     return true;
 }
 
+static bool lens_valid(const struct table_meta *m)
+{
+    if (m->ingest_seq)
+        return m->min_seq == m->ingest_seq && m->max_seq == m->ingest_seq &&
+               m->rangedel_count == 0 && m->cut_seq == 0;
+    return m->cut_seq == 0 || m->min_seq < m->cut_seq;
+}
+
 static bool meta_valid(const struct table_meta *m)
 {
     return slice_cmp(buf_slice(&m->smallest), buf_slice(&m->limit)) < 0 &&
            m->min_seq <= m->max_seq && m->max_seq <= SEQ_MAX && m->delete_count <= m->entry_count &&
-           (m->entry_count > 0 || m->rangedel_count > 0) && shares_valid(m) && held_valid(m);
+           (m->entry_count > 0 || m->rangedel_count > 0) && shares_valid(m) && held_valid(m) &&
+           lens_valid(m);
 }
 
 void table_meta_assert_valid(const struct table_meta *m)
@@ -218,6 +233,8 @@ void table_meta_encode(const struct table_meta *m, struct buf *out)
     put_number(out, META_CREATED, m->created_ns);
     put_shares(out, m);
     put_held(out, m);
+    put_number(out, META_CUT_SEQ, m->cut_seq);
+    put_number(out, META_INGEST_SEQ, m->ingest_seq);
 }
 
 /* ---- decoding ---- */
@@ -308,6 +325,10 @@ static bool decode_field(struct table_meta *m, uint64_t tag, struct slice field)
         return decode_shares(field, m);
     case META_HELD:
         return decode_held(field, m);
+    case META_CUT_SEQ:
+        return decode_number(field, &m->cut_seq);
+    case META_INGEST_SEQ:
+        return decode_number(field, &m->ingest_seq);
     default:
         return tag % 2 == 0;
     }

@@ -58,6 +58,28 @@ static inline struct slice table_index_separator(const struct table_index *ix, u
     return slice_of(ix->keys.data + ix->entries[i].sep_at, ix->entries[i].sep_len);
 }
 
+/* ---- how a volume sees a table (table_lens.c) ---- */
+
+/* What a read at `read_seq` has to ask the file for: entries below this number; 0: nothing of the
+ * table is seen. */
+static inline uint64_t table_lens_upto(const struct table_meta *m, uint64_t read_seq)
+{
+    if (m->ingest_seq)
+        return m->ingest_seq < read_seq ? read_seq : 0;
+    return m->cut_seq && m->cut_seq < read_seq ? m->cut_seq : read_seq;
+}
+/* The number that an entry has, of the one in the file. */
+static inline uint64_t table_lens_seq(const struct table_meta *m, uint64_t file_seq)
+{
+    return m->ingest_seq ? m->ingest_seq : file_seq;
+}
+/* The cursor over what is seen of a table, on one over its file, which is taken over. `masked`: see
+ * table_iter_new_masked(); may be NULL. `m` lives as long as `inner`. */
+struct iter *table_lens_iter(struct iter *inner, const struct table_meta *m,
+                             table_masked_fn *masked, void *ctx);
+/* The tombstones of the file that are seen: `all`, or others in its place. Takes over `all`. */
+struct rangedel *table_lens_rangedel(struct rangedel *all, const struct table_meta *m);
+
 /* ---- an open table (table.c) ---- */
 
 struct table {

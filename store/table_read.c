@@ -157,8 +157,8 @@ static int hold(struct table *t, uint32_t i, struct held_block *held)
 }
 
 /* Reports what block `i` has of the key; `*more`: the read goes on and the block had no more. */
-static int get_in_block(struct table *t, uint32_t i, struct lookup *l, struct held_block *held,
-                        bool *more, bool *met)
+static int get_in_block(struct table *t, uint32_t i, struct lookup *l, uint64_t upto,
+                        struct held_block *held, bool *more, bool *met)
 {
     struct block_found f;
     bool wants = true;
@@ -166,14 +166,16 @@ static int get_in_block(struct table *t, uint32_t i, struct lookup *l, struct he
     int rc = hold(t, i, held);
     if (rc)
         return rc;
-    rc = block_find(&held->block, l->key, l->hash, l->read_seq - 1, &f);
+    rc = block_find(&held->block, l->key, l->hash, upto - 1, &f);
     *met = *met || rc == 0;
     while (rc == 0 && wants) {
         if (f.e.type == ENTRY_RANGE_DELETE) {
             rc = -EIO;
             break;
         }
-        wants = lookup_entry(l, &f.e, held->item);
+        struct entry e = f.e;
+        e.seq = table_lens_seq(t->meta, e.seq);
+        wants = lookup_entry(l, &e, held->item);
         if (wants)
             rc = block_find_next(&held->block, &f);
     }
@@ -191,16 +193,17 @@ static bool key_continues(const struct table *t, uint32_t i, struct slice key)
 }
 
 /* `*met` becomes true if there is an entry. */
-static int get_entries(struct table *t, struct lookup *l, struct held_block *held, bool *met)
+static int get_entries(struct table *t, struct lookup *l, uint64_t upto, struct held_block *held,
+                       bool *met)
 {
-    uint32_t i = table_index_search(&t->index, l->key, l->read_seq - 1);
+    uint32_t i = table_index_search(&t->index, l->key, upto - 1);
     bool more = i < t->index.count;
     while (more) {
         /* A block that is wholly newer than the read need not be looked at. */
-        if (handle_at(t, i)->min_seq >= l->read_seq) {
+        if (handle_at(t, i)->min_seq >= upto) {
             *met = true; /* not asked: no fault of the filter */
         } else {
-            int rc = get_in_block(t, i, l, held, &more, met);
+            int rc = get_in_block(t, i, l, upto, held, &more, met);
             if (rc)
                 return rc;
         }
@@ -243,8 +246,9 @@ static int get(struct table *t, struct lookup *l, struct held_block *held)
     if (t->has_filter ? !filter_passes(t, l) : !in_span(t, l->key))
         return 0;
     bool met = false;
-    int rc = get_entries(t, l, held, &met);
-    l->filter_false_positives += t->has_filter && !met && rc == 0;
+    uint64_t upto = table_lens_upto(t->meta, l->read_seq);
+    int rc = upto ? get_entries(t, l, upto, held, &met) : 0;
+    l->filter_false_positives += t->has_filter && upto && !met && rc == 0;
     return rc;
 }
 

@@ -47,6 +47,7 @@ struct tree {
     char *dir;
     bool read_only;
     uint8_t uuid[UUID_SIZE];
+    struct lineage lineage;
     struct version_source source;
     struct view_context read_ctx;
     struct cache *cache;

@@ -192,6 +192,11 @@ void version_to_edit(const struct version *v, struct edit *e)
     e->next_file = v->next_file;
     e->flushed_seq = v->flushed_seq;
     e->log_number = v->log_number;
+    e->has_history = v->history_seq > 0;
+    e->history_seq = v->history_seq;
+    const struct lineage *before = v->source->lineage;
+    for (uint32_t i = 0; before && i < before->count; i++)
+        lineage_add(&e->ancestors, before->parts[i].end, before->parts[i].uuid);
     for (int l = 0; l < LEVEL_COUNT; l++)
         for (uint32_t i = 0; i < v->levels[l].count; i++)
             edit_add_table(e, l, v->levels[l].tables[i]->meta);

@@ -32,6 +32,7 @@ struct version_source {
     struct env *env;
     const char *dir;
     const uint8_t *uuid;
+    struct lineage *lineage; /* filled in by manifest_read(); NULL: none is expected */
     struct cache *cache;
     version_death_fn *on_death; /* may be NULL */
     void *death_ctx;
@@ -107,6 +108,9 @@ struct version {
     int *pin_refs; /* atomic: versions that share `pins`; NULL: none */
     uint8_t uuid[UUID_SIZE];
     uint64_t features, next_file, flushed_seq, log_number;
+    /* Of the operations from this number on, all are still there as they were made, in tables as
+     * in memory: nothing that is as new was dropped or folded. */
+    uint64_t history_seq;
 };
 
 struct version *version_new(const struct version_source *src); /* empty; next_file is 1 */

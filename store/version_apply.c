@@ -54,6 +54,9 @@ static int apply_state(struct apply *a)
         v->next_file = e->next_file;
     v->flushed_seq = e->has_flushed ? e->flushed_seq : base->flushed_seq;
     v->log_number = e->has_log ? e->log_number : base->log_number;
+    v->history_seq = base->history_seq;
+    if (e->has_history && e->history_seq > v->history_seq)
+        v->history_seq = e->history_seq;
     err = check_rises("the flushed sequence number", base->flushed_seq, v->flushed_seq);
     if (err == 0)
         err = check_rises("the log number", base->log_number, v->log_number);

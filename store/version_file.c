@@ -80,7 +80,8 @@ int version_table_open(struct version_table *t, struct table **out)
     *out = t->table;
     if (!*out) {
         const struct version_source *src = t->source;
-        err = table_open(src->env, src->dir, t->meta, src->uuid, src->cache, out);
+        const uint8_t *uuid = lineage_uuid(src->lineage, t->number, src->uuid);
+        err = table_open(src->env, src->dir, t->meta, uuid, src->cache, out);
         assert(err <= 0 && (err == 0) == (*out != NULL));
         __atomic_store_n(&t->failed, err != 0, __ATOMIC_RELAXED);
         __atomic_store_n(&t->table, *out, __ATOMIC_RELEASE);
@@ -129,7 +130,8 @@ int version_blob_open(struct version_blob *b, struct blob_reader **out)
     *out = b->reader;
     if (!*out) {
         const struct version_source *src = b->source;
-        err = blob_open(src->env, src->dir, b->number, src->uuid, out);
+        const uint8_t *uuid = lineage_uuid(src->lineage, b->number, src->uuid);
+        err = blob_open(src->env, src->dir, b->number, uuid, out);
         assert(err <= 0 && (err == 0) == (*out != NULL));
         __atomic_store_n(&b->reader, *out, __ATOMIC_RELEASE);
     }

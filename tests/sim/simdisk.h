@@ -12,7 +12,8 @@
  *
  * A disk is used by one thread at a time; a disk and its clones may be used in different threads at
  * once. thread_start() fails with -ENOSYS. Paths are taken from the root, which exists, whether or
- * not they begin with "/"; ".." is no special name; a name has at most SIM_NAME_MAX bytes. Renaming
+ * not they begin with "/"; ".." is no special name; a name has at most SIM_NAME_MAX bytes. A file
+ * may have several names (env.link), each durable on its own. Renaming
  * folders is not simulated (-EISDIR). A clone costs its names and a few counters for each file. */
 #ifndef VARVE_TESTS_SIM_SIMDISK_H
 #define VARVE_TESTS_SIM_SIMDISK_H
@@ -44,7 +45,7 @@ enum sim_call {
     SIM_SIZE,     /* file.size and file_size */
     SIM_ALLOCATE, /* file.allocate */
     SIM_LIST,
-    SIM_LOCK, /* and SIM_CREATE, if the file was not there */
+    SIM_LOCK, /* lock, and SIM_CREATE if the file was not there; lock_read */
     SIM_SPACE,
     SIM_RANDOM_BYTES, /* env.random */
     SIM_CREATE,       /* from here on: calls that change what is on the disk */
@@ -53,6 +54,7 @@ enum sim_call {
     SIM_SYNC,
     SIM_SYNC_DIR,
     SIM_RENAME,
+    SIM_LINK,
     SIM_REMOVE,
     SIM_MKDIR,
     SIM_CALLS,

@@ -5,8 +5,9 @@
  * both).
  *
  * Invariants:
- *  1. A lock is in the disk's list from its making to unlock(). At most one is alive for each node,
- *     and it keeps the node, whether or not the file is removed.
+ *  1. A lock is in the disk's list from its making to unlock(). For each node one that excludes
+ *     others is alive at most, or any number that do not; they keep the node, whether or not the
+ *     file is removed.
  *  2. The clocks never stand still: reading them moves them. */
 #include "tests/sim/simdisk_priv.h"
 
@@ -31,27 +32,43 @@ static int lock_file(struct simdisk *d, const char *path, uint32_t *node)
     return err;
 }
 
+static int add_lock(struct simdisk *d, uint32_t node, bool exclusive, struct env_lock **out)
+{
+    struct env_lock *l;
+    LIST_FOREACH(l, &d->locks, link)
+    if (l->node == node && (exclusive || l->exclusive))
+        return -EAGAIN;
+    l = mem_zalloc(sizeof *l);
+    l->node = node;
+    l->exclusive = exclusive;
+    d->nodes[node].handles++;
+    LIST_INSERT_HEAD(&d->locks, l, link);
+    *out = l;
+    return 0;
+}
+
 static int sim_lock(struct env *env, const char *path, struct env_lock **out)
 {
     struct simdisk *d = simdisk_of(env);
     bool go;
     uint32_t node;
-    struct env_lock *l;
     *out = NULL;
     int err = simdisk_enter(d, SIM_LOCK, path, &go);
     if (!err)
         err = lock_file(d, path, &node);
-    if (err)
-        return err;
-    LIST_FOREACH(l, &d->locks, link)
-    if (l->node == node)
-        return -EAGAIN;
-    l = mem_zalloc(sizeof *l);
-    l->node = node;
-    d->nodes[node].handles++;
-    LIST_INSERT_HEAD(&d->locks, l, link);
-    *out = l;
-    return 0;
+    return err ? err : add_lock(d, node, true, out);
+}
+
+static int sim_lock_read(struct env *env, const char *path, struct env_lock **out)
+{
+    struct simdisk *d = simdisk_of(env);
+    bool go;
+    struct simentry place;
+    *out = NULL;
+    int err = simdisk_enter(d, SIM_LOCK, path, &go);
+    if (!err)
+        err = simdisk_find(d, path, &place);
+    return err ? err : add_lock(d, place.node, false, out);
 }
 
 static void sim_unlock(struct env *env, struct env_lock *lock)
@@ -127,11 +144,13 @@ const struct env simdisk_env_table = {
     .open = simdisk_open,
     .remove = simdisk_remove,
     .rename = simdisk_rename,
+    .link = simdisk_link,
     .mkdir = simdisk_mkdir,
     .list = simdisk_list,
     .sync_dir = simdisk_sync_dir,
     .file_size = simdisk_file_size,
     .lock = sim_lock,
+    .lock_read = sim_lock_read,
     .unlock = sim_unlock,
     .space = sim_space,
     .realtime_ns = sim_realtime_ns,

@@ -6,7 +6,7 @@
  * Invariants:
  *  1. A call does nothing before simdisk_enter() has said so.
  *  2. Once the power is cut, a call that would have been refused fails with -EIO as well.
- *  3. A file has one name, or none; then it is nameless as long as handles or locks keep it. */
+ *  3. A file without a name is nameless as long as handles or locks keep it. */
 #include "tests/sim/simdisk_priv.h"
 
 #include <assert.h>
@@ -75,10 +75,11 @@ int simdisk_open(struct env *env, const char *path, enum env_open_mode mode, str
     return err;
 }
 
+/* After a name of the node is gone, which may have been its last. */
 static void unname(struct simdisk *d, uint32_t node)
 {
     assert(d->nodes[node].used && !d->nodes[node].nameless);
-    d->nodes[node].nameless = d->nodes[node].handles > 0;
+    d->nodes[node].nameless = d->nodes[node].handles > 0 && !simnames_of(&d->tree.now, node);
 }
 
 int simdisk_remove(struct env *env, const char *path)
@@ -92,9 +93,10 @@ int simdisk_remove(struct env *env, const char *path)
     int refused = simdisk_find(d, path, &place);
     if (refused)
         return err ? err : refused;
-    unname(d, place.node);
+    uint32_t node = place.node;
     place.node = SIM_NO_NODE;
     simtree_change(&d->tree, &(struct simchange){1, {place}});
+    unname(d, node);
     return err;
 }
 
@@ -113,11 +115,33 @@ int simdisk_rename(struct env *env, const char *from, const char *to)
         refused = -EISDIR;
     if (refused || target.node == old.node)
         return err ? err : refused;
-    if (target.node != SIM_NO_NODE)
-        unname(d, target.node);
+    uint32_t replaced = target.node;
     target.node = old.node;
     old.node = SIM_NO_NODE;
     simtree_change(&d->tree, &(struct simchange){2, {old, target}});
+    if (replaced != SIM_NO_NODE)
+        unname(d, replaced);
+    return err;
+}
+
+int simdisk_link(struct env *env, const char *from, const char *to)
+{
+    struct simdisk *d = simdisk_of(env);
+    bool go;
+    struct simentry old, fresh;
+    int err = simdisk_enter(d, SIM_LINK, to, &go);
+    if (!go)
+        return err;
+    int refused = simdisk_find(d, from, &old);
+    if (!refused)
+        refused = simtree_resolve(&d->tree, to, &fresh);
+    if (!refused && fresh.node != SIM_NO_NODE)
+        refused = -EEXIST;
+    if (refused)
+        return err ? err : refused;
+    fresh.node = old.node;
+    fresh.is_folder = false;
+    simtree_change(&d->tree, &(struct simchange){1, {fresh}});
     return err;
 }
 

@@ -29,6 +29,7 @@ struct simhandle {
 
 struct env_lock {
     uint32_t node; /* SIM_NO_NODE: dead */
+    bool exclusive;
     LIST_ENTRY(env_lock) link;
 };
 
@@ -92,6 +93,7 @@ struct env_file *simdisk_new_handle(struct simdisk *d, const char *path, uint32_
 int simdisk_open(struct env *env, const char *path, enum env_open_mode mode, struct env_file **out);
 int simdisk_remove(struct env *env, const char *path);
 int simdisk_rename(struct env *env, const char *from, const char *to);
+int simdisk_link(struct env *env, const char *from, const char *to);
 int simdisk_mkdir(struct env *env, const char *path);
 int simdisk_list(struct env *env, const char *path, env_list_fn *fn, void *fn_ctx);
 int simdisk_sync_dir(struct env *env, const char *path);

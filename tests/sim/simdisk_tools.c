@@ -16,9 +16,11 @@
 uint64_t simdisk_used_bytes(const struct simdisk *d)
 {
     uint64_t used = 0;
-    for (size_t i = 0; i < d->tree.now.count; i++)
-        if (!d->tree.now.at[i].is_folder)
-            used += simimage_stored_bytes(d->nodes[d->tree.now.at[i].node].file.now);
+    for (size_t i = 0; i < d->tree.now.count; i++) {
+        const struct simentry *e = &d->tree.now.at[i];
+        if (!e->is_folder && simnames_of(&d->tree.now, e->node) == e) /* under its first name */
+            used += simimage_stored_bytes(d->nodes[e->node].file.now);
+    }
     for (uint32_t i = 0; i < d->node_count; i++)
         if (d->nodes[i].nameless)
             used += simimage_stored_bytes(d->nodes[i].file.now);
@@ -189,14 +191,13 @@ bool simdisk_is_durable(const struct simdisk *d, const char *path)
     const struct simfile *f = &d->nodes[place.node].file;
     if (f->pending || f->diverged)
         return false;
-    for (uint32_t node = place.node; node != SIM_ROOT;) {
-        const struct simentry *e = simnames_of(&d->tree.now, node);
+    for (const struct simentry *e = &place;; e = simnames_of(&d->tree.now, e->folder)) {
         const struct simentry *kept = simnames_find(&d->tree.durable, e->folder, e->name);
-        if (!kept || kept->node != node || simtree_is_pending(&d->tree, e->folder, e->name))
+        if (!kept || kept->node != e->node || simtree_is_pending(&d->tree, e->folder, e->name))
             return false;
-        node = e->folder;
+        if (e->folder == SIM_ROOT)
+            return true;
     }
-    return true;
 }
 
 /* FNV-1a, 64 bits, by Fowler, Noll and Vo: http://www.isthe.com/chongo/tech/comp/fnv/ */

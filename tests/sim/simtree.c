@@ -248,7 +248,7 @@ bool simtree_is_pending(const struct simtree *t, uint32_t folder, const char *na
     return false;
 }
 
-/* Invariant 1, and that each node has one name, in a folder that has one. */
+/* Invariant 1, and that each folder has one name, and each name is in a folder that has one. */
 static void names_assert_valid(const struct simnames *n)
 {
     assert(n->count <= n->cap);
@@ -256,7 +256,7 @@ static void names_assert_valid(const struct simnames *n)
         const struct simentry *e = &n->at[i];
         assert(e->node != SIM_NO_NODE && e->node != SIM_ROOT && *e->name);
         assert(names_index(n, e->folder, e->name) == i);
-        assert(simnames_of(n, e->node) == e);
+        assert(!e->is_folder || simnames_of(n, e->node) == e);
         assert(e->folder == SIM_ROOT || simnames_of(n, e->folder));
     }
 }

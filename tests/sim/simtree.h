@@ -43,7 +43,7 @@ void simtree_clone(struct simtree *to, const struct simtree *from); /* initialis
 
 const struct simentry *simnames_find(const struct simnames *n, uint32_t folder, const char *name);
 
-/* The entry by which the node is reached, or NULL. */
+/* The first entry by which the node is reached, or NULL. */
 const struct simentry *simnames_of(const struct simnames *n, uint32_t node);
 
 /* Where `path` leads: fills in `place->folder` and `place->name`, and `node` and `is_folder` of

@@ -429,6 +429,40 @@ static void test_noise(void **state)
     }
 }
 
+static void test_ancestors_and_history(void **state)
+{
+    (void)state;
+    static const uint8_t one[UUID_SIZE] = "one", two[UUID_SIZE] = "two";
+    struct edit e, back;
+    struct buf bytes = {0};
+    edit_init(&e);
+    edit_init(&back);
+    assert_true(lineage_add(&e.ancestors, 7, one));
+    assert_true(lineage_add(&e.ancestors, 300, two));
+    e.has_history = true;
+    e.history_seq = 1234;
+    edit_encode(&e, &bytes);
+    assert_ok(edit_decode(buf_slice(&bytes), &back));
+    assert_int_equal(back.ancestors.count, 2);
+    assert_int_equal(back.ancestors.parts[1].end, 300);
+    assert_memory_equal(back.ancestors.parts[0].uuid, one, UUID_SIZE);
+    assert_true(back.has_history);
+    assert_int_equal(back.history_seq, 1234);
+    edit_release(&back);
+    bytes.data[2] =
+        0xff; /* the first one's number, now with a second byte: it has a byte too few */
+    assert_errno(edit_decode(buf_slice(&bytes), &back), EIO);
+    buf_clear(&bytes);
+    lineage_release(&e.ancestors);
+    assert_true(lineage_add(&e.ancestors, 300, two));
+    assert_true(lineage_add(&e.ancestors, 301, one));
+    e.ancestors.parts[1].end = 300; /* not above the one before */
+    edit_encode(&e, &bytes);
+    assert_errno(edit_decode(buf_slice(&bytes), &back), EIO);
+    edit_release(&e);
+    buf_release(&bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -442,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_skips),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_ancestors_and_history),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

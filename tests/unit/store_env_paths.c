@@ -31,6 +31,38 @@ static void test_rename(void **state)
     file_assert_at(e, in(p, "sub/c"), "new");
 }
 
+static void test_link(void **state)
+{
+    struct place *p = *state;
+    struct env *e = p->env;
+    assert_errno(e->link(e, in(p, "none"), in(p, "b")), ENOENT);
+    file_make(e, in(p, "a"), "first");
+    file_make(e, in(p, "taken"), "other");
+    assert_ok(e->mkdir(e, in(p, "sub")));
+    assert_errno(e->link(e, in(p, "a"), in(p, "taken")), EEXIST);
+    assert_errno(e->link(e, in(p, "a"), in(p, "a")), EEXIST);
+    assert_errno(e->link(e, in(p, "a"), in(p, "none/b")), ENOENT);
+    assert_true(e->link(e, in(p, "sub"), in(p, "other")) < 0);
+    file_assert_at(e, in(p, "taken"), "other");
+    assert_ok(e->link(e, in(p, "a"), in(p, "sub/b")));
+    place_check(p);
+    struct env_file *f = file_open(e, in(p, "sub/b"), ENV_OPEN_WRITE);
+    file_write(f, 5, " light");
+    file_assert_at(e, in(p, "a"), "first light");
+    /* Two names of one file: renaming one to the other does nothing. */
+    assert_ok(e->rename(e, in(p, "a"), in(p, "sub/b")));
+    file_assert_at(e, in(p, "a"), "first light");
+    assert_ok(e->remove(e, in(p, "a")));
+    place_check(p);
+    file_assert_none(e, in(p, "a"));
+    file_assert_at(e, in(p, "sub/b"), "first light");
+    assert_ok(e->rename(e, in(p, "taken"), in(p, "sub/b")));
+    place_check(p);
+    file_assert(f, "first light");
+    f->ops->close(f);
+    file_assert_at(e, in(p, "sub/b"), "other");
+}
+
 struct listing {
     int count, stop_at, stop_with;
     bool seen[64];
@@ -137,6 +169,28 @@ static void test_lock(void **state)
     e->unlock(e, other);
 }
 
+static void test_lock_read(void **state)
+{
+    struct place *p = *state;
+    struct env *e = p->env;
+    struct env_lock *one, *two, *writer;
+    assert_errno(e->lock_read(e, in(p, "LOCK"), &one), ENOENT);
+    assert_null(one);
+    file_assert_none(e, in(p, "LOCK"));
+    file_make(e, in(p, "LOCK"), "as it was");
+    assert_ok(e->lock_read(e, in(p, "LOCK"), &one));
+    assert_ok(e->lock_read(e, in(p, "LOCK"), &two));
+    assert_errno(e->lock(e, in(p, "LOCK"), &writer), EAGAIN);
+    e->unlock(e, one);
+    assert_errno(e->lock(e, in(p, "LOCK"), &writer), EAGAIN);
+    e->unlock(e, two);
+    file_assert_at(e, in(p, "LOCK"), "as it was");
+    assert_ok(e->lock(e, in(p, "LOCK"), &writer));
+    assert_errno(e->lock_read(e, in(p, "LOCK"), &one), EAGAIN);
+    assert_null(one);
+    e->unlock(e, writer);
+}
+
 static void test_space(void **state)
 {
     struct place *p = *state;
@@ -178,7 +232,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLACE_BOTH(test_rename),  PLACE_BOTH(test_list),      PLACE_BOTH(test_remove_while_listing),
         PLACE_BOTH(test_folders), PLACE_BOTH(test_file_size), PLACE_BOTH(test_lock),
-        PLACE_BOTH(test_space),   PLACE_BOTH(test_clocks),    PLACE_BOTH(test_random),
+        PLACE_BOTH(test_link),    PLACE_BOTH(test_lock_read), PLACE_BOTH(test_space),
+        PLACE_BOTH(test_clocks),  PLACE_BOTH(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

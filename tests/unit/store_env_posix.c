@@ -102,6 +102,24 @@ static int lock_in_child(const char *path)
     return WEXITSTATUS(status);
 }
 
+/* Not even its times. */
+static void test_lock_read_leaves_no_trace(void **state)
+{
+    struct place *p = *state;
+    struct env_lock *lock;
+    struct stat before, after;
+    file_make(p->env, in(p, "LOCK"), "12345\n");
+    assert_int_equal(chmod(in(p, "LOCK"), 0400), 0);
+    assert_int_equal(stat(in(p, "LOCK"), &before), 0);
+    assert_ok(p->env->lock_read(p->env, in(p, "LOCK"), &lock));
+    assert_int_equal(lock_in_child(in(p, "LOCK")), EAGAIN);
+    p->env->unlock(p->env, lock);
+    assert_int_equal(stat(in(p, "LOCK"), &after), 0);
+    assert_memory_equal(&before.st_mtim, &after.st_mtim, sizeof before.st_mtim);
+    assert_memory_equal(&before.st_ctim, &after.st_ctim, sizeof before.st_ctim);
+    file_assert_at(p->env, in(p, "LOCK"), "12345\n");
+}
+
 static void test_lock_and_processes(void **state)
 {
     struct place *p = *state;
@@ -222,6 +240,7 @@ int main(void)
         PLACE_POSIX(test_modes),
         PLACE_POSIX(test_close_on_exec),
         PLACE_POSIX(test_not_a_regular_file),
+        PLACE_POSIX(test_lock_read_leaves_no_trace),
         PLACE_POSIX(test_lock_and_processes),
         PLACE_POSIX(test_short_write),
         PLACE_POSIX(test_threads_take_no_signals),

@@ -100,6 +100,46 @@ static void test_all_synced_survives_anything(void **state)
     }
 }
 
+/* Contents belong to the file, names each to themselves. */
+static void test_links(void **state)
+{
+    struct place *p = *state;
+    struct env *e = p->env;
+    bool seen[2][2] = {{false}};
+    keep(p, "a", "old");
+    assert_ok(e->link(e, in(p, "a"), in(p, "b")));
+    assert_false(simdisk_is_durable(p->disk, in(p, "b")));
+    assert_true(simdisk_is_durable(p->disk, in(p, "a")));
+    struct simdisk *copy = simdisk_clone(p->disk);
+    simdisk_crash(copy, SIM_KEEP_SYNCED, 0);
+    file_assert_none(simdisk_env(copy), in(p, "b"));
+    simdisk_free(copy);
+    struct env_file *f = file_open(e, in(p, "b"), ENV_OPEN_WRITE);
+    file_write(f, 0, "NEW");
+    assert_ok(f->ops->sync(f));
+    f->ops->close(f);
+    assert_int_equal(simdisk_used_bytes(p->disk), 4096); /* once, whatever its names are */
+    assert_ok(e->remove(e, in(p, "a")));
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        copy = simdisk_clone(p->disk);
+        simdisk_crash(copy, SIM_RANDOM, seed);
+        simdisk_assert_valid(copy);
+        struct env *then = simdisk_env(copy);
+        bool a = exists(then, in(p, "a")), b = exists(then, in(p, "b"));
+        seen[a][b] = true;
+        if (a)
+            file_assert_at(then, in(p, "a"), "NEW");
+        if (b)
+            file_assert_at(then, in(p, "b"), "NEW");
+        simdisk_free(copy);
+    }
+    assert_true(seen[0][1] && seen[1][0] && seen[1][1] && seen[0][0]);
+    sync_all_names(p);
+    crash(p, SIM_KEEP_SYNCED, 0);
+    file_assert_none(e, in(p, "a"));
+    file_assert_at(e, in(p, "b"), "NEW");
+}
+
 static void test_handles_die(void **state)
 {
     struct place *p = *state;
@@ -226,6 +266,7 @@ int main(void)
         PLACE_SIM(test_keep_synced),
         PLACE_SIM(test_keep_all),
         PLACE_SIM(test_all_synced_survives_anything),
+        PLACE_SIM(test_links),
         PLACE_SIM(test_handles_die),
         PLACE_SIM(test_names_go_with_their_folder),
         PLACE_SIM(test_sync_dir_and_moves),

@@ -86,6 +86,7 @@ static int call_everything(struct place *p)
         [SIM_SYNC] = f->ops->sync(f),
         [SIM_SYNC_DIR] = e->sync_dir(e, p->folder),
         [SIM_RENAME] = e->rename(e, in(p, "from"), in(p, "to")),
+        [SIM_LINK] = e->link(e, in(p, "doomed"), in(p, "second")),
         [SIM_REMOVE] = e->remove(e, in(p, "doomed")),
         [SIM_MKDIR] = e->mkdir(e, in(p, "sub")),
     };
