@@ -59,6 +59,7 @@ static bool named(const struct folder *f, enum file_kind kind, uint64_t number)
     case FILE_TAIL:
     case FILE_EVENTS:
     case FILE_EVENTS_OLD:
+    case FILE_INCOMPLETE:
         return true;
     case FILE_KEYS:
         return f->tree->keys != NULL;
@@ -203,6 +204,16 @@ static int check_header(void *ctx, const char *name)
     return c->report.stopped;
 }
 
+static void check_incomplete(struct closed *c)
+{
+    uint64_t size;
+    char *path = name_incomplete(c->dir);
+    if (c->env->file_size(c->env, path, &size) == 0)
+        check_tell(&c->report, FINDING_CURRENT, STORE_DAMAGE, "INCOMPLETE", UINT64_MAX,
+                   "the folder is a checkpoint that was not finished; it can be deleted");
+    free(path);
+}
+
 static bool current_sound(struct closed *c)
 {
     char *path = name_current(c->dir);
@@ -229,6 +240,7 @@ int check_closed(struct env *env, const char *dir, store_finding_fn *fn, void *c
     uint8_t uuid[UUID_SIZE];
     struct lineage lineage = {0};
     struct version_source src = {.env = env, .dir = dir, .uuid = uuid, .lineage = &lineage};
+    check_incomplete(&c);
     if (current_sound(&c)) {
         struct version *v = NULL;
         uint64_t number;

@@ -63,15 +63,18 @@ static bool pin_between(const struct tree_readers *r, const struct table_meta *m
     return false;
 }
 
-/* Do tombstones of others hide the whole table from everyone? */
-static bool hidden(const struct job *j, const struct rangedel *dels, const struct table_meta *m)
+/* Do tombstones of others hide the whole table from everyone? Those below `*lost` do. */
+static bool hidden(const struct job *j, const struct rangedel *dels, const struct table_meta *m,
+                   uint64_t *lost)
 {
     struct slice at = buf_slice(&m->smallest), limit = buf_slice(&m->limit);
+    *lost = 0;
     for (size_t i = rangedel_find(dels, at); i < rangedel_count(dels); i++) {
         struct rangedel_fragment f = rangedel_at(dels, i);
         uint64_t seq = slice_cmp(f.start, at) <= 0 ? hider(&f, m) : 0;
         if (seq == 0 || pin_between(&j->readers, m, seq))
             return false;
+        *lost = seq >= *lost ? seq + 1 : *lost;
         at = f.end;
         if (slice_cmp(at, limit) >= 0)
             return true;
@@ -80,8 +83,9 @@ static bool hidden(const struct job *j, const struct rangedel *dels, const struc
 }
 
 /* A table that is hidden is dropped as it is, without being read. */
-static void drop(struct job *j, const struct table_meta *m)
+static void drop(struct job *j, const struct table_meta *m, uint64_t lost)
 {
+    job_lose_history(j, lost);
     for (uint32_t i = 0; i < m->share_count; i++)
         edit_add_garbage(&j->edit, m->shares[i].file, m->shares[i].count, m->shares[i].bytes);
 }
@@ -123,8 +127,9 @@ static int add_lower(struct inputs *in, const struct pick *p)
     add_rangedels(in->dels, upper_dels);
     for (uint32_t i = 0; i < p->lower_count && err == 0; i++) {
         const struct table_meta *m = p->lower[i]->meta;
-        if (hidden(in->job, upper_dels, m))
-            drop(in->job, m);
+        uint64_t lost;
+        if (hidden(in->job, upper_dels, m, &lost))
+            drop(in->job, m, lost);
         else
             err = add_input(in, p->lower[i]);
     }

@@ -81,9 +81,10 @@ static const struct {
     enum file_kind kind;
     const char *name;
 } fixed[] = {
-    {FILE_CURRENT, "CURRENT"},     {FILE_LOCK, "LOCK"},          {FILE_TAIL, "TAIL"},
-    {FILE_KEYS, "KEYS"},           {FILE_KEYS_TEMP, "KEYS.tmp"}, {FILE_EVENTS, "EVENTS"},
-    {FILE_EVENTS_OLD, "EVENTS.1"},
+    {FILE_CURRENT, "CURRENT"},     {FILE_LOCK, "LOCK"},
+    {FILE_TAIL, "TAIL"},           {FILE_KEYS, "KEYS"},
+    {FILE_KEYS_TEMP, "KEYS.tmp"},  {FILE_EVENTS, "EVENTS"},
+    {FILE_EVENTS_OLD, "EVENTS.1"}, {FILE_INCOMPLETE, "INCOMPLETE"},
 };
 enum { FIXED_COUNT = sizeof fixed / sizeof fixed[0] };
 
@@ -120,6 +121,11 @@ char *name_tail(const char *dir)
 char *name_events(const char *dir, bool old)
 {
     return mem_printf("%s/EVENTS%s", dir, old ? ".1" : "");
+}
+
+char *name_incomplete(const char *dir)
+{
+    return mem_printf("%s/INCOMPLETE", dir);
 }
 
 char *name_temp(const char *dir, uint64_t number)
@@ -162,6 +168,8 @@ const char *file_kind_name(enum file_kind kind)
     case FILE_EVENTS:
     case FILE_EVENTS_OLD:
         return "event log";
+    case FILE_INCOMPLETE:
+        return "mark of an unfinished checkpoint";
     }
     return "unknown file";
 }

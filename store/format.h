@@ -6,6 +6,7 @@
  *   LOCK             lock against a second opener
  *   KEYS             of an encrypted volume: its keys, and who may open them (format_keys.h)
  *   TAIL             the end of the newest log (logtail.h)
+ *   INCOMPLETE       only while the folder is being made as a checkpoint of another store
  *   NNNNNN.manifest  base state and edits        (journal file)
  *   NNNNNN.log       write-ahead log             (journal file)
  *   NNNNNN.table     sorted table, immutable
@@ -36,6 +37,7 @@ enum file_kind {
     FILE_KEYS_TEMP,  /* left by an interrupted replacement of KEYS: KEYS.tmp */
     FILE_EVENTS,     /* text for people (events.h) */
     FILE_EVENTS_OLD, /* the same, turned over: EVENTS.1 */
+    FILE_INCOMPLETE, /* a checkpoint is being made here, or was interrupted: no store yet */
 };
 
 /* Sequence numbers are 56 bits, so that one fits in a word beside an entry type. 0 is never given
@@ -68,6 +70,7 @@ char *name_current(const char *dir);
 char *name_lock(const char *dir);
 char *name_tail(const char *dir);
 char *name_events(const char *dir, bool old);
+char *name_incomplete(const char *dir);
 char *name_temp(const char *dir, uint64_t number);
 char *name_keys(const char *dir);
 char *name_keys_temp(const char *dir);

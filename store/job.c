@@ -255,6 +255,15 @@ static int pump(struct job *j)
     return err < 0 ? err : build_finish(j->build, &j->edit, j->output_level);
 }
 
+void job_lose_history(struct job *j, uint64_t seq)
+{
+    if (seq == 0)
+        return;
+    j->edit.history_seq =
+        j->edit.has_history && j->edit.history_seq > seq ? j->edit.history_seq : seq;
+    j->edit.has_history = true;
+}
+
 int job_run(struct job *j, struct iter *input, struct rangedel *dels)
 {
     struct reduce_options reduce_opt;
@@ -263,6 +272,7 @@ int job_run(struct job *j, struct iter *input, struct rangedel *dels)
     j->reduce = reduce_new(asking_new(j, input), dels, &reduce_opt);
     j->build = build_new(&build_opt);
     int err = pump(j);
+    job_lose_history(j, reduce_history(j->reduce));
     reduce_free(j->reduce);
     j->reduce = NULL;
     if (err < 0)

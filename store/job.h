@@ -39,6 +39,9 @@ void job_release(struct job *j);
 int job_run(struct job *j, struct iter *input, struct rangedel *dels);
 /* The reference belongs to nobody once the job is installed: counts it as garbage. */
 void job_drop_blob(void *job, struct slice encoded_ref);
+/* The job drops something that reads below `seq` would have seen: from there on only what is pinned
+ * can be compared with the present (struct version's history_seq). */
+void job_lose_history(struct job *j, uint64_t seq);
 /* After tree_install() failed with `err`: removes the files that job_run() made, unless the edit
  * may be on disk after all (a failed manifest): then they stay for the next open to decide. */
 void job_rollback(struct job *j, int err);

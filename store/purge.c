@@ -13,10 +13,13 @@ void purge_init(struct purge *p, struct env *env, const char *dir)
 {
     *p = (struct purge){.env = env, .dir = dir};
     pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->idle, NULL);
 }
 
 void purge_release(struct purge *p)
 {
+    assert(p->running == 0 && p->paused == 0);
+    pthread_cond_destroy(&p->idle);
     pthread_mutex_destroy(&p->lock);
     free(p->files);
     *p = (struct purge){0};
@@ -34,6 +37,41 @@ void purge_add(struct purge *p, enum file_kind kind, uint64_t number)
     pthread_mutex_unlock(&p->lock);
 }
 
+void purge_pause(struct purge *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->paused++;
+    while (p->running > 0)
+        pthread_cond_wait(&p->idle, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void purge_resume(struct purge *p)
+{
+    pthread_mutex_lock(&p->lock);
+    assert(p->paused > 0);
+    p->paused--;
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool purge_begin(struct purge *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool go = p->paused == 0;
+    p->running += go;
+    pthread_mutex_unlock(&p->lock);
+    return go;
+}
+
+void purge_end(struct purge *p)
+{
+    pthread_mutex_lock(&p->lock);
+    assert(p->running > 0);
+    if (--p->running == 0)
+        pthread_cond_broadcast(&p->idle);
+    pthread_mutex_unlock(&p->lock);
+}
+
 static bool take(struct purge *p, struct purge_file *file)
 {
     pthread_mutex_lock(&p->lock);
@@ -44,17 +82,27 @@ static bool take(struct purge *p, struct purge_file *file)
     return any;
 }
 
+static void remove_file(struct purge *p, const struct purge_file *file)
+{
+    char *path = name_file(p->dir, file->kind, file->number);
+    int err = p->env->remove(p->env, path);
+    if (err < 0 && err != -ENOENT)
+        log_message(LOG_WARNING, "cannot remove %s, which is not needed any more: %s", path,
+                    strerror(-err));
+    free(path);
+}
+
 int purge_run(struct purge *p)
 {
     struct purge_file file;
     int result = 1;
-    while (take(p, &file)) {
-        char *path = name_file(p->dir, file.kind, file.number);
-        int err = p->env->remove(p->env, path);
-        if (err < 0 && err != -ENOENT)
-            log_message(LOG_WARNING, "cannot remove %s, which is not needed any more: %s", path,
-                        strerror(-err));
-        free(path);
+    while (purge_begin(p)) {
+        bool any = take(p, &file);
+        if (any)
+            remove_file(p, &file);
+        purge_end(p);
+        if (!any)
+            break;
         result = 0;
     }
     return result;

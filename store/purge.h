@@ -20,14 +20,25 @@ struct purge {
     pthread_mutex_t lock;
     struct purge_file *files; /* [lock] */
     size_t count, cap;
+    uint32_t paused;     /* [lock] */
+    uint32_t running;    /* [lock] removals and punches that are under way */
+    pthread_cond_t idle; /* [lock] running has become 0 */
 };
 
 void purge_init(struct purge *p, struct env *env, const char *dir);
 /* What is still queued stays on disk; the next open removes it. */
 void purge_release(struct purge *p);
 void purge_add(struct purge *p, enum file_kind kind, uint64_t number);
-/* Removes all that is queued. Returns 0 if there was anything, 1 if not. A file that cannot be
- * removed is logged and left to the next open. */
+/* From its return to the resume that belongs to it nothing is removed, and purge_begin() refuses.
+ * Several may pause at once. */
+void purge_pause(struct purge *p);
+void purge_resume(struct purge *p);
+/* Whoever takes something from a file while others may link to it (punching a hole) brackets that
+ * with these. False: not now. */
+bool purge_begin(struct purge *p);
+void purge_end(struct purge *p);
+/* Removes all that is queued, unless paused. Returns 0 if there was anything, 1 if not. A file that
+ * cannot be removed is logged and left to the next open. */
 int purge_run(struct purge *p);
 
 #endif

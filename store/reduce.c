@@ -88,11 +88,11 @@ static bool covering(const struct reduce *r, struct rangedel_fragment *f)
     return slice_cmp(f->start, buf_slice(&r->key)) <= 0;
 }
 
-bool reduce_hidden(struct reduce *r, uint64_t seq)
+uint64_t reduce_hidden(struct reduce *r, uint64_t seq)
 {
     struct rangedel_fragment f;
     if (!covering(r, &f) || f.seqs[0] <= seq)
-        return false;
+        return 0;
     size_t stripe = reduce_stripe(r, seq);
     uint64_t next_pin = stripe < r->opt.pin_count ? r->opt.pins[stripe] : UINT64_MAX;
     /* Newest tombstone that every reader of the entry sees: descending, so the first below
@@ -105,7 +105,7 @@ bool reduce_hidden(struct reduce *r, uint64_t seq)
         else
             hi = mid;
     }
-    return lo < f.seq_count && f.seqs[lo] > seq;
+    return lo < f.seq_count && f.seqs[lo] > seq ? f.seqs[lo] : 0;
 }
 
 /* The oldest tombstone above `seq` over the present key; 0: none. */
@@ -214,9 +214,11 @@ static int reduce_delete(struct reduce *r, struct entry *e)
     assert(r->input->e.type == ENTRY_DELETE);
     r->closed = true;
     r->closed_stripe = reduce_stripe(r, seq);
+    r->closed_seq = seq;
     int err = reduce_advance(r);
     while (err == 0 && reduce_same_key(r) &&
            reduce_stripe(r, r->input->e.seq) == r->closed_stripe) {
+        reduce_lose(r, seq);
         reduce_drop(r);
         err = reduce_advance(r);
     }
@@ -239,11 +241,15 @@ static int step(struct reduce *r, struct entry *e)
         begin_key(r);
     size_t stripe = r->opt.pin_count ? reduce_stripe(r, in->seq) : 0;
     bool dead = r->closed && stripe == r->closed_stripe;
-    if (!dead && reduce_hidden(r, in->seq)) {
+    uint64_t hider = dead ? 0 : reduce_hidden(r, in->seq);
+    if (hider) {
         r->closed = dead = true;
         r->closed_stripe = stripe;
+        r->closed_seq = hider;
     }
     if (dead) {
+        assert(r->closed_seq > in->seq);
+        reduce_lose(r, r->closed_seq);
         reduce_drop(r);
         int err = reduce_advance(r);
         return err < 0 ? err : 1;
@@ -255,6 +261,7 @@ static int step(struct reduce *r, struct entry *e)
     *e = *in;
     r->advance = r->closed = true;
     r->closed_stripe = stripe;
+    r->closed_seq = e->seq;
     reduce_keep(r, e);
     return 0;
 }
@@ -291,8 +298,15 @@ static void keep_numbers(struct reduce *r, const struct rangedel_fragment *f, st
         size_t stripe = reduce_stripe(r, f->seqs[i]);
         if (stripe != last_stripe && (older || kept_min < f->seqs[i]))
             rangedel_builder_add(b, start, end, f->seqs[i]);
+        if (stripe == last_stripe)
+            reduce_lose(r, f->seqs[i - 1]);
         last_stripe = stripe;
     }
+}
+
+uint64_t reduce_history(const struct reduce *r)
+{
+    return r->history;
 }
 
 struct rangedel *reduce_rangedels(struct reduce *r, struct slice upto)

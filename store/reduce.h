@@ -50,6 +50,10 @@ void reduce_free(struct reduce *r);
 /* The next entry to write, living until the next call. 0, 1 at the end, or an error. */
 int reduce_next(struct reduce *r, struct entry *e);
 
+/* What the stream has lost up to here: a read at this number or above is not concerned, whether a
+ * pin has it or not. Grows. 0: nothing. */
+uint64_t reduce_history(const struct reduce *r);
+
 /* Rule 5: the tombstones in [where the last call ended, upto) (empty: to the end), clipped to it;
  * `upto` is the key of the entry that reduce_next() gave last, or beyond the end of the stream. One
  * reference; never NULL. */

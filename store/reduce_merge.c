@@ -154,16 +154,22 @@ int group_reduce(struct reduce *r, struct entry *e)
 {
     struct group *g = &r->group;
     enum group_end end;
-    size_t stripe = reduce_stripe(r, r->input->e.seq);
+    uint64_t newest = r->input->e.seq;
+    size_t stripe = reduce_stripe(r, newest);
     int err = gather(r, stripe, &end);
     if (err < 0)
         return err;
     if (end != ENDS_OPEN) {
         r->closed = true;
         r->closed_stripe = stripe;
+        r->closed_seq = newest;
     }
+    if (end == ENDS_ON_NOTHING)
+        reduce_lose(r, newest); /* perhaps what was hidden */
     if (fold(r, end) != 0)
         return group_next(r, e);
+    if (g->count > 1)
+        reduce_lose(r, newest);
     drop_folded(r);
     *e = (struct entry){.key = buf_slice(&r->key),
                         .seq = g->list[0].seq,

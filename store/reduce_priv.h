@@ -31,6 +31,8 @@ struct reduce {
     bool have_key;
     bool closed; /* a PUT, DELETE or hidden entry was met: what follows in its stripe is dropped */
     size_t closed_stripe;
+    uint64_t closed_seq;  /* number of what hides the rest of the stripe */
+    uint64_t history;     /* reduce_history() */
     uint64_t hidden_from; /* number of the last PUT or DELETE kept; 0: none */
 
     /* tombstones along the stream */
@@ -48,8 +50,13 @@ struct reduce {
 size_t reduce_stripe(const struct reduce *r, uint64_t seq);
 /* Input stands on an entry of the present key. */
 bool reduce_same_key(const struct reduce *r);
-/* Is the entry hidden, for all that would see it, by a tombstone? */
-bool reduce_hidden(struct reduce *r, uint64_t seq);
+/* The tombstone that hides the entry for all that would see it; 0: none. */
+uint64_t reduce_hidden(struct reduce *r, uint64_t seq);
+/* Something is lost that only reads below and at `hider` would have seen. */
+static inline void reduce_lose(struct reduce *r, uint64_t hider)
+{
+    r->history = hider >= r->history ? hider + 1 : r->history;
+}
 int reduce_advance(struct reduce *r);
 /* Drops the entry that input stands on. */
 void reduce_drop(struct reduce *r);

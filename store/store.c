@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "store/env.h"
+#include "store/folder.h"
 #include "store/recover.h"
 #include "store/store_priv.h"
 #include "store/unlock.h"
@@ -32,34 +33,6 @@ static int check_options(const struct store_options *o)
 }
 
 /* ---- making ---- */
-
-/* The lock's file may be there, and keys to nothing: an attempt that failed leaves them. */
-static int is_entry(void *ctx, const char *name)
-{
-    enum file_kind kind;
-    uint64_t number;
-    (void)ctx;
-    bool left = name_parse(name, &kind, &number) == 0 &&
-                (kind == FILE_LOCK || kind == FILE_KEYS || kind == FILE_KEYS_TEMP);
-    return left ? 0 : -ENOTEMPTY;
-}
-
-/* The new folder's own name has to survive, too. */
-static int sync_parent(struct env *env, const char *dir)
-{
-    char *parent = mem_strdup(dir);
-    size_t len = strlen(parent);
-    while (len > 1 && parent[len - 1] == '/')
-        len--;
-    while (len > 0 && parent[len - 1] != '/')
-        len--;
-    while (len > 1 && parent[len - 1] == '/')
-        len--;
-    parent[len] = 0;
-    int err = env->sync_dir(env, len ? parent : ".");
-    free(parent);
-    return err;
-}
 
 static int make_manifest(struct env *env, const char *dir, const uint8_t uuid[UUID_SIZE])
 {
@@ -100,15 +73,13 @@ int store_create(const char *dir, const struct store_options *o)
     if (err < 0)
         return err;
     char *lock_path = name_lock(dir);
-    err = env->mkdir(env, dir);
-    if (err == -EEXIST)
-        err = env->list(env, dir, is_entry, NULL);
+    err = folder_claim(env, dir);
     if (err == 0)
         err = env->lock(env, lock_path, &lock);
     if (err == 0)
         err = make_store(env, dir, o);
     if (err == 0)
-        err = sync_parent(env, dir);
+        err = folder_sync_parent(env, dir);
     if (lock)
         env->unlock(env, lock);
     free(lock_path);
@@ -130,12 +101,23 @@ static int take_lock(struct tree *t)
     return err;
 }
 
-/* A folder without CURRENT is no store; say so before a lock file is made in it. */
+/* A folder without CURRENT is no store, nor is one that a checkpoint was begun in; say so before a
+ * lock file is made in it. */
 static int require_store(struct tree *t)
 {
-    char *path = name_current(t->dir);
+    char *path = name_current(t->dir), *marker = name_incomplete(t->dir);
     uint64_t size;
-    int err = t->env->file_size(t->env, path, &size);
+    int err = t->env->file_size(t->env, marker, &size);
+    if (err == -ENOENT) {
+        err = t->env->file_size(t->env, path, &size);
+    } else if (err == 0) {
+        log_message(LOG_ERROR,
+                    "%s: a checkpoint that is not finished; if nothing works on it any "
+                    "more, delete the folder",
+                    t->dir);
+        err = -EUCLEAN;
+    }
+    free(marker);
     free(path);
     return err;
 }

@@ -95,8 +95,9 @@ void store_options_init(struct store_options *o);
  * parent must); otherwise it must be empty
  * (-ENOTEMPTY). With o->secret it is encrypted. */
 int store_create(const char *dir, const struct store_options *o);
-/* Recovers and opens. Besides the above: -ENOENT when `dir` holds no store (no CURRENT), -EAGAIN
- * when it is open elsewhere, -EPROTONOSUPPORT when a newer program made it (the log says what is
+/* Recovers and opens. Besides the above: -ENOENT when `dir` holds no store (no CURRENT), -EUCLEAN
+ * when it is a checkpoint that is not finished, -EAGAIN when it is open elsewhere (any number may
+ * have it open read-only), -EPROTONOSUPPORT when a newer program made it (the log says what is
  * unknown). Of an encrypted store: -ENOKEY when o->secret is NULL, -EKEYREJECTED when the
  * passphrase is wrong; keys that are damaged, missing or tampered with are -EIO, raised by
  * corrupt(). */
@@ -279,6 +280,64 @@ int store_pin_rename(struct store *s, const char *from, const char *to); /* 1, -
 /* In order of age. Nonzero from `fn` ends it and is returned. */
 typedef int store_pin_fn(void *ctx, const struct store_pin *pin);
 int store_pin_list(struct store *s, store_pin_fn *fn, void *ctx);
+
+/* ---- what has changed ---- */
+
+/* The difference between the state at `from_seq` and what `r` reads, from r's view, in the order of
+ * keys. It costs what was changed between the two, not what the store holds.
+ *
+ * Whether it can be told: `from_seq` has to be the number of a pin that exists when `r` begins, or
+ * at most 1 (before everything), or one from which on flushes and compactions have not yet dropped
+ * or folded anything. Otherwise that past is gone: -ESTALE. -EINVAL: it is above r->seq. */
+enum store_change_kind {
+    STORE_CHANGE_NONE,
+    STORE_CHANGE_CREATED, /* `key` was not there, and is */
+    STORE_CHANGE_CHANGED, /* it was and is there, and was written in between; the value may be the
+                             same */
+    STORE_CHANGE_REMOVED, /* it was there, and is not */
+    STORE_CHANGE_RANGE,   /* what was there from `key` up to `end` was deleted; of those keys, each
+                             that is there now follows as a change of its own */
+};
+struct store_change {
+    enum store_change_kind kind;
+    struct slice key, end; /* live until the next call */
+};
+enum store_since_flags {
+    STORE_SINCE_KEYS = 1, /* no ranges: each key of them is told as removed, which costs as much */
+};
+struct store_since;
+/* Over keys in [lower, upper) (an empty slice: no bound), both copied. It may outlive `r`, whose
+ * pin must exist as long as `r` lasts. */
+int store_since_new(const struct store_read *r, uint64_t from_seq, struct slice lower,
+                    struct slice upper, int flags, struct store_since **out);
+void store_since_free(struct store_since *s); /* NULL is fine */
+/* The next change: 0, 1 at the end, or an error. */
+int store_since_next(struct store_since *s, struct store_change *change);
+enum store_side { STORE_BEFORE, STORE_AFTER };
+/* The value of the key told last, before or after. 0, 1 when it was not there, or an error. Lives
+ * until the next call. */
+int store_since_value(struct store_since *s, enum store_side side, struct slice *value);
+/* What it took so far. */
+struct store_effort {
+    uint64_t tables_read, tables_skipped, blocks_read, blocks_skipped;
+};
+void store_since_effort(const struct store_since *s, struct store_effort *out);
+
+/* ---- checkpoints ---- */
+
+struct store_checkpoint {
+    uint64_t seq;     /* it holds the operations below this number, and none from there on */
+    uint8_t uuid[16]; /* its own */
+    uint64_t linked_files, copied_files, copied_bytes;
+};
+/* Makes folder `dir` (which is made, or must be empty) a store of its own, durably, while this one
+ * goes on: with all that was acknowledged before the call and all pins (`pin` NULL), or what `pin`
+ * holds, with the pins up to it; it can be opened for reading and writing. Files are linked where
+ * that is possible and copied where not; neither store ever writes to what both have. 1: there is
+ * no such pin; -ENOTEMPTY; or an error, after which nothing is left, or a folder that store_open()
+ * refuses. */
+int store_checkpoint(struct store *s, const char *dir, const char *pin,
+                     struct store_checkpoint *out);
 
 /* ---- background work ---- */
 

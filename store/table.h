@@ -68,6 +68,9 @@ int table_meta_decode(struct slice in, struct table_meta **out);
 /* Adds to the share of `file` (negative is not allowed). */
 void table_meta_add_share(struct table_meta *m, uint64_t file, uint64_t count, uint64_t bytes);
 
+/* Adds to what is held for `pin`. */
+void table_meta_add_held(struct table_meta *m, uint64_t pin, uint64_t bytes);
+
 /* ---- writing ---- */
 struct table_options {
     uint32_t block_bytes;   /* aim of an uncompressed data block */
@@ -141,6 +144,15 @@ struct iter *table_iter_new(struct table *t, int flags);
  * next() only. */
 typedef void table_masked_fn(void *ctx, struct slice encoded_ref);
 struct iter *table_iter_new_masked(struct table *t, int flags, table_masked_fn *masked, void *ctx);
+
+/* The entries with numbers in [from, to) that are seen, forwards only: first(), next(), and seek()
+ * with SEQ_MAX. Blocks whose bounds lie outside are not read. Holds a reference on `t` until freed;
+ * `counts` outlives it. */
+struct table_since_counts {
+    uint64_t tables_read, tables_skipped, blocks_read, blocks_skipped;
+};
+struct iter *table_since_iter_new(struct table *t, uint64_t from, uint64_t to,
+                                  struct table_since_counts *counts);
 
 /* About how many bytes of data frames lie in [start, limit) (empty limit: to the end), from the
  * index alone: a frame counts if the search for `start` ends at or before it and that for `limit`

@@ -10,8 +10,6 @@
 
 /* ---- meta (table_meta.c) ---- */
 void table_meta_assert_valid(const struct table_meta *m);
-/* Adds to what is held for `pin`. */
-void table_meta_add_held(struct table_meta *m, uint64_t pin, uint64_t bytes);
 
 /* ---- the index (table_index.c) ---- */
 
