@@ -239,9 +239,8 @@ static int finish(struct making *m)
 {
     struct manifest *manifest = NULL;
     char *marker = name_incomplete(m->dir);
-    int err = m->env->sync_dir(m->env, m->dir);
-    if (err == 0)
-        err = manifest_start(m->env, m->dir, m->number, m->made, &manifest);
+    /* The folder is synced before CURRENT is made, and once more behind it. */
+    int err = manifest_start(m->env, m->dir, m->number, m->made, &manifest);
     manifest_free(manifest);
     if (err == 0)
         err = m->env->remove(m->env, marker);
