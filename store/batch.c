@@ -147,6 +147,13 @@ void batch_encode(const struct store_batch *b, uint64_t first_seq, struct buf *o
     buf_release(&scratch);
 }
 
+void batch_encode_nothing(uint64_t seq, struct buf *out)
+{
+    buf_put_varint(out, seq);
+    buf_put_varint(out, 1);
+    buf_put_u8(out, LOG_NOTHING);
+}
+
 int batch_reader_init(struct batch_reader *r, struct slice record)
 {
     *r = (struct batch_reader){.rest = record};
@@ -162,6 +169,11 @@ int batch_reader_init(struct batch_reader *r, struct slice record)
 int batch_reader_next(struct batch_reader *r, struct entry *e)
 {
     *e = (struct entry){0};
+    while (r->left > 0 && r->rest.len > 0 && r->rest.data[0] == LOG_NOTHING) {
+        r->rest = slice_of(r->rest.data + 1, r->rest.len - 1);
+        r->seq++;
+        r->left--;
+    }
     if (r->left == 0)
         return r->rest.len == 0 ? 1 : -EIO;
     uint8_t type;

@@ -3,7 +3,8 @@
  * Log record (the payload of one frame): varint first sequence number, varint count, then per
  * operation: u8 type, varint key length, key, and unless it is a delete varint value length, value.
  * Operation i has number first + i. Types are those of entry.h; the value of a range tombstone is
- * its end; that of a blob type an encoded blob_ref. */
+ * its end; that of a blob type an encoded blob_ref. A type LOG_NOTHING, alone, takes a number and
+ * does nothing: that number was given to something that is not in the log (ingest.h). */
 #ifndef VARVE_STORE_BATCH_H
 #define VARVE_STORE_BATCH_H
 
@@ -37,6 +38,9 @@ void batch_release(struct store_batch *b);
 void batch_place_blobs(struct store_batch *b, struct blob_writer *w);
 /* Appends the log record; refs must be placed. */
 void batch_encode(const struct store_batch *b, uint64_t first_seq, struct buf *out);
+/* Appends the record of one operation that does nothing. */
+enum { LOG_NOTHING = 6 };
+void batch_encode_nothing(uint64_t seq, struct buf *out);
 /* Operation i as an entry; `scratch` holds an encoded ref if it is one. Slices live as long as the
  * batch and `scratch`. */
 struct entry batch_entry(const struct store_batch *b, uint32_t i, uint64_t first_seq,
@@ -51,7 +55,8 @@ struct batch_reader {
 };
 /* 0 or -EIO. */
 int batch_reader_init(struct batch_reader *r, struct slice record);
-/* 0 with the next entry (slices into the record), 1 at the end, -EIO. */
+/* 0 with the next entry (slices into the record), 1 at the end, -EIO. What does nothing is passed
+ * over. */
 int batch_reader_next(struct batch_reader *r, struct entry *e);
 
 #endif

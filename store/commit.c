@@ -25,13 +25,14 @@ enum {
 
 /* ---- groups ---- */
 
-/* The writers from the head of the queue that go together. A seal goes alone. [queue held] */
+/* The writers from the head of the queue that go together. One that goes alone goes alone. [queue
+ * held] */
 static void gather(struct commit *c, struct commit_group *g)
 {
     *g = (struct commit_group){.first = c->head, .last = c->head};
     for (struct commit_writer *w = c->head; w; w = w->next) {
         uint64_t bytes = w->batch ? w->batch->bytes.len : 0;
-        if (w != c->head && (w->seal || c->head->seal || g->bytes + bytes > GROUP_BYTES_MAX))
+        if (w != c->head && (w->alone || c->head->alone || g->bytes + bytes > GROUP_BYTES_MAX))
             break;
         w->group = g;
         g->last = w;
@@ -42,7 +43,7 @@ static void gather(struct commit *c, struct commit_group *g)
     }
 }
 
-static int seal(struct commit *c)
+int commit_leader_seal(struct commit *c)
 {
     if (tree_failure(c->tree))
         return -EROFS;
@@ -79,8 +80,8 @@ static void lead(struct commit *c, struct commit_writer *me)
     gather(c, &g);
     assert(g.first == me);
     pthread_mutex_unlock(&c->queue);
-    if (me->seal)
-        me->result = seal(c);
+    if (me->alone)
+        me->result = me->alone(c, me->alone_ctx);
     else
         commit_group(c, &g);
     pthread_mutex_lock(&c->queue);
@@ -154,10 +155,21 @@ int commit_write(struct commit *c, struct store_batch *b, int flags)
     return submit(c, &w);
 }
 
+int commit_alone(struct commit *c, commit_alone_fn *fn, void *ctx)
+{
+    struct commit_writer w = {.alone = fn, .alone_ctx = ctx};
+    return submit(c, &w);
+}
+
+static int seal(struct commit *c, void *ctx)
+{
+    (void)ctx;
+    return commit_leader_seal(c);
+}
+
 int commit_seal(struct commit *c)
 {
-    struct commit_writer w = {.seal = true};
-    return submit(c, &w);
+    return commit_alone(c, seal, NULL);
 }
 
 int commit_open(struct commit *c, struct tree *t, uint64_t next_seq)

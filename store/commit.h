@@ -43,6 +43,19 @@ int commit_open(struct commit *c, struct tree *t, uint64_t next_seq);
 int commit_close(struct commit *c);
 /* store_write(). */
 int commit_write(struct commit *c, struct store_batch *b, int flags);
+/* Goes through the queue like a writer and calls `fn` as the leader: nobody else writes, syncs or
+ * seals meanwhile. Returns what fn does. */
+typedef int commit_alone_fn(struct commit *c, void *ctx);
+int commit_alone(struct commit *c, commit_alone_fn *fn, void *ctx);
+/* For such a function. Seals the active memtable if it holds anything, waiting for a flush if there
+ * are too many. 0, -EROFS, or the error with which flushing fails. */
+int commit_leader_seal(struct commit *c);
+/* Takes the next sequence number for an operation that is in no memtable: it is in the log as one
+ * that does nothing, and it and everything before it would survive a power cut. 0; -ENOSPC or
+ * another error: nothing was taken; -EROFS. */
+int commit_leader_skip(struct commit *c, uint64_t *seq);
+/* What was taken is seen by those who begin to read now. */
+void commit_leader_publish(struct commit *c);
 /* Seals the active memtable if it holds anything, so that a flush takes it. */
 int commit_seal(struct commit *c);
 

@@ -207,6 +207,28 @@ static int write_records(struct commit *c, struct commit_group *g, uint64_t *end
     return err == -EROFS ? err : 0;
 }
 
+int commit_leader_skip(struct commit *c, uint64_t *seq)
+{
+    struct buf record = {0};
+    batch_encode_nothing(c->next_seq, &record);
+    journal_add(c->log, buf_slice(&record));
+    buf_release(&record);
+    int err = journal_write(c->log);
+    if (err < 0) {
+        journal_discard(c->log);
+        int broken = journal_sync(c->log);
+        return broken < 0 ? tree_fail(c->tree, broken, "cannot write the log") : err;
+    }
+    *seq = c->next_seq++;
+    return commit_sync(c);
+}
+
+void commit_leader_publish(struct commit *c)
+{
+    assert(c->next_seq >= c->tree->published);
+    __atomic_store_n(&c->tree->published, c->next_seq, __ATOMIC_RELEASE);
+}
+
 /* ---- inserting ---- */
 
 void commit_insert_points(struct memtable *m, const struct commit_writer *w)

@@ -7,9 +7,10 @@
 enum writer_state { WRITER_WAITS, WRITER_LEADS, WRITER_INSERTS, WRITER_DONE };
 
 struct commit_writer {
-    struct store_batch *batch; /* NULL: nothing to write: a sync or a seal */
+    struct store_batch *batch; /* NULL: nothing to write: a sync, or `alone` */
     int flags;
-    bool seal;
+    commit_alone_fn *alone; /* goes alone and does this instead of writing; NULL: writes */
+    void *alone_ctx;
     int result;
     uint64_t first_seq;
     enum writer_state state; /* [queue] */

@@ -199,10 +199,25 @@ static uint32_t filter_one_in(const struct store_options *set)
     return set->filter_one_in == 1 ? 0 : set->filter_one_in;
 }
 
+void job_build_options(const struct tree *t, const struct settings *settings,
+                       struct build_options *out)
+{
+    const struct store_options *set = &settings->o;
+    *out = (struct build_options){.env = t->env,
+                                  .dir = t->dir,
+                                  .uuid = t->uuid,
+                                  .table = {.block_bytes = set->block_bytes,
+                                            .zstd_level = set->zstd_level,
+                                            .filter_one_in = filter_one_in(set)},
+                                  .table_bytes = set->table_bytes,
+                                  .blob_bytes = set->blob_bytes,
+                                  .separate_min = set->separate_min,
+                                  .blob_zstd_level = set->zstd_level};
+}
+
 static void options(struct job *j, struct reduce_options *r, struct build_options *b)
 {
     const struct tree *t = j->tree;
-    const struct store_options *set = &j->set->o;
     *r = (struct reduce_options){.pins = j->readers.pins,
                                  .pin_count = j->readers.pin_count,
                                  .merge = t->read_ctx.merge,
@@ -212,20 +227,12 @@ static void options(struct job *j, struct reduce_options *r, struct build_option
                                  .fetch = fetch,
                                  .drop_blob = job_drop_blob,
                                  .held = held};
-    *b = (struct build_options){.env = t->env,
-                                .dir = t->dir,
-                                .uuid = t->uuid,
-                                .table = {.block_bytes = set->block_bytes,
-                                          .zstd_level = set->zstd_level,
-                                          .filter_one_in = filter_one_in(set)},
-                                .table_bytes = j->table_bytes,
-                                .blob_bytes = set->blob_bytes,
-                                .separate_min = set->separate_min,
-                                .blob_zstd_level = set->zstd_level,
-                                .ctx = j,
-                                .next_file = next_file,
-                                .rangedels = rangedels,
-                                .too_wide = j->is_compaction ? too_wide : NULL};
+    job_build_options(t, j->set, b);
+    b->table_bytes = j->table_bytes;
+    b->ctx = j;
+    b->next_file = next_file;
+    b->rangedels = rangedels;
+    b->too_wide = j->is_compaction ? too_wide : NULL;
 }
 
 /* A value that moves leaves garbage behind in the same edit. */

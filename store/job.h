@@ -37,6 +37,10 @@ void job_release(struct job *j);
 /* Reduces `input` (taken over) and `dels` (borrowed) into files named in j->edit. On failure no
  * file is left: -ECANCELED when the store closes or has failed, or another error. */
 int job_run(struct job *j, struct iter *input, struct rangedel *dels);
+/* What is the same for everybody who writes tables and blob files of this store; the rest is zero.
+ */
+void job_build_options(const struct tree *t, const struct settings *settings,
+                       struct build_options *out);
 /* The reference belongs to nobody once the job is installed: counts it as garbage. */
 void job_drop_blob(void *job, struct slice encoded_ref);
 /* The job drops something that reads below `seq` would have seen: from there on only what is pinned

@@ -81,10 +81,11 @@ static int refuse_first(const struct recovery *r, uint64_t number, uint64_t firs
     return err;
 }
 
-/* Nothing was taken from a log. */
+/* Nothing was taken from a log. (One that holds only numbers that did nothing stays: they count.) */
 static void drop_empty_gen(struct recovery *r)
 {
-    if (r->gen_count > 0 && memtable_empty(r->gens[r->gen_count - 1]->mem))
+    const struct memgen *last = r->gen_count ? r->gens[r->gen_count - 1] : NULL;
+    if (last && memtable_empty(last->mem) && last->first_seq == r->to.seq)
         memgen_unref(r->gens[--r->gen_count]);
 }
 
@@ -212,8 +213,7 @@ static void publish(struct recovery *r)
     struct memgen **newest_first = mem_alloc((r->gen_count + 1) * sizeof *newest_first);
     uint32_t n = 0;
     for (uint32_t i = r->gen_count; i-- > 0;)
-        if (!memtable_empty(r->gens[i]->mem))
-            newest_first[n++] = r->gens[i];
+        newest_first[n++] = r->gens[i];
     tree_publish(r->tree, view_new(newest_first, n, r->version));
     free(newest_first);
 }
@@ -340,12 +340,8 @@ static void log_number_edit(const struct recovery *r, struct edit *edit)
 {
     edit_init(edit);
     edit->has_log = true;
-    edit->log_number = 0;
-    for (uint32_t i = 0; i < r->gen_count && edit->log_number == 0; i++)
-        if (!memtable_empty(r->gens[i]->mem))
-            edit->log_number = r->gens[i]->log_number;
-    if (edit->log_number == 0)
-        edit->log_number = __atomic_load_n(&r->tree->next_file, __ATOMIC_RELAXED);
+    edit->log_number = r->gen_count ? r->gens[0]->log_number
+                                    : __atomic_load_n(&r->tree->next_file, __ATOMIC_RELAXED);
 }
 
 static int raise_log_number(struct recovery *r)

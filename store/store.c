@@ -94,7 +94,7 @@ static int take_lock(struct tree *t)
 {
     char *path = name_lock(t->dir);
     int err = t->read_only ? t->env->lock_read(t->env, path, &t->dir_lock)
-                               : t->env->lock(t->env, path, &t->dir_lock);
+                           : t->env->lock(t->env, path, &t->dir_lock);
     if (t->read_only && err == -ENOENT)
         err = 0;
     free(path);

@@ -281,6 +281,24 @@ int store_pin_rename(struct store *s, const char *from, const char *to); /* 1, -
 typedef int store_pin_fn(void *ctx, const struct store_pin *pin);
 int store_pin_list(struct store *s, store_pin_fn *fn, void *ctx);
 
+/* ---- bulk ingestion ---- */
+
+/* Many keys at once, in ascending order, written straight into tables: neither log nor memtable has
+ * them. Until store_ingest_finish() nobody sees anything of it; then all of it is there at once,
+ * durably: newer than everything that was written before that call, older than what comes after.
+ * For one thread; other writers go on meanwhile, but for a short moment at the end. */
+struct store_ingest;
+struct store_ingest *store_ingest_new(struct store *s);
+/* -EINVAL: the key is not above the one before, or sizes are out of bounds; it is as if it had not
+ * been given. -ENOSPC or another error, which from then on every call returns. */
+int store_ingest_put(struct store_ingest *g, struct slice key, struct slice value);
+/* Once, as the last call but store_ingest_free(). With it, as with everything that it makes
+ * durable, all that was acknowledged before. On failure nothing of it is there. 0 for no keys at
+ * all. */
+int store_ingest_finish(struct store_ingest *g);
+/* Removes what was written, if it was not finished. Before the store is closed. NULL is fine. */
+void store_ingest_free(struct store_ingest *g);
+
 /* ---- what has changed ---- */
 
 /* The difference between the state at `from_seq` and what `r` reads, from r's view, in the order of

@@ -27,6 +27,8 @@ int store_step(struct store *s);
 /* As many workers as are set: starts those that are missing, and lets go of those that are too many
  * once they have ended their job. [setting held, or the store is being opened] */
 int store_adjust_workers(struct store *s);
+/* Brings what is sealed now into tables; writers may seal more meanwhile. 0 or an error. */
+int store_flush_sealed(struct tree *t);
 void store_stop_workers(struct store *s);
 
 #endif

@@ -120,8 +120,7 @@ static bool flushed_below(struct tree *t, uint64_t log_number)
     return v->gens[v->gen_count - 1]->log_number >= log_number;
 }
 
-/* Until what is sealed now is in tables; writers may seal more meanwhile. */
-static int flush_sealed(struct tree *t)
+int store_flush_sealed(struct tree *t)
 {
     int err = 0;
     pthread_mutex_lock(&t->lock);
@@ -148,7 +147,7 @@ int store_flush(struct store *s)
         return -EROFS;
     int err = commit_seal(&s->commit);
     if (err == 0)
-        err = flush_sealed(&s->tree);
+        err = store_flush_sealed(&s->tree);
     return err;
 }
 

@@ -69,6 +69,7 @@ struct tree {
     bool closing;           /* [lock to set; atomic to read] */
     bool flush_wanted;      /* [lock] seal the active memtable at the next occasion */
     struct tree_work flush, compact;
+    bool placing; /* [lock] an ingestion chooses levels: no compaction is picked meanwhile */
     /* [lock] inputs of jobs that met damage: they stay busy, so that no job reads them again */
     uint32_t parked_tables;
     uint64_t *pending_pins; /* [lock] sequence numbers of pins that are being made */

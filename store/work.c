@@ -168,7 +168,7 @@ static int begin_compaction(struct tree *t, const struct pick_options *opt,
                             const struct slice *range, struct pick *pick, struct version **v)
 {
     struct version *current = viewbox_peek(t->box)->version;
-    if (t->compact.running || t->failure)
+    if (t->compact.running || t->failure || t->placing)
         return 1;
     int err = range ? compact_pick_range(current, opt, range[0], range[1], pick)
                     : compact_pick(current, opt, pick);
@@ -200,7 +200,7 @@ static int compact_one(struct tree *t, const struct slice *range, uint64_t *byte
     if (!range)
         prepare(t, &opt);
     pthread_mutex_lock(&t->lock);
-    while (range && t->compact.running && !t->failure)
+    while (range && (t->compact.running || t->placing) && !t->failure)
         pthread_cond_wait(&t->changed, &t->lock);
     int err = begin_compaction(t, &opt, range, &pick, &v);
     pthread_mutex_unlock(&t->lock);
