@@ -209,10 +209,26 @@ static int bring_file(struct making *m, enum file_kind kind, uint64_t number)
     return err;
 }
 
+/* Not a link: who may open the one volume is soon not the affair of the other. */
+static int bring_keys(struct making *m)
+{
+    char *from = name_keys(m->tree->dir), *to = name_keys(m->dir);
+    int err = m->env->remove(m->env, to); /* left by an attempt to make a store there */
+    if (err == -ENOENT)
+        err = 0;
+    if (err == 0)
+        err = copy_file(m, from, to);
+    if (err == -ENOENT)
+        err = corrupt(from, UINT64_MAX, "the file is missing");
+    free(from);
+    free(to);
+    return err;
+}
+
 static int bring_files(struct making *m)
 {
     const struct version *v = m->made;
-    int err = 0;
+    int err = m->env->keys ? bring_keys(m) : 0;
     for (uint32_t i = 0; i < v->blob_count && err == 0; i++)
         err = bring_file(m, FILE_BLOB, v->blobs[i].blob->number);
     for (int level = 0; level < LEVEL_COUNT; level++)

@@ -2,9 +2,9 @@
  * its files while it goes on.
  *
  * Order of writes: the folder, its lock, a marker that says "unfinished"; links, or synced copies
- * where links cannot be had; the folder synced; a manifest that names them, and then CURRENT; the
- * marker removed; the folder and its parent synced. Whatever ends it before leaves a folder without
- * CURRENT, or with the marker, and neither is opened.
+ * where links cannot be had, and a copy of KEYS; the folder synced; a manifest that names them, and
+ * then CURRENT; the marker removed; the folder and its parent synced. Whatever ends it before
+ * leaves a folder without CURRENT, or with the marker, and neither is opened.
  *
  * What two stores share is never written to by either: tables and blob files are named by a version
  * only when they are finished, the active blob file is named by none, and recovery only reads what

@@ -133,8 +133,6 @@ static int key_get(struct env *env, struct file *f)
                     f->path);
         return -ENOKEY;
     }
-    if (memcmp(h->uuid, keyring_uuid(env->keys), UUID_SIZE) != 0)
-        return corrupt(f->path, 0, "the file belongs to another volume than the keys");
     int err = keyring_file_key(env->keys, h, &f->key);
     f->codec.key = f->key;
     return err ? corrupt(f->path, 0,

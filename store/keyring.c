@@ -120,7 +120,7 @@ int keyring_file_key(struct keyring *k, const struct file_header *header, struct
     memcpy(p, file_label, sizeof file_label - 1);
     p += sizeof file_label - 1;
     *p++ = (uint8_t)header->kind;
-    memcpy(p, k->uuid, UUID_SIZE);
+    memcpy(p, header->uuid, UUID_SIZE);
     put_u64(p + UUID_SIZE, header->number);
     crypt_hkdf(slice_of(master, sizeof master), slice_of(header->salt, SALT_SIZE),
                slice_of(info, sizeof info), key, sizeof key);

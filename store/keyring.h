@@ -2,9 +2,10 @@
  * and the keys of its files, which are made of them.
  *
  * The key of a file is HKDF-SHA256 of the master key of its epoch, with the salt of the file's
- * header, for "varvefs file", its kind (u8), the volume's uuid, and its number (u64). Salts are
- * random, so no two files have the same key, not even one that was restored from a backup and
- * written on.
+ * header, for "varvefs file", its kind (u8), the uuid in that header, and its number (u64). Salts
+ * are random, so no two files have the same key, not even one that was restored from a backup and
+ * written on. A volume that began as a checkpoint of another has that one's keys, and the ring the
+ * other's uuid: whose file it may be is not the ring's to say (lineage.h).
  *
  * Thread-safe. */
 #ifndef VARVE_STORE_KEYRING_H

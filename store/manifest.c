@@ -13,6 +13,7 @@
 #include "store/manifest.h"
 
 #include "store/err.h"
+#include "store/keyring.h"
 #include "store/replace.h"
 
 #include <assert.h>
@@ -168,6 +169,14 @@ static int open_journal(struct reading *r, uint64_t number)
     return ret;
 }
 
+/* Is it that of a volume that the keys were not made for? Then they may be a relative's, and fit.
+ */
+static bool foreign_keys(const struct reading *r)
+{
+    const struct keyring *keys = r->src->env->keys;
+    return keys && memcmp(journal_header(r->journal)->uuid, keyring_uuid(keys), UUID_SIZE) != 0;
+}
+
 int manifest_read(const struct version_source *src, uint8_t uuid_out[UUID_SIZE],
                   struct version **version, uint64_t *manifest_number, enum journal_end *end)
 {
@@ -185,6 +194,8 @@ int manifest_read(const struct version_source *src, uint8_t uuid_out[UUID_SIZE],
         goto done;
     memcpy(uuid_out, journal_header(r.journal)->uuid, UUID_SIZE);
     ret = read_records(&r);
+    if (ret == -EIO && !r.version && foreign_keys(&r))
+        corrupt(r.path, 0, "the file belongs to another volume than the keys");
     *end = journal_end(r.journal);
     if (ret == 0) {
         assert(*end != JOURNAL_MORE && memcmp(r.version->uuid, uuid_out, UUID_SIZE) == 0);

@@ -141,6 +141,39 @@ static void keys_of_another_store_do_not_open_it(void **state)
     buf_release(&keys);
 }
 
+/* It has the same keys, and from then on its own passphrases. */
+static void a_checkpoint_is_encrypted_and_opens_with_the_same_passphrase(void **state)
+{
+    struct rig *r = *state, copy = *r;
+    struct store_checkpoint c;
+    struct store_pin pin;
+    open_with(r, &first_secret);
+    put(r, "a", 100, 'a');
+    put(r, "b", 9000, 'b');
+    assert_ok(store_pin_create(r->s, "p", 0, &pin));
+    put(r, "c", 9000, 'c');
+    assert_ok(store_checkpoint(r->s, "/copy", "p", &c));
+    assert_true(c.linked_files >= 2 && c.copied_bytes < 4096);
+    strcpy(copy.dir, "/copy");
+    copy.s = NULL;
+    refuse_with(&copy, NULL, ENOKEY);
+    refuse_with(&copy, &wrong_secret, EKEYREJECTED);
+    open_with(&copy, &first_secret);
+    put(&copy, "d", 9000, 'd');
+    assert_ok(store_compact(copy.s, (struct slice){0}, (struct slice){0}));
+    rig_close_clean(&copy);
+    rig_close_clean(r);
+    open_with(&copy, &first_secret);
+    assert_has(&copy, "a", 100, 'a');
+    assert_has(&copy, "b", 9000, 'b');
+    assert_has(&copy, "d", 9000, 'd');
+    rig_assert(&copy, "c", NULL);
+    rig_close_clean(&copy);
+    open_with(r, &first_secret);
+    assert_has(r, "c", 9000, 'c');
+    rig_close_clean(r);
+}
+
 static void a_plain_store_needs_no_key(void **state)
 {
     struct rig *r = *state;
@@ -382,6 +415,7 @@ int main(void)
         test(whoever_is_asked_may_refuse),
         test(damaged_and_missing_keys_are_told_apart),
         test(keys_of_another_store_do_not_open_it),
+        test(a_checkpoint_is_encrypted_and_opens_with_the_same_passphrase),
         test(a_plain_store_needs_no_key),
         test(a_file_of_a_plain_store_is_refused),
         test(no_file_shows_what_was_written),
