@@ -246,7 +246,7 @@ static int add_entry(struct job *j, const struct entry *e)
         return ret;
     if (ret == 1)
         return build_add(j->build, e);
-    drop_blob(j, e->value);
+    job_drop_blob(j, e->value);
     return build_add_frame(j->build, e, frame);
 }
 
