@@ -54,7 +54,7 @@ HEADERS := $(patsubst %.h,$(BUILD)/obj/%.h.ok,$(filter %.h,$(C_FILES)))
 
 # pkg-config is asked at first use, and not while this file is read: `make setup` may yet install it.
 lazy = $(eval $(1) := $$(shell { $(2); } 2>/dev/null))$($(1))
-STORE_PKGS   := libzstd 'libcrypto >= 3.0' libxxhash
+STORE_PKGS   := libzstd 'libcrypto >= 3.0' libxxhash libisal
 STORE_CFLAGS  = $(call lazy,STORE_CFLAGS,pkg-config --cflags $(STORE_PKGS))
 STORE_LIBS    = $(call lazy,STORE_LIBS,pkg-config --libs $(STORE_PKGS))
 FUSE_PKGS    := 'fuse3 >= 3.10'

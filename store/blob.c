@@ -117,6 +117,11 @@ void blob_reader_free(struct blob_reader *r)
     free(r);
 }
 
+void blob_set_care(struct blob_reader *r, struct care *care)
+{
+    file_set_care(&r->file, care);
+}
+
 /* blob_read_frame() that tells the header too. */
 static int frame_read(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame,
                       struct frame_header *h)

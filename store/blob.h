@@ -3,6 +3,7 @@
 #ifndef VARVE_STORE_BLOB_H
 #define VARVE_STORE_BLOB_H
 
+#include "store/care.h"
 #include "store/codec.h"
 #include "store/env.h"
 
@@ -37,6 +38,8 @@ struct blob_reader; /* thread-safe */
 int blob_open(struct env *env, const char *dir, uint64_t number, const uint8_t uuid[UUID_SIZE],
               struct blob_reader **out);
 void blob_reader_free(struct blob_reader *r);
+/* Who is told of frames that had to be rebuilt from parity (file.h). */
+void blob_set_care(struct blob_reader *r, struct care *care);
 /* `ref->file` is this file (asserted); all else in a reference may be damaged.
  * Reads, verifies and decodes the value: ref->raw_len bytes, malloc'd, the caller's. -EIO raised by
  * corrupt(). */

@@ -41,7 +41,7 @@ struct build {
     uint64_t entries;
     bool ended;                    /* finished or abandoned: nothing is added any more */
     uint64_t held_pin, held_bytes; /* of the entry that is added next */
-    uint64_t written_table, written_blob;
+    uint64_t written_table, written_blob, written_parity;
 };
 
 struct build *build_new(const struct build_options *opt)
@@ -61,6 +61,16 @@ static uint64_t make(struct build *b, enum file_kind kind)
     return number;
 }
 
+/* A file that is whole gets its companion; without one it is as good. */
+static void protect(struct build *b, enum file_kind kind, uint64_t number)
+{
+    uint64_t bytes;
+    if (b->opt.parity.parity == 0)
+        return;
+    parity_make(b->opt.env, b->opt.dir, kind, number, b->opt.uuid, &b->opt.parity, &bytes);
+    b->written_parity += bytes;
+}
+
 /* ---- blob files ---- */
 
 static int end_blob(struct build *b)
@@ -77,6 +87,7 @@ static int end_blob(struct build *b)
                                                        .bytes = b->blob_bytes,
                                                        .file_bytes = blob_size(b->blob)};
         b->written_blob += blob_size(b->blob);
+        protect(b, FILE_BLOB, blob_number(b->blob));
     }
     blob_writer_free(b->blob);
     b->blob = NULL;
@@ -143,6 +154,7 @@ static int end_table(struct build *b, struct rangedel *dels)
     assert(b->meta_count == 0 || slice_cmp(buf_slice(&b->metas[b->meta_count - 1]->limit),
                                            buf_slice(&meta->smallest)) <= 0);
     b->written_table += meta->size_bytes;
+    protect(b, FILE_TABLE, meta->number);
     b->metas = mem_realloc(b->metas, (b->meta_count + 1) * sizeof *b->metas);
     b->metas[b->meta_count++] = meta;
     return 0;
@@ -259,6 +271,8 @@ void build_abandon(struct build *b)
         int err = b->opt.env->remove(b->opt.env, path);
         if (err < 0 && err != -ENOENT) /* the next open removes what nothing names */
             log_message(LOG_INFO, "%s could not be removed", path);
+        if (b->opt.parity.parity > 0)
+            parity_remove(b->opt.env, b->opt.dir, b->made[i].number);
         free(path);
     }
     b->made_count = 0;
@@ -285,4 +299,9 @@ void build_written(const struct build *b, uint64_t *table_bytes, uint64_t *blob_
 {
     *table_bytes = b->written_table;
     *blob_bytes = b->written_blob;
+}
+
+uint64_t build_parity_written(const struct build *b)
+{
+    return b->written_parity;
 }

@@ -5,6 +5,7 @@
 
 #include "store/blob.h"
 #include "store/edit.h"
+#include "store/parity.h"
 
 struct build_options {
     struct env *env;
@@ -15,6 +16,7 @@ struct build_options {
     uint64_t blob_bytes;   /* the same for blob files */
     uint32_t separate_min; /* inline values (PUT, MERGE) from this size on become blobs; 0: none */
     int blob_zstd_level;
+    struct parity_options parity; /* of each file; one that cannot be made is gone without */
     void *ctx;
     uint64_t (*next_file)(void *ctx); /* a fresh file number */
     /* The tombstones of [where the last call ended, upto) (empty: to the end): of the table that
@@ -46,5 +48,6 @@ void build_abandon(struct build *b);
 void build_free(struct build *b);
 /* Bytes written: tables, blob files. */
 void build_written(const struct build *b, uint64_t *table_bytes, uint64_t *blob_bytes);
+uint64_t build_parity_written(const struct build *b);
 
 #endif

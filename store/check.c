@@ -129,6 +129,22 @@ static void memtable_refs(struct view *v, struct check_refs *refs)
     }
 }
 
+/* What could be read only with the help of parity. */
+static void check_repairs(struct check_report *r, struct tree *t)
+{
+    struct care_file *files;
+    size_t count = care_list(&t->care, &files);
+    for (size_t i = 0; i < count; i++) {
+        char name[48];
+        snprintf(name, sizeof name, "%06" PRIu64 ".%s", files[i].number,
+                 files[i].kind == FILE_TABLE ? "table" : "blob");
+        check_tell(r, FINDING_REPAIRED, STORE_WARNING, name, files[i].offset,
+                   "it is damaged here, but its parity makes up for it; a mount, or a scrub, heals "
+                   "it");
+    }
+    free(files);
+}
+
 static uint64_t total_bytes(const struct version *v)
 {
     uint64_t total = 0;
@@ -150,6 +166,8 @@ int check_tree(struct tree *t, store_finding_fn *fn, store_progress_fn *progress
     memtable_refs(v, &refs);
     if (r.stopped == 0)
         check_blobs(&r, t, v, &refs);
+    if (r.stopped == 0)
+        check_repairs(&r, t);
     view_unref(v);
     free(refs.list);
     return 0;

@@ -67,6 +67,8 @@ static bool named(const struct folder *f, enum file_kind kind, uint64_t number)
         return table_named(f->view->version, number);
     case FILE_BLOB:
         return version_find_blob(f->view->version, number) || gen_names(f->view, kind, number);
+    case FILE_PARITY:
+        return table_named(f->view->version, number) || version_find_blob(f->view->version, number);
     case FILE_LOG:
         return gen_names(f->view, kind, number) || empty_log(f, number);
     case FILE_MANIFEST:

@@ -189,7 +189,9 @@ int compact_pick(const struct version *v, const struct pick_options *opt, struct
     struct targets t;
     *out = (struct pick){0};
     targets_init(&t, v, opt);
-    int ret = pick_pressing(v, opt, &t, out);
+    int ret = pick_heal(v, opt, t.base, out);
+    if (ret != 0)
+        ret = pick_pressing(v, opt, &t, out);
     assert(ret == 0 || (ret == 1 && out->upper_count == 0));
     if (ret != 0)
         ret = pick_held(v, opt, true, out);

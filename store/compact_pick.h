@@ -6,8 +6,9 @@
  * data, and the levels above it that are not needed yet stay empty; level 0 goes straight to the
  * highest level in use (the base level).
  *
- * Order of urgency: of level 0 too long and the levels over their target, what is furthest over;
- * then, when none presses, reclaiming: tables that keep much only for pins that are gone are
+ * Order of urgency: tables that are damaged on disk and can still be read with the help of their
+ * parity are rewritten; of level 0 too long and the levels over their target, what is furthest
+ * over; then, when none presses, reclaiming: tables that keep much only for pins that are gone are
  * rewritten; tables with tombstones over data that nobody can see any more sink towards that data;
  * tables with values in blob files that are mostly garbage are rewritten, which moves the values;
  * and at last tables that keep less for such pins. Every job brings the tree nearer to
@@ -28,7 +29,15 @@ struct pick_options {
     uint64_t move_bytes_max; /* a job should not have more of blob values to move than this */
 };
 
-enum pick_reason { PICK_LEVEL0, PICK_SIZE, PICK_TOMBSTONES, PICK_HELD, PICK_BLOBS, PICK_MANUAL };
+enum pick_reason {
+    PICK_LEVEL0,
+    PICK_SIZE,
+    PICK_TOMBSTONES,
+    PICK_HELD,
+    PICK_BLOBS,
+    PICK_MANUAL,
+    PICK_HEAL, /* damaged on disk, and rebuilt from parity when it is read */
+};
 
 /* A job. Tables are borrowed from the version. */
 struct pick {

@@ -200,7 +200,7 @@ static bool tables_apart(struct version_table *const *tables, uint32_t count)
 
 static bool may_move(const struct pick *p, const struct version *v, const struct pick_options *opt)
 {
-    if (p->lower_count > 0 || p->input_level == p->output_level)
+    if (p->lower_count > 0 || p->input_level == p->output_level || p->reason == PICK_HEAL)
         return false;
     for (uint32_t i = 0; i < p->upper_count; i++)
         if (wants_rewrite(v, p->upper[i], p->output_level, p->reason == PICK_MANUAL))

@@ -68,6 +68,8 @@ bool pick_gain(const struct version *v, int level, uint32_t index, int to,
 /* A table worth rewriting since pins are gone. `urgent`: only one that is worth it in any case. */
 int pick_held(const struct version *v, const struct pick_options *opt, bool urgent,
               struct pick *out);
+/* A table that is to be healed (version_table.heal). */
+int pick_heal(const struct version *v, const struct pick_options *opt, int base, struct pick *out);
 /* A table whose tombstones are worth sinking. `base`: the level that level 0 goes to. */
 int pick_tombstones(const struct version *v, const struct pick_options *opt, int base,
                     struct pick *out);

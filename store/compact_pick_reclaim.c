@@ -149,6 +149,27 @@ int pick_tombstones(const struct version *v, const struct pick_options *opt, int
                       (struct pick_run){best.index, best.index + 1}, false, out);
 }
 
+static bool wants_heal(const struct version_table *t)
+{
+    return __atomic_load_n(&t->heal, __ATOMIC_RELAXED) && !t->busy;
+}
+
+int pick_heal(const struct version *v, const struct pick_options *opt, int base, struct pick *out)
+{
+    for (int l = 0; l < LEVEL_COUNT; l++) {
+        for (uint32_t i = 0; i < v->levels[l].count; i++) {
+            struct pick_run one = {i, i + 1};
+            if (!wants_heal(v->levels[l].tables[i]))
+                continue;
+            int ret = l == 0 ? pick_build_level0(v, opt, PICK_HEAL, base, out)
+                             : pick_build(v, opt, PICK_HEAL, l, l, one, false, out);
+            if (ret == 0)
+                return 0;
+        }
+    }
+    return 1;
+}
+
 void compact_pick_prepare(const struct version *v, const struct pick_options *opt)
 {
     struct version_gain g;

@@ -7,9 +7,10 @@
  * everywhere: they do not reach outside the process.)
  *
  * Paths are NUL-terminated and used as given; a relative one must mean the same as long as a file
- * is open. A file is closed before it is removed or renamed: an implementation may reopen it by its
- * path. All functions may be called from any thread; one file may be read and written by several
- * threads at once, at different offsets. Errors are negative errno. */
+ * is open. A file is closed before it is removed, renamed or replaced by another: an implementation
+ * may reopen it by its path, and reading fails (-EIO) once that names another file. All functions
+ * may be called from any thread; one file may be read and written by several threads at once, at
+ * different offsets. Errors are negative errno. */
 #ifndef VARVE_STORE_ENV_H
 #define VARVE_STORE_ENV_H
 

@@ -12,6 +12,7 @@
 
 #include "store/err.h"
 #include "store/keyring.h"
+#include "store/parity.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -33,6 +34,7 @@ void file_close(struct file *f)
         f->io->ops->close(f->io);
     crypt_key_free(f->key);
     free(f->path);
+    free(f->link);
     *f = (struct file){0};
 }
 
@@ -43,6 +45,54 @@ static int io_failed(const struct file *f, const char *what, int err)
     assert(err < 0);
     log_message(LOG_ERROR, "%s: cannot %s: %s", f->path, what, strerror(-err));
     return err;
+}
+
+/* ---- parity ---- */
+
+/* Opens the companion. 0 or 1; only tables and blob files that are open for reading have one. */
+static int companion_open(const struct file *f, struct parity **out)
+{
+    *out = NULL;
+    if (!f->link)
+        return 1;
+    return parity_open(f->env, f->path, f->header.number, out) == 0 ? 0 : 1;
+}
+
+void file_set_care(const struct file *f, struct care *care)
+{
+    if (f->link)
+        care_link_set(f->link, care, f->header.kind, f->header.number, f->path);
+}
+
+void file_repaired(const struct file *f, uint64_t offset)
+{
+    assert(f->link);
+    care_link_report(f->link, f->header.kind, f->header.number, offset, f->path);
+}
+
+int file_restore(const struct file *f, uint64_t offset, void *data, size_t len)
+{
+    struct parity *p;
+    if (companion_open(f, &p) != 0)
+        return 1;
+    int rc = parity_restore(p, f->io, offset, data, len);
+    parity_free(p);
+    return rc;
+}
+
+int file_size(const struct file *f, bool whole, uint64_t *size)
+{
+    struct parity *p;
+    int rc = f->io->ops->size(f->io, size);
+    if (rc)
+        return io_failed(f, "get the size", rc);
+    if (whole && companion_open(f, &p) == 0) {
+        uint64_t was = parity_get_layout(p)->file_bytes;
+        if (*size < was)
+            *size = was;
+        parity_free(p);
+    }
+    return 0;
 }
 
 /* ---- beginning a file ---- */
@@ -142,16 +192,38 @@ static int key_get(struct env *env, struct file *f)
                : 0;
 }
 
+/* The header from parity, which has to be that of this file: 0 or 1. */
+static int header_restore(const struct file *f, uint64_t number, uint8_t bytes[FILE_HEADER_SIZE])
+{
+    struct file_header h;
+    struct parity *p;
+    if (!f->link || parity_open(f->env, f->path, number, &p) != 0)
+        return 1;
+    int rc = parity_restore(p, f->io, 0, bytes, FILE_HEADER_SIZE);
+    parity_free(p);
+    bool ours = rc == 0 && file_header_decode(slice_of(bytes, FILE_HEADER_SIZE), &h) == HEADER_OK &&
+                h.number == number;
+    return ours ? 0 : 1;
+}
+
 /* Returns 0, 1 when the file was cut off while it was created, or a raised error. */
-static int header_read(struct file *f)
+static int header_read(struct file *f, uint64_t number)
 {
     static const uint8_t zeros[FILE_HEADER_SIZE];
     uint8_t bytes[FILE_HEADER_SIZE];
     size_t got;
     int err = f->io->ops->read(f->io, 0, bytes, sizeof bytes, &got);
+    assert(err < 0 || got <= sizeof bytes);
+    enum header_verdict verdict =
+        err < 0 ? HEADER_DAMAGED : file_header_decode(slice_of(bytes, got), &f->header);
+    if ((verdict == HEADER_DAMAGED || verdict == HEADER_NOT_OURS) &&
+        header_restore(f, number, bytes) == 0) {
+        care_link_report(f->link, f->header.kind, number, 0, f->path);
+        got = sizeof bytes;
+        err = 0;
+    }
     if (err)
         return io_failed(f, "read the header", err);
-    assert(got <= sizeof bytes);
     if (got < sizeof bytes || memcmp(bytes, zeros, sizeof bytes) == 0)
         return 1;
     switch (file_header_decode(slice_of(bytes, got), &f->header)) {
@@ -174,12 +246,14 @@ static int open_any(struct env *env, const char *dir, enum file_kind kind, uint6
                     const uint8_t *uuid, bool keyless, struct file *out)
 {
     assert(kind >= FILE_MANIFEST && kind <= FILE_BLOB);
-    *out = (struct file){.path = name_file(dir, kind, number)};
+    *out = (struct file){.path = name_file(dir, kind, number), .env = env};
+    if (kind == FILE_TABLE || kind == FILE_BLOB)
+        out->link = mem_zalloc(sizeof *out->link);
     int rc = env->open(env, out->path, ENV_OPEN_READ, &out->io);
     if (rc && rc != -ENOENT)
         io_failed(out, "open the file", rc);
     if (!rc)
-        rc = header_read(out);
+        rc = header_read(out, number);
     if (!rc)
         rc = identity_check(out, kind, number, uuid);
     if (!rc && !keyless)
@@ -263,17 +337,11 @@ static int frame_room(const struct file *f, const struct frame_ref *where, struc
     return 0;
 }
 
-/* Returns 0, 1 with the reason in `*why`, or an I/O error. */
-static int frame_fetch(const struct file *f, const struct frame_ref *where, struct buf *frame,
-                       struct frame_header *h, const char **why)
+/* The frame as it is on disk. Returns 0, 1 with the reason in `*why`, or an I/O error. */
+static int frame_read(const struct file *f, const struct frame_ref *where, struct buf *frame,
+                      struct frame_header *h, const char **why)
 {
     size_t got = 0;
-    assert(file_is_open(f));
-    buf_clear(frame);
-    *h = (struct frame_header){0};
-    *why = "no frame can have this place and size";
-    if (!place_is_sane(f, where))
-        return 1;
     *why = "the file ends before the frame does";
     int rc = frame_room(f, where, frame);
     if (rc)
@@ -294,6 +362,48 @@ static int frame_fetch(const struct file *f, const struct frame_ref *where, stru
         return 1;
     frame->len = in.len;
     return 0;
+}
+
+/* The frame from parity: 0 or 1. The place was found sane, but may be damaged all the same: no more
+ * memory is taken than the file had bytes. */
+static int frame_rebuild(const struct file *f, const struct frame_ref *where, struct buf *frame,
+                         struct frame_header *h)
+{
+    struct parity *p;
+    if (companion_open(f, &p) != 0)
+        return 1;
+    int rc = 1;
+    if (where->offset + where->len <= parity_get_layout(p)->file_bytes) {
+        buf_clear(frame);
+        rc = parity_restore(p, f->io, where->offset, buf_reserve(frame, where->len), where->len);
+    }
+    parity_free(p);
+    if (rc == 0) {
+        struct slice in = slice_of(frame->data, where->len);
+        bool whole = frame_verify(&f->codec, where->offset, in, h) == FRAME_OK &&
+                     in.len == (size_t)FRAME_HEADER_SIZE + h->stored_len;
+        frame->len = whole ? in.len : 0;
+        rc = whole ? 0 : 1;
+    }
+    if (rc == 0)
+        file_repaired(f, where->offset);
+    return rc;
+}
+
+/* Returns 0, 1 with the reason in `*why`, or an I/O error. */
+static int frame_fetch(const struct file *f, const struct frame_ref *where, struct buf *frame,
+                       struct frame_header *h, const char **why)
+{
+    assert(file_is_open(f));
+    buf_clear(frame);
+    *h = (struct frame_header){0};
+    *why = "no frame can have this place and size";
+    if (!place_is_sane(f, where))
+        return 1;
+    int rc = frame_read(f, where, frame, h, why);
+    if (rc != 0 && frame_rebuild(f, where, frame, h) == 0)
+        rc = 0;
+    return rc;
 }
 
 int file_read_frame(const struct file *f, const struct frame_ref *where, struct buf *frame,

@@ -1,11 +1,16 @@
 /* file: a numbered file of the volume: how it begins, and how frames are read from it.
  *
+ * What does not verify, or cannot be read, of a table or blob file that has parity (parity.h) is
+ * rebuilt from it, in memory: reading never writes. The store is told (care.h), which heals the
+ * file.
+ *
  * Logs, manifests, tables and blob files all start with a file header (format.h) that holds a fresh
  * random salt, and all bind their frames to that header (codec.h). This module writes the header,
  * checks it at opening, and reads single frames by reference. */
 #ifndef VARVE_STORE_FILE_H
 #define VARVE_STORE_FILE_H
 
+#include "store/care.h"
 #include "store/codec.h"
 #include "store/env.h"
 
@@ -17,6 +22,8 @@ struct file {
     struct file_header header;
     struct codec_file codec;
     struct crypt_key *key; /* NULL: the file is not encrypted, or open without its key */
+    struct env *env;
+    struct care_link *link; /* of tables and blob files that are open for reading; else NULL */
 };
 
 /* Creates file `number` of `kind` in `dir` and writes its header (FILE_HEADER_SIZE bytes at offset
@@ -47,14 +54,25 @@ int file_open_keyless(struct env *env, const char *dir, enum file_kind kind, uin
 /* Closes without syncing and frees what `f` holds; a file that is not open is fine. */
 void file_close(struct file *f);
 
+/* Who is told of repairs, also of those that opening took; `care` lives longer than the file. */
+void file_set_care(const struct file *f, struct care *care);
+
+/* The size in bytes. `whole`: what it was, if the file was cut off and has parity. */
+int file_size(const struct file *f, bool whole, uint64_t *size);
+/* `len` bytes at `offset`, rebuilt from parity where they are damaged or cannot be read; they are
+ * as they were written, but what they say is for the caller to verify, who then calls
+ * file_repaired(). Returns 0, or 1 when that cannot be done. */
+int file_restore(const struct file *f, uint64_t offset, void *data, size_t len);
+void file_repaired(const struct file *f, uint64_t offset);
+
 /* Reads exactly `len` bytes at `offset`. Returns 0, -EIO raised by corrupt() when the file ends
  * before, or another I/O error (logged). */
 int file_read(const struct file *f, uint64_t offset, void *data, size_t len);
 
 /* Reads and verifies the frame at `where`, which may come from a damaged place: lengths are checked
- * before memory is taken. Replaces `*frame` by header and payload as stored; `*h` is the header;
- * frame_unpack() of frame_stored() gives the value. Returns 0, -EIO raised by corrupt(), or another
- * I/O error. */
+ * before memory is taken. Rebuilt from parity if need be. Replaces `*frame` by header and payload
+ * as stored; `*h` is the header; frame_unpack() of frame_stored() gives the value. Returns 0, -EIO
+ * raised by corrupt(), or another I/O error. */
 int file_read_frame(const struct file *f, const struct frame_ref *where, struct buf *frame,
                     struct frame_header *h);
 /* The same without raising: 1 when the frame is not whole and sound. */

@@ -11,6 +11,18 @@
 
 #include "store/job.h"
 
+/* Nobody writes to the blob file any more: it can have parity. Its name is synced with those of the
+ * tables; if it is lost the file is as good without. */
+static void protect(struct tree *t, uint64_t number)
+{
+    struct parity_options parity = tree_parity(t);
+    uint64_t bytes;
+    if (parity.parity == 0)
+        return;
+    parity_make(t->env, t->dir, FILE_BLOB, number, t->uuid, &parity, &bytes);
+    tree_count(&t->counters.written_parity, bytes);
+}
+
 /* A blob file enters the version with all that the log refers to; what the flush drops is counted
  * as garbage. */
 static int add_blob(struct job *j, const struct memgen *g)
@@ -23,6 +35,8 @@ static int add_blob(struct job *j, const struct memgen *g)
     int err = tree_sync_file(t, FILE_BLOB, g->blob->number);
     if (err == 0)
         err = t->env->file_size(t->env, path, &size);
+    if (err == 0)
+        protect(t, g->blob->number);
     if (err == 0)
         edit_add_blob(&j->edit, g->blob->number, g->blob_frames, g->blob_bytes, size);
     else if (err == -ENOENT)

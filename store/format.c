@@ -71,8 +71,8 @@ static const struct {
     enum file_kind kind;
     const char *suffix;
 } suffixes[] = {
-    {FILE_MANIFEST, "manifest"}, {FILE_LOG, "log"},  {FILE_TABLE, "table"},
-    {FILE_BLOB, "blob"},         {FILE_TEMP, "tmp"},
+    {FILE_MANIFEST, "manifest"}, {FILE_LOG, "log"},       {FILE_TABLE, "table"},
+    {FILE_BLOB, "blob"},         {FILE_PARITY, "parity"}, {FILE_TEMP, "tmp"},
 };
 enum { SUFFIX_COUNT = sizeof suffixes / sizeof suffixes[0] };
 
@@ -154,6 +154,8 @@ const char *file_kind_name(enum file_kind kind)
         return "table";
     case FILE_BLOB:
         return "blob file";
+    case FILE_PARITY:
+        return "parity file";
     case FILE_CURRENT:
         return "CURRENT";
     case FILE_LOCK:
@@ -219,7 +221,7 @@ int name_parse(const char *name, enum file_kind *kind, uint64_t *number)
 
 static bool kind_has_header(unsigned kind)
 {
-    return kind >= FILE_MANIFEST && kind <= FILE_BLOB;
+    return kind >= FILE_MANIFEST && kind <= FILE_PARITY;
 }
 
 static bool all_zero(const uint8_t *p, size_t len)

@@ -11,11 +11,12 @@
  *   NNNNNN.log       write-ahead log             (journal file)
  *   NNNNNN.table     sorted table, immutable
  *   NNNNNN.blob      large values, append-only until sealed
+ *   NNNNNN.parity    companion of the table or blob file of this number
  *
  * NNNNNN is the file number, decimal, at least six digits; a number is never used twice, whatever
- * the kind. Each file begins with a file header (FILE_HEADER_SIZE bytes); everything after it is
- * frames, except a table's footer. A frame is a payload that has gone through the block pipeline
- * (compress, encrypt, checksum), see codec.h.
+ * the kind, but for a companion, which has that of its file. Each file begins with a file header
+ * (FILE_HEADER_SIZE bytes); everything after it is frames, except a table's footer. A frame is a
+ * payload that has gone through the block pipeline (compress, encrypt, checksum), see codec.h.
  *
  * Structures are written field by field, little-endian, without padding. */
 #ifndef VARVE_STORE_FORMAT_H
@@ -28,6 +29,7 @@ enum file_kind {
     FILE_LOG = 2,
     FILE_TABLE = 3,
     FILE_BLOB = 4,
+    FILE_PARITY = 5, /* parity.h */
     /* kinds of names without a number, for name_parse() only */
     FILE_CURRENT = 16,
     FILE_LOCK,

@@ -212,7 +212,8 @@ void job_build_options(const struct tree *t, const struct settings *settings,
                                   .table_bytes = set->table_bytes,
                                   .blob_bytes = set->blob_bytes,
                                   .separate_min = set->separate_min,
-                                  .blob_zstd_level = set->zstd_level};
+                                  .blob_zstd_level = set->zstd_level,
+                                  .parity = {set->parity_data, set->parity_shards}};
 }
 
 static void options(struct job *j, struct reduce_options *r, struct build_options *b)
@@ -285,6 +286,7 @@ int job_run(struct job *j, struct iter *input, struct rangedel *dels)
     if (err < 0)
         build_abandon(j->build);
     build_written(j->build, &j->written_table, &j->written_blob);
+    tree_count(&j->tree->counters.written_parity, build_parity_written(j->build));
     return err;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/err.h"
+#include "store/parity.h"
 
 void purge_init(struct purge *p, struct env *env, const char *dir)
 {
@@ -90,6 +91,8 @@ static void remove_file(struct purge *p, const struct purge_file *file)
         log_message(LOG_WARNING, "cannot remove %s, which is not needed any more: %s", path,
                     strerror(-err));
     free(path);
+    if (file->kind == FILE_TABLE || file->kind == FILE_BLOB)
+        parity_remove(p->env, p->dir, file->number); /* what stays is removed at the next open */
 }
 
 int purge_run(struct purge *p)

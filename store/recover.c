@@ -81,7 +81,8 @@ static int refuse_first(const struct recovery *r, uint64_t number, uint64_t firs
     return err;
 }
 
-/* Nothing was taken from a log. (One that holds only numbers that did nothing stays: they count.) */
+/* Nothing was taken from a log. (One that holds only numbers that did nothing stays: they count.)
+ */
 static void drop_empty_gen(struct recovery *r)
 {
     const struct memgen *last = r->gen_count ? r->gens[r->gen_count - 1] : NULL;
@@ -159,14 +160,21 @@ static void version_tables(const struct version *v, struct numbers *n)
         qsort(n->list, n->count, sizeof *n->list, compare_numbers);
 }
 
+static bool table_needed(const struct numbers *tables, uint64_t number)
+{
+    return tables->count &&
+           bsearch(&number, tables->list, tables->count, sizeof *tables->list, compare_numbers);
+}
+
 static bool needed(const struct recovery *r, const struct numbers *tables, const struct found *f)
 {
     switch (f->kind) {
     case FILE_TABLE:
-        return tables->count && bsearch(&f->number, tables->list, tables->count,
-                                        sizeof *tables->list, compare_numbers);
+        return table_needed(tables, f->number);
     case FILE_BLOB:
         return version_find_blob(r->version, f->number) || in_gens(r, f);
+    case FILE_PARITY: /* as its file */
+        return table_needed(tables, f->number) || version_find_blob(r->version, f->number);
     case FILE_LOG:
         return in_gens(r, f);
     case FILE_MANIFEST:
@@ -185,7 +193,7 @@ static void remove_unneeded(struct recovery *r)
     version_tables(r->version, &tables);
     for (size_t i = 0; i < r->file_count; i++) {
         const struct found *f = &r->files[i];
-        bool data = f->kind == FILE_TABLE || f->kind == FILE_BLOB;
+        bool data = f->kind == FILE_TABLE || f->kind == FILE_BLOB || f->kind == FILE_PARITY;
         if (!needed(r, &tables, f) && !(data && r->manifest_end != JOURNAL_CLEAN))
             purge_add(&r->tree->purge, f->kind, f->number);
     }

@@ -9,6 +9,7 @@
 
 #include "store/env.h"
 #include "store/folder.h"
+#include "store/parity.h"
 #include "store/recover.h"
 #include "store/store_priv.h"
 #include "store/unlock.h"
@@ -26,10 +27,11 @@ static int check_options(const struct store_options *o)
                 o->filter_one_in <= OPTION_FILTER_MAX && o->reserve_bytes <= OPTION_BYTES_MAX &&
                 o->workers <= STORE_WORKERS_MAX && o->scrypt_log_n >= KEY_COST_LOG_N_MIN &&
                 o->scrypt_log_n <= OPTION_LOG_N_MAX;
+    struct parity_options parity = {o->parity_data, o->parity_shards};
     bool stale = o->blob_stale_percent >= 1 && o->blob_stale_percent <= 100 &&
                  o->blob_age_percent <= 100 && o->blob_garbage_percent >= 1 &&
                  o->blob_garbage_percent <= 100;
-    return good && stale ? 0 : -EINVAL;
+    return good && stale && parity_options_check(&parity) == 0 ? 0 : -EINVAL;
 }
 
 /* ---- making ---- */
@@ -149,6 +151,7 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
     counters_init(&t->counts);
     t->cache = cache_new(o->cache_bytes);
     purge_init(&t->purge, t->env, t->dir);
+    care_init(&t->care);
     tree_init_locks(t);
     t->read_ctx = (struct view_context){
         .merge = o->merge, .cache = t->cache, .counters = &t->counts, .env = t->env};
@@ -175,6 +178,7 @@ static void tree_teardown(struct tree *t)
     purge_release(&t->purge);
     settings_box_release(&t->settings);
     counters_release(&t->counts);
+    care_release(&t->care);
     tree_destroy_locks(t);
     lineage_release(&t->lineage);
     free(t->pending_pins);
@@ -220,6 +224,7 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
                                         .uuid = t->uuid,
                                         .lineage = &t->lineage,
                                         .cache = t->cache,
+                                        .care = &t->care,
                                         .on_death = on_death,
                                         .death_ctx = t};
     err = require_store(t);

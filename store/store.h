@@ -86,6 +86,10 @@ struct store_options {
     uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;
                                default 10 s */
     uint64_t events_bytes;  /* of the event log, EVENTS; 0: there is none; default 1 MiB */
+    /* Reed-Solomon parity of table and blob files: `parity_shards` (up to 32; 0, the default: none)
+     * for each `parity_data` (1 to 128, default 32) shards of 4 KiB. Takes parity_shards /
+     * parity_data of their size. */
+    uint32_t parity_data, parity_shards;
 };
 
 /* All defaults. */
@@ -385,6 +389,10 @@ struct store_stats {
         bytes_written_blob;
     uint64_t
         bytes_moved_blob; /* of these: values moved out of blob files that were mostly garbage */
+    uint64_t bytes_written_parity;
+    uint64_t repairs;       /* frames that were damaged and were rebuilt from parity */
+    uint64_t files_to_heal; /* in which there were any, and that were not rewritten yet */
+    uint64_t files_healed;
     uint64_t blob_reads;
     uint64_t stall_ns, stall_ns_max; /* as in struct store_insight */
     uint64_t disk_total_bytes, disk_free_bytes;
@@ -497,6 +505,7 @@ enum store_finding_code {
     FINDING_BLOB_GARBAGE =
         134, /* the manifest's account of a blob file does not match what refers to it */
     FINDING_BLOB_TWICE = 135, /* two references to one value */
+    FINDING_REPAIRED = 136,   /* damaged on disk, but rebuilt from parity whenever it is read */
     FINDING_FILE_HEADER =
         141, /* (of a store that does not open) a file's header is damaged or another file's */
 };

@@ -82,6 +82,10 @@ int store_get_stats(struct store *s, struct store_stats *out)
     out->bytes_written_compaction = load(&t->counters.written_compaction);
     out->bytes_written_blob = load(&t->counters.written_blob);
     out->bytes_moved_blob = load(&t->counters.moved_blob);
+    out->bytes_written_parity = load(&t->counters.written_parity);
+    out->repairs = load(&t->care.repairs);
+    out->files_healed = load(&t->care.healed);
+    out->files_to_heal = care_any(&t->care) ? __atomic_load_n(&t->care.count, __ATOMIC_RELAXED) : 0;
     out->blob_reads = load(&t->read_ctx.blob_reads);
     store_get_insight(s, &insight);
     out->stall_ns = insight.stall_ns;

@@ -32,7 +32,10 @@ int store_step(struct store *s)
     int compacted = due(t, &t->compact) ? work_compact(t) : 1;
     if (compacted == 0)
         return 0;
-    int err = flushed < 0 ? flushed : compacted < 0 ? compacted : sealed;
+    int healed = due(t, &t->heal) ? work_heal(t) : 1;
+    if (healed == 0)
+        return 0;
+    int err = flushed < 0 ? flushed : compacted < 0 ? compacted : healed < 0 ? healed : sealed;
     return err < 0 ? err : did ? 0 : 1;
 }
 

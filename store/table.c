@@ -60,11 +60,11 @@ static int read_footer(struct table *t, const struct table_meta *meta, uint64_t 
                        uint64_t *tag)
 {
     uint8_t bytes[TABLE_FOOTER_SIZE];
-    int rc = t->file.io->ops->size(t->file.io, size);
-    if (rc) {
-        log_message(LOG_ERROR, "%s: cannot get the size: %s", t->file.path, strerror(-rc));
+    int rc = file_size(&t->file, meta == NULL, size);
+    if (!rc && meta && *size < meta->size_bytes)
+        rc = file_size(&t->file, true, size);
+    if (rc)
         return rc;
-    }
     if (meta && *size != meta->size_bytes)
         return corrupt(t->file.path, UINT64_MAX,
                        "the file has %" PRIu64 " bytes and should have %" PRIu64, *size,
@@ -73,10 +73,12 @@ static int read_footer(struct table *t, const struct table_meta *meta, uint64_t 
         return corrupt(t->file.path, UINT64_MAX, "the file is too short for a table");
     uint64_t at = *size - TABLE_FOOTER_SIZE;
     rc = file_read(&t->file, at, bytes, sizeof bytes);
-    if (rc)
-        return rc;
-    if (footer_decode(&t->file.codec, at, bytes, &t->footer, tag))
-        return corrupt(t->file.path, at, "the footer does not verify");
+    if (rc || footer_decode(&t->file.codec, at, bytes, &t->footer, tag)) {
+        if (file_restore(&t->file, at, bytes, sizeof bytes) != 0 ||
+            footer_decode(&t->file.codec, at, bytes, &t->footer, tag))
+            return rc ? rc : corrupt(t->file.path, at, "the footer does not verify");
+        file_repaired(&t->file, at);
+    }
     if (meta && *tag != meta->tag)
         return corrupt(t->file.path, at, "the file is an older or a foreign one");
     return check_sections(t, at);
@@ -240,6 +242,11 @@ void table_unref(struct table *t)
     buf_release(&t->filter_bytes);
     rangedel_unref(t->rangedel);
     free(t);
+}
+
+void table_set_care(struct table *t, struct care *care)
+{
+    file_set_care(&t->file, care);
 }
 
 const struct table_meta *table_get_meta(const struct table *t)

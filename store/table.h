@@ -13,6 +13,7 @@
 #ifndef VARVE_STORE_TABLE_H
 #define VARVE_STORE_TABLE_H
 
+#include "store/care.h"
 #include "store/codec.h"
 #include "store/env.h"
 #include "store/iter.h"
@@ -112,6 +113,8 @@ int table_open(struct env *env, const char *dir, struct table_meta *meta,
  */
 int table_open_file(struct env *env, const char *dir, uint64_t number,
                     const uint8_t uuid[UUID_SIZE], struct cache *cache, struct table **out);
+/* Who is told of frames that had to be rebuilt from parity (file.h). */
+void table_set_care(struct table *t, struct care *care);
 struct table *table_ref(struct table *t);
 void table_unref(struct table *t);
 const struct table_meta *table_get_meta(const struct table *t);

@@ -54,18 +54,30 @@ static void report(struct checker *c, enum table_finding code, uint64_t offset, 
 
 /* ---- frames ---- */
 
-/* Reads `len` bytes at `offset` into `out`; false when they are not there, which is reported. */
-static bool read_bytes(struct checker *c, uint64_t offset, uint8_t *out, size_t len)
+/* Is it what should be at that place? */
+typedef bool sound_fn(struct checker *c, uint64_t offset, const uint8_t *bytes);
+
+/* Reads the `len` bytes at `offset`, a header or a footer, and reports what is wrong with them,
+ * unless parity makes up for it. */
+static void check_end(struct checker *c, uint64_t offset, size_t len, sound_fn *sound,
+                      const char *what)
 {
-    size_t got = 0;
+    uint8_t bytes[FILE_HEADER_SIZE > TABLE_FOOTER_SIZE ? FILE_HEADER_SIZE : TABLE_FOOTER_SIZE];
     struct env_file *io = c->t->file.io;
-    int rc = io->ops->read(io, offset, out, len, &got);
+    size_t got = 0;
+    assert(len <= sizeof bytes);
+    int rc = io->ops->read(io, offset, bytes, len, &got);
     assert(rc <= 0 && got <= len);
-    if (rc)
+    if (rc == 0 && got == len && sound(c, offset, bytes))
+        return;
+    if (file_restore(&c->t->file, offset, bytes, len) == 0 && sound(c, offset, bytes))
+        file_repaired(&c->t->file, offset);
+    else if (rc)
         c->stop = rc;
     else if (got < len)
         report(c, TABLE_FINDING_FRAME, offset, "the file ends %zu bytes too early", len - got);
-    return rc == 0 && got == len;
+    else
+        report(c, TABLE_FINDING_FRAME, offset, "the file %s does not verify", what);
 }
 
 /* Reads the frame at `where` into c->payload; false when it is not sound, which is reported. */
@@ -87,23 +99,28 @@ static bool read_frame(struct checker *c, const struct frame_ref *where)
 }
 
 /* The header is what it was when the file was opened. */
-static void check_header(struct checker *c)
+static bool header_sound(struct checker *c, uint64_t offset, const uint8_t *bytes)
 {
-    uint8_t now[FILE_HEADER_SIZE], then[FILE_HEADER_SIZE];
+    uint8_t then[FILE_HEADER_SIZE];
+    (void)offset;
     file_header_encode(&c->t->file.header, then);
-    if (read_bytes(c, 0, now, sizeof now) && memcmp(now, then, sizeof now) != 0)
-        report(c, TABLE_FINDING_FRAME, 0, "the file header does not verify");
+    return memcmp(bytes, then, sizeof then) == 0;
 }
 
-static void check_footer(struct checker *c)
+static bool footer_sound(struct checker *c, uint64_t offset, const uint8_t *bytes)
 {
-    uint8_t bytes[TABLE_FOOTER_SIZE];
     struct table_footer footer;
-    uint64_t at = c->t->meta->size_bytes - sizeof bytes, tag;
-    if (!read_bytes(c, at, bytes, sizeof bytes))
-        return;
-    if (footer_decode(&c->t->file.codec, at, bytes, &footer, &tag) || tag != c->t->meta->tag)
-        report(c, TABLE_FINDING_FRAME, at, "the footer does not verify");
+    uint64_t tag;
+    return footer_decode(&c->t->file.codec, offset, bytes, &footer, &tag) == 0 &&
+           tag == c->t->meta->tag;
+}
+
+static void check_ends(struct checker *c)
+{
+    check_end(c, 0, FILE_HEADER_SIZE, header_sound, "header");
+    if (!done(c))
+        check_end(c, c->t->meta->size_bytes - TABLE_FOOTER_SIZE, TABLE_FOOTER_SIZE, footer_sound,
+                  "footer");
 }
 
 /* ---- where the frames lie ---- */
@@ -428,9 +445,7 @@ int table_check(struct table *t, table_finding_fn *finding, table_ref_fn *ref, v
     struct checker c = {.t = t, .finding = finding, .ref = ref, .ctx = ctx, .whole = true};
     assert(finding);
     c.seen = table_meta_new();
-    check_header(&c);
-    if (!done(&c))
-        check_footer(&c);
+    check_ends(&c);
     if (!done(&c))
         check_layout(&c);
     if (!done(&c))

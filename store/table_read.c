@@ -64,18 +64,13 @@ static int read_frame(struct table *t, uint32_t i, struct table_window *window, 
 {
     const struct frame_ref *where = &handle_at(t, i)->where;
     struct slice bytes;
-    if (window && window->piece_bytes) {
-        int rc = window_read(t, window, where, &bytes);
-        if (rc)
-            return rc;
-        enum frame_verdict verdict = frame_verify(&t->file.codec, where->offset, bytes, h);
-        if (verdict != FRAME_OK)
-            return table_block_corrupt(t, i, frame_verdict_text(verdict));
-        if (bytes.len != (size_t)FRAME_HEADER_SIZE + h->stored_len)
-            return table_block_corrupt(t, i, "a frame has not the length that the index says");
+    if (window && window->piece_bytes && window_read(t, window, where, &bytes) == 0 &&
+        frame_verify(&t->file.codec, where->offset, bytes, h) == FRAME_OK &&
+        bytes.len == (size_t)FRAME_HEADER_SIZE + h->stored_len) {
         *stored = frame_stored(bytes);
         return 0;
     }
+    /* One that does not verify is read once more by itself, which repairs it or raises. */
     int rc = file_read_frame(&t->file, where, frame, h);
     if (rc == 0)
         *stored = frame_stored(buf_slice(frame));

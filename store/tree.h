@@ -15,11 +15,13 @@
 
 #include <pthread.h>
 
+#include "store/care.h"
 #include "store/compact_pick.h"
 #include "store/counters.h"
 #include "store/events.h"
 #include "store/keyslots.h"
 #include "store/manifest.h"
+#include "store/parity.h"
 #include "store/purge.h"
 #include "store/settings.h"
 #include "store/view.h"
@@ -29,9 +31,10 @@ struct tree_counters {
     uint64_t flushes, compactions;
     uint64_t written_user, written_log, written_flush, written_compaction, written_blob;
     uint64_t moved_blob; /* of written_blob: values that were moved */
+    uint64_t written_parity;
 };
 
-/* A kind of background work: flush or compaction. All [lock]. */
+/* A kind of background work: flush, compaction or healing. All [lock]. */
 struct tree_work {
     bool running;
     int error;         /* of the last job; 0: it went well */
@@ -55,6 +58,7 @@ struct tree {
 
     struct viewbox *box;
     struct purge purge;
+    struct care care;
     uint64_t published;           /* atomic: readers see seq < published */
     uint64_t next_file;           /* atomic */
     uint32_t level0;              /* atomic: tables of level 0 in the current version */
@@ -68,7 +72,7 @@ struct tree {
     char *failure;          /* [lock to set; atomic to read] why it is read-only */
     bool closing;           /* [lock to set; atomic to read] */
     bool flush_wanted;      /* [lock] seal the active memtable at the next occasion */
-    struct tree_work flush, compact;
+    struct tree_work flush, compact, heal;
     bool placing; /* [lock] an ingestion chooses levels: no compaction is picked meanwhile */
     /* [lock] inputs of jobs that met damage: they stay busy, so that no job reads them again */
     uint32_t parked_tables;
@@ -83,6 +87,12 @@ struct tree {
 static inline uint64_t tree_published(const struct tree *t)
 {
     return __atomic_load_n(&t->published, __ATOMIC_ACQUIRE);
+}
+static inline struct parity_options tree_parity(const struct tree *t)
+{
+    const struct store_options *live = &t->settings.live;
+    return (struct parity_options){setting_u32(&live->parity_data),
+                                   setting_u32(&live->parity_shards)};
 }
 static inline uint64_t tree_new_file(struct tree *t)
 {

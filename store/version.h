@@ -34,6 +34,7 @@ struct version_source {
     const uint8_t *uuid;
     struct lineage *lineage; /* filled in by manifest_read(); NULL: none is expected */
     struct cache *cache;
+    struct care *care;          /* is told of repairs; may be NULL */
     version_death_fn *on_death; /* may be NULL */
     void *death_ctx;
 };
@@ -47,6 +48,7 @@ struct version_table {
     int refs;    /* atomic */
     bool dead;   /* atomic; set by the install that drops it */
     bool failed; /* atomic; it could not be opened, so that picking leaves it alone */
+    bool heal;   /* atomic; frames of it had to be rebuilt: picking has it rewritten soon */
     bool busy;   /* an input of a running job; protected by the tree's lock */
     const struct version_source *source;
     uint64_t number; /* meta->number */
@@ -63,6 +65,8 @@ struct version_blob {
     const struct version_source *source;
     uint64_t number;
     struct blob_reader *reader; /* atomic: opened at first use */
+    struct blob_reader **old;   /* [opening] earlier ones, which readers may still use */
+    uint32_t old_count;
     pthread_mutex_t opening;
 };
 
@@ -81,6 +85,10 @@ struct version_blob *version_blob_ref(struct version_blob *b);
 void version_blob_unref(struct version_blob *b); /* NULL is fine */
 /* As version_table_open(). */
 int version_blob_open(struct version_blob *b, struct blob_reader **out);
+
+/* After the file was replaced by one with the same contents: whoever opens it from now on gets the
+ * new one. A reader that met -EIO in the old one tries again, if this has changed. */
+int version_blob_reopen(struct version_blob *b);
 
 struct version_level {
     struct version_table **tables; /* a reference each */

@@ -4,8 +4,9 @@
  * after it was closed.
  *
  * Invariants:
- *   1. An object's `table` or `reader` goes from NULL to open once, under `opening`, and is
- *      published with release; so whoever sees it sees all of what it points to. */
+ *   1. An object's `table` or `reader` goes from NULL to open under `opening`, and is published
+ *      with release; so whoever sees it sees all of what it points to.
+ *   2. What it points to lives as long as the object, also a reader that was replaced. */
 #include "store/version.h"
 
 #include <assert.h>
@@ -83,6 +84,8 @@ int version_table_open(struct version_table *t, struct table **out)
         const uint8_t *uuid = lineage_uuid(src->lineage, t->number, src->uuid);
         err = table_open(src->env, src->dir, t->meta, uuid, src->cache, out);
         assert(err <= 0 && (err == 0) == (*out != NULL));
+        if (err == 0)
+            table_set_care(*out, src->care);
         __atomic_store_n(&t->failed, err != 0, __ATOMIC_RELAXED);
         __atomic_store_n(&t->table, *out, __ATOMIC_RELEASE);
     }
@@ -115,6 +118,9 @@ void version_blob_unref(struct version_blob *b)
         return;
     if (b->reader)
         blob_reader_free(b->reader);
+    for (uint32_t i = 0; i < b->old_count; i++)
+        blob_reader_free(b->old[i]);
+    free(b->old);
     tell_death(b->source, &b->dead, FILE_BLOB, b->number);
     pthread_mutex_destroy(&b->opening);
     free(b);
@@ -133,7 +139,27 @@ int version_blob_open(struct version_blob *b, struct blob_reader **out)
         const uint8_t *uuid = lineage_uuid(src->lineage, b->number, src->uuid);
         err = blob_open(src->env, src->dir, b->number, uuid, out);
         assert(err <= 0 && (err == 0) == (*out != NULL));
+        if (err == 0)
+            blob_set_care(*out, src->care);
         __atomic_store_n(&b->reader, *out, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&b->opening);
+    return err;
+}
+
+int version_blob_reopen(struct version_blob *b)
+{
+    const struct version_source *src = b->source;
+    struct blob_reader *fresh;
+    pthread_mutex_lock(&b->opening);
+    int err = blob_open(src->env, src->dir, b->number, src->uuid, &fresh);
+    if (err == 0) {
+        blob_set_care(fresh, src->care);
+        if (b->reader) {
+            b->old = mem_realloc(b->old, (b->old_count + 1) * sizeof(struct blob_reader *));
+            b->old[b->old_count++] = b->reader;
+        }
+        __atomic_store_n(&b->reader, fresh, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&b->opening);
     return err;

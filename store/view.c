@@ -10,6 +10,7 @@
 #include "store/view_priv.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,8 +82,13 @@ int view_read_blob(struct view *v, struct view_context *ctx, struct slice encode
                        "a value is in it, but the manifest does not name it");
     }
     int err = version_blob_open(blob, &reader);
-    if (err == 0)
+    if (err == 0) {
+        struct blob_reader *used = reader;
         err = blob_read(reader, &ref, value);
+        /* The file may have been replaced by a healed one just now (version_blob_reopen()). */
+        if (err == -EIO && version_blob_open(blob, &reader) == 0 && reader != used)
+            err = blob_read(reader, &ref, value);
+    }
     if (err < 0)
         return err;
     __atomic_fetch_add(&ctx->blob_reads, 1, __ATOMIC_RELAXED);

@@ -10,6 +10,7 @@
 
 #include "store/compact_run.h"
 #include "store/flush.h"
+#include "store/heal.h"
 #include "store/job.h"
 
 enum {
@@ -24,7 +25,7 @@ enum {
 
 static const char *kind_name(const struct tree *t, const struct tree_work *w)
 {
-    return w == &t->flush ? "a flush" : "a compaction";
+    return w == &t->flush ? "a flush" : w == &t->compact ? "a compaction" : "healing a file";
 }
 
 /* One line when something begins to go wrong, not one for each attempt. */
@@ -103,6 +104,23 @@ bool work_wants_seal(struct tree *t)
     }
     pthread_mutex_unlock(&t->lock);
     return seal;
+}
+
+int work_heal(struct tree *t)
+{
+    if (!care_any(&t->care))
+        return 1;
+    pthread_mutex_lock(&t->lock);
+    bool go = !t->heal.running && !t->failure;
+    t->heal.running |= go;
+    pthread_mutex_unlock(&t->lock);
+    if (!go)
+        return 1;
+    int err = heal_step(t);
+    pthread_mutex_lock(&t->lock);
+    note_end(t, &t->heal, err < 0 ? err : 0);
+    pthread_mutex_unlock(&t->lock);
+    return err;
 }
 
 /* ---- compacting ---- */
@@ -185,6 +203,7 @@ static int begin_compaction(struct tree *t, const struct pick_options *opt,
 static void prepare(struct tree *t, const struct pick_options *opt)
 {
     struct view *v = viewbox_get(t->box);
+    heal_mark(t, v->version);
     compact_pick_prepare(v->version, opt);
     view_unref(v);
 }

@@ -13,6 +13,8 @@
  * already), or an error, after which nothing has changed. */
 int work_flush(struct tree *t);
 int work_compact(struct tree *t);
+/* Heals a blob file (heal.h). */
+int work_heal(struct tree *t);
 /* One compaction of the kind that store_compact() repeats; waits for one that runs to end first.
  * `*bytes` is what it read. */
 int work_compact_range(struct tree *t, struct slice start, struct slice limit, uint64_t *bytes);

@@ -34,7 +34,7 @@ static void names_are_as_documented(void **state)
     assert_name(name_current("d"), "d/CURRENT");
     assert_name(name_lock("d"), "d/LOCK");
     assert_name(name_temp("d", 7), "d/000007.tmp");
-    for (int kind = FILE_MANIFEST; kind <= FILE_BLOB; kind++)
+    for (int kind = FILE_MANIFEST; kind <= FILE_PARITY; kind++)
         assert_string_not_equal(file_kind_name((enum file_kind)kind), file_kind_name(0));
 }
 
@@ -210,7 +210,7 @@ static void file_header_tells_newer_from_damaged(void **state)
     assert_int_equal(verdict_with(23, 0x80), HEADER_NEWER);
     assert_int_equal(verdict_with(8, 0), HEADER_DAMAGED);
     assert_int_equal(verdict_with(10, 0), HEADER_DAMAGED); /* kinds that have no header */
-    assert_int_equal(verdict_with(10, 5), HEADER_DAMAGED);
+    assert_int_equal(verdict_with(10, FILE_PARITY + 1), HEADER_DAMAGED);
     assert_int_equal(verdict_with(10, FILE_CURRENT), HEADER_DAMAGED);
     assert_int_equal(verdict_with(80, 1), HEADER_DAMAGED);
     assert_int_equal(verdict_with(87, 1), HEADER_DAMAGED);

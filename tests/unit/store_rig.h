@@ -271,6 +271,7 @@ static inline const char *rig_file(const struct rig *r, enum file_kind kind, uin
              : kind == FILE_TABLE    ? "table"
              : kind == FILE_BLOB     ? "blob"
              : kind == FILE_MANIFEST ? "manifest"
+             : kind == FILE_PARITY   ? "parity"
                                      : "tmp");
     return rig_path(r, name);
 }
