@@ -60,6 +60,7 @@ static bool named(const struct folder *f, enum file_kind kind, uint64_t number)
     case FILE_EVENTS:
     case FILE_EVENTS_OLD:
     case FILE_INCOMPLETE:
+    case FILE_SCRUB:
         return true;
     case FILE_KEYS:
         return f->tree->keys != NULL;

@@ -56,6 +56,9 @@ struct env_file_ops {
      * sees. -EOPNOTSUPP where it cannot be done: the caller goes on without. */
     int (*allocate)(struct env_file *f, uint64_t offset, uint64_t len);
     int (*size)(struct env_file *f, uint64_t *size);
+    /* The next read of that interval is to come from the disk, as far as the system allows, and not
+     * from memory that may be better than the disk. A hint; may be NULL. */
+    void (*forget)(struct env_file *f, uint64_t offset, uint64_t len);
     /* Does not sync. Always frees `f`. */
     void (*close)(struct env_file *f);
 };

@@ -175,6 +175,16 @@ static int posix_size(struct env_file *file, uint64_t *size)
 }
 
 /* close(2) is not repeated after EINTR: on Linux the descriptor is gone by then. */
+static void posix_forget(struct env_file *file, uint64_t offset, uint64_t len)
+{
+    struct posix_file *f = posix_file_of(file);
+    int fd;
+    if (offset > INT64_MAX || len > INT64_MAX - offset || fd_begin(f, &fd) != 0)
+        return;
+    (void)posix_fadvise(fd, (off_t)offset, (off_t)len, POSIX_FADV_DONTNEED);
+    fd_end(f);
+}
+
 static void posix_close(struct env_file *file)
 {
     struct posix_file *f = posix_file_of(file);
@@ -193,6 +203,7 @@ static const struct env_file_ops posix_file_ops = {
     .truncate = posix_truncate,
     .allocate = posix_allocate,
     .size = posix_size,
+    .forget = posix_forget,
     .close = posix_close,
 };
 

@@ -81,10 +81,9 @@ static const struct {
     enum file_kind kind;
     const char *name;
 } fixed[] = {
-    {FILE_CURRENT, "CURRENT"},     {FILE_LOCK, "LOCK"},
-    {FILE_TAIL, "TAIL"},           {FILE_KEYS, "KEYS"},
-    {FILE_KEYS_TEMP, "KEYS.tmp"},  {FILE_EVENTS, "EVENTS"},
-    {FILE_EVENTS_OLD, "EVENTS.1"}, {FILE_INCOMPLETE, "INCOMPLETE"},
+    {FILE_CURRENT, "CURRENT"},     {FILE_LOCK, "LOCK"},          {FILE_TAIL, "TAIL"},
+    {FILE_KEYS, "KEYS"},           {FILE_KEYS_TEMP, "KEYS.tmp"}, {FILE_EVENTS, "EVENTS"},
+    {FILE_EVENTS_OLD, "EVENTS.1"}, {FILE_SCRUB, "SCRUB"},        {FILE_INCOMPLETE, "INCOMPLETE"},
 };
 enum { FIXED_COUNT = sizeof fixed / sizeof fixed[0] };
 
@@ -128,6 +127,11 @@ char *name_incomplete(const char *dir)
     return mem_printf("%s/INCOMPLETE", dir);
 }
 
+char *name_scrub(const char *dir)
+{
+    return mem_printf("%s/SCRUB", dir);
+}
+
 char *name_temp(const char *dir, uint64_t number)
 {
     return name_file(dir, FILE_TEMP, number);
@@ -162,6 +166,8 @@ const char *file_kind_name(enum file_kind kind)
         return "lock";
     case FILE_TAIL:
         return "end of the log";
+    case FILE_SCRUB:
+        return "SCRUB";
     case FILE_TEMP:
     case FILE_KEYS_TEMP:
         return "temporary file";

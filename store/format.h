@@ -7,6 +7,7 @@
  *   KEYS             of an encrypted volume: its keys, and who may open them (format_keys.h)
  *   TAIL             the end of the newest log (logtail.h)
  *   INCOMPLETE       only while the folder is being made as a checkpoint of another store
+ *   SCRUB            text: where a scrub stands
  *   NNNNNN.manifest  base state and edits        (journal file)
  *   NNNNNN.log       write-ahead log             (journal file)
  *   NNNNNN.table     sorted table, immutable
@@ -40,6 +41,7 @@ enum file_kind {
     FILE_EVENTS,     /* text for people (events.h) */
     FILE_EVENTS_OLD, /* the same, turned over: EVENTS.1 */
     FILE_INCOMPLETE, /* a checkpoint is being made here, or was interrupted: no store yet */
+    FILE_SCRUB,      /* where a scrub stands */
 };
 
 /* Sequence numbers are 56 bits, so that one fits in a word beside an entry type. 0 is never given
@@ -73,13 +75,14 @@ char *name_lock(const char *dir);
 char *name_tail(const char *dir);
 char *name_events(const char *dir, bool old);
 char *name_incomplete(const char *dir);
+char *name_scrub(const char *dir);
 char *name_temp(const char *dir, uint64_t number);
 char *name_keys(const char *dir);
 char *name_keys_temp(const char *dir);
 /* Whether files of this kind are named by number. */
 static inline bool kind_is_numbered(enum file_kind kind)
 {
-    return kind <= FILE_BLOB || kind == FILE_TEMP;
+    return kind <= FILE_PARITY || kind == FILE_TEMP;
 }
 /* What `name` (no folder) is. Returns 0, or 1 for a name that is none of ours. */
 int name_parse(const char *name, enum file_kind *kind, uint64_t *number);
@@ -182,5 +185,18 @@ bool logtail_header_decode(const uint8_t in[LOGTAIL_HEADER_SIZE], uint64_t *numb
 void current_encode(uint64_t manifest_number, struct buf *out);
 /* Returns 0, 1 when it is none of ours, -EIO when damaged. */
 int current_decode(struct slice in, uint64_t *manifest_number);
+
+/* ---- SCRUB: "varve-scrub 1\n", a line "NAME NUMBER\n" for each field of the state in its order,
+ * "xxh3 HHHHHHHHHHHHHHHH\n" over all before ---- */
+struct scrub_state {
+    uint64_t passes;         /* ended, ever */
+    uint64_t started, ended; /* of this pass or the last one: nanoseconds since 1970 */
+    uint64_t limit;          /* files from this number on are left out; 0: no pass is under way */
+    uint64_t file, offset;   /* the next frame to look at */
+    uint64_t bytes, frames, repaired, damaged, parity_made; /* of this pass so far */
+};
+void scrub_state_encode(const struct scrub_state *s, struct buf *out);
+/* Returns 0, or -EIO for what scrub_state_encode() does not write. */
+int scrub_state_decode(struct slice in, struct scrub_state *s);
 
 #endif

@@ -188,6 +188,8 @@ static void tree_teardown(struct tree *t)
 
 static void release(struct store *s)
 {
+    if (s->scrubbed)
+        scrub_release(&s->scrub);
     tree_teardown(&s->tree);
     pthread_mutex_destroy(&s->pins);
     pthread_mutex_destroy(&s->setting);
@@ -242,6 +244,10 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
     }
     if (s->writable)
         tell_opening(t, next_seq);
+    if (err == 0) {
+        scrub_init(&s->scrub, t);
+        s->scrubbed = true;
+    }
     if (err == 0 && s->writable)
         err = store_adjust_workers(s);
     if (err < 0) {

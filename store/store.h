@@ -90,6 +90,10 @@ struct store_options {
      * for each `parity_data` (1 to 128, default 32) shards of 4 KiB. Takes parity_shards /
      * parity_data of their size. */
     uint32_t parity_data, parity_shards;
+    uint64_t scrub_rate;     /* bytes a second that a scrub reads at most; 0: no limit; default
+                                32 MiB */
+    uint64_t scrub_every_ns; /* a scrub begins by itself when the last one ended so long ago;
+                                0, the default: only when asked for */
 };
 
 /* All defaults. */
@@ -505,6 +509,7 @@ enum store_finding_code {
     FINDING_BLOB_GARBAGE =
         134, /* the manifest's account of a blob file does not match what refers to it */
     FINDING_BLOB_TWICE = 135, /* two references to one value */
+    FINDING_SCRUB = 137,      /* a scrub met bytes that do not verify and cannot be rebuilt */
     FINDING_REPAIRED = 136,   /* damaged on disk, but rebuilt from parity whenever it is read */
     FINDING_FILE_HEADER =
         141, /* (of a store that does not open) a file's header is damaged or another file's */
@@ -520,6 +525,28 @@ struct store_finding {
 typedef int store_finding_fn(void *ctx, const struct store_finding *f); /* nonzero: stop */
 /* Bytes done of bytes to do. */
 typedef void store_progress_fn(void *ctx, uint64_t done, uint64_t total);
+/* ---- scrubbing: reading everything in the background, and healing it ---- */
+
+struct store_scrub_status {
+    bool running;
+    uint64_t passes; /* ended, ever */
+    /* of the pass under way, or the last one */
+    int64_t started_ns, ended_ns;     /* realtime; 0: not yet */
+    uint64_t file, offset;            /* where it stands */
+    uint64_t done_bytes, total_bytes; /* total: what is left now, and what was done */
+    uint64_t frames, repaired, damaged, parity_made;
+};
+/* Begins a pass, or goes on with one that was stopped or that an earlier process had begun. It runs
+ * in the workers, below everything else, at `scrub_rate` bytes a second; with no workers,
+ * store_scrub_step() is pulled. */
+int store_scrub_start(struct store *s);
+int store_scrub_stop(struct store *s);
+void store_scrub_status(struct store *s, struct store_scrub_status *out);
+/* Who is told of what cannot be repaired, besides the log; NULL: nobody. */
+void store_scrub_listen(struct store *s, store_finding_fn *fn, void *ctx);
+/* One bounded step, also of healing. 0 did something, 1 nothing to do now, or an error. */
+int store_scrub_step(struct store *s);
+
 /* Reads the whole store of a store opened read-only, changing nothing: every frame of every file,
  * order, filters and indexes against contents, every blob reference, tombstones, garbage counts,
  * unknown files. Returns 0 when the check ran to its end, whatever it found. `progress` may be

@@ -4,12 +4,15 @@
 
 #include "store/commit.h"
 #include "store/scan.h"
+#include "store/scrub.h"
 #include "store/store.h"
 #include "store/work.h"
 
 struct store {
     struct tree tree;
     struct commit commit;
+    struct scrub scrub;
+    bool scrubbed;           /* scrub is initialised */
     bool writable;           /* commit is open */
     pthread_mutex_t pins;    /* held while a pin is made, renamed or deleted */
     pthread_mutex_t setting; /* held while a setting is changed and applied */
@@ -24,6 +27,8 @@ struct store {
 
 /* One background step. 0 did something, 1 nothing to do, or an error. */
 int store_step(struct store *s);
+/* A step of scrubbing, if one is under way or due: 0, or 1 when there is nothing to do now. */
+int store_scrub_work(struct store *s);
 /* As many workers as are set: starts those that are missing, and lets go of those that are too many
  * once they have ended their job. [setting held, or the store is being opened] */
 int store_adjust_workers(struct store *s);

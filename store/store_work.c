@@ -35,6 +35,8 @@ int store_step(struct store *s)
     int healed = due(t, &t->heal) ? work_heal(t) : 1;
     if (healed == 0)
         return 0;
+    if (!s->pulled && store_scrub_work(s) == 0)
+        return 0;
     int err = flushed < 0 ? flushed : compacted < 0 ? compacted : healed < 0 ? healed : sealed;
     return err < 0 ? err : did ? 0 : 1;
 }

@@ -285,3 +285,26 @@ done:
     free(blobs);
     return err;
 }
+
+uint64_t tree_manifest_number(struct tree *t)
+{
+    pthread_mutex_lock(&t->install);
+    uint64_t number = t->manifest ? manifest_number(t->manifest) : 0;
+    pthread_mutex_unlock(&t->install);
+    return number;
+}
+
+int tree_renew_manifest(struct tree *t)
+{
+    pthread_mutex_lock(&t->install);
+    int err = tree_failure(t) ? -EROFS : 0;
+    if (err == 0) {
+        struct version *v = current_version(t);
+        err = rotate_manifest(t, v);
+        version_unref(v);
+        if (err < 0 && err != -ENOSPC)
+            err = tree_fail(t, err, "cannot start a new manifest");
+    }
+    pthread_mutex_unlock(&t->install);
+    return err;
+}

@@ -135,6 +135,12 @@ void tree_readers_release(struct tree_readers *r);
  * manifest when due. */
 int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushed, uint32_t count);
 
+/* The number of the manifest in force. */
+uint64_t tree_manifest_number(struct tree *t);
+/* Starts a new manifest with the present state as its base, since the one in force is damaged.
+ * -ENOSPC: it still is in force. After another error the store has failed. */
+int tree_renew_manifest(struct tree *t);
+
 /* Makes `first` (a reference, taken over) the current view, of recovery. */
 void tree_publish(struct tree *t, struct view *first);
 /* Syncs a file that is not written to any more. An error of the sync itself fails the store
