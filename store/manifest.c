@@ -37,7 +37,7 @@ static int io_failed(const char *path, const char *what, int err)
 /* ---- reading ---- */
 
 /* Returns 0, 1 when there is no CURRENT, or an error that was raised. */
-static int current_read(struct env *env, const char *dir, uint64_t *number)
+int manifest_current(struct env *env, const char *dir, uint64_t *number)
 {
     char *path = name_current(dir);
     uint8_t bytes[CURRENT_SIZE_MAX];
@@ -177,19 +177,15 @@ static bool foreign_keys(const struct reading *r)
     return keys && memcmp(journal_header(r->journal)->uuid, keyring_uuid(keys), UUID_SIZE) != 0;
 }
 
-int manifest_read(const struct version_source *src, uint8_t uuid_out[UUID_SIZE],
-                  struct version **version, uint64_t *manifest_number, enum journal_end *end)
+int manifest_read_file(const struct version_source *src, uint8_t uuid_out[UUID_SIZE],
+                       uint64_t number, struct version **version, enum journal_end *end)
 {
     assert(src->uuid == uuid_out);
     struct reading r = {.src = src};
     *version = NULL;
-    *manifest_number = 0;
     *end = JOURNAL_MORE;
-    int ret = current_read(src->env, src->dir, manifest_number);
-    if (ret != 0)
-        return ret;
-    r.path = name_file(src->dir, FILE_MANIFEST, *manifest_number);
-    ret = open_journal(&r, *manifest_number);
+    r.path = name_file(src->dir, FILE_MANIFEST, number);
+    int ret = open_journal(&r, number);
     if (ret < 0)
         goto done;
     memcpy(uuid_out, journal_header(r.journal)->uuid, UUID_SIZE);
@@ -206,6 +202,16 @@ done:
     journal_reader_free(r.journal);
     free(r.path);
     return ret;
+}
+
+int manifest_read(const struct version_source *src, uint8_t uuid_out[UUID_SIZE],
+                  struct version **version, uint64_t *manifest_number, enum journal_end *end)
+{
+    *version = NULL;
+    *manifest_number = 0;
+    *end = JOURNAL_MORE;
+    int ret = manifest_current(src->env, src->dir, manifest_number);
+    return ret != 0 ? ret : manifest_read_file(src, uuid_out, *manifest_number, version, end);
 }
 
 /* ---- writing ---- */

@@ -21,6 +21,12 @@
 int manifest_read(const struct version_source *src, uint8_t uuid_out[UUID_SIZE],
                   struct version **version, uint64_t *manifest_number, enum journal_end *end);
 
+/* The number that CURRENT has: 0, 1 when there is no CURRENT, or an error that was raised. */
+int manifest_current(struct env *env, const char *dir, uint64_t *number);
+/* manifest_read() of manifest `number`, whatever CURRENT says. For salvage. */
+int manifest_read_file(const struct version_source *src, uint8_t uuid_out[UUID_SIZE],
+                       uint64_t number, struct version **version, enum journal_end *end);
+
 /* ---- writing: one thread at a time ---- */
 
 struct manifest;

@@ -511,6 +511,12 @@ enum store_finding_code {
     FINDING_BLOB_TWICE = 135, /* two references to one value */
     FINDING_SCRUB = 137,      /* a scrub met bytes that do not verify and cannot be rebuilt */
     FINDING_REPAIRED = 136,   /* damaged on disk, but rebuilt from parity whenever it is read */
+    /* 151 to 155: what a salvage found and did */
+    FINDING_SALVAGE = 151,       /* which way it went */
+    FINDING_SALVAGE_TABLE = 152, /* a table of which only a part could be read */
+    FINDING_SALVAGE_LOG = 153,   /* a log, or the rest of one, that was left out */
+    FINDING_SALVAGE_BLOB = 154,  /* values that are lost, or a blob file that nothing refers to */
+    FINDING_SALVAGE_PINS = 155,  /* snapshots may be lost */
     FINDING_FILE_HEADER =
         141, /* (of a store that does not open) a file's header is damaged or another file's */
 };
@@ -556,5 +562,22 @@ int store_check(struct store *s, store_finding_fn *fn, store_progress_fn *progre
  * what it finds. */
 int store_check_closed(const char *dir, const struct store_options *o, store_finding_fn *fn,
                        void *ctx);
+
+/* ---- salvage: for a store that does not open, or of which tables are damaged ---- */
+
+struct store_salvage_report {
+    uint64_t tables_kept, tables_rebuilt; /* whole ones; ones of which only parts can be read */
+    uint64_t entries, blob_files;         /* written anew; with a new account */
+    uint64_t logs, operations;            /* that were read from logs */
+    uint64_t losses;                      /* findings that are a loss of data */
+    bool pins_lost;                       /* nobody knows whether there were any */
+};
+/* Makes the store in `dir`, which nobody has open, one that opens: with the manifest if one is
+ * whole, otherwise from tables, logs and blob files alone. Nothing is removed; what is replaced and
+ * could not be read whole is kept under another name. Takes as much space as there is in tables.
+ * `fn` and `progress` may be NULL. Returns 0, 1 when there was nothing to do (and nothing was
+ * done), -EAGAIN when it is open, or an error: then it can be tried again. */
+int store_salvage(const char *dir, const struct store_options *o, store_finding_fn *fn,
+                  store_progress_fn *progress, void *ctx, struct store_salvage_report *report);
 
 #endif

@@ -1,0 +1,157 @@
+/* salvage_table: what can be had of a table, whole or not.
+ *
+ * A table whose index, footer or properties are damaged still has its blocks: each is a frame that
+ * verifies by itself, in the order of keys. Which frames are blocks of data follows from where they
+ * stand and what they hold: the index ends at the footer and has nothing but handles, tombstones
+ * have a type that data has not, and filter and properties are no blocks. */
+#include "store/salvage_priv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/block.h"
+#include "store/err.h"
+#include "store/framescan.h"
+
+/* ---- a table that may be whole ---- */
+
+static int count_finding(void *ctx, int code, uint64_t offset, const char *text)
+{
+    uint64_t *found = ctx;
+    (void)code, (void)offset, (void)text;
+    ++*found;
+    return 1; /* one is enough */
+}
+
+int salvage_open_table(struct salvage *s, uint64_t number, struct table **out)
+{
+    uint64_t found = 0;
+    int err = table_open_file(s->env, s->dir, number, s->uuid, s->cache, out);
+    if (err == 0 && (table_check(*out, count_finding, NULL, &found) < 0 || found)) {
+        table_unref(*out);
+        *out = NULL;
+    }
+    return *out ? 0 : 1;
+}
+
+/* ---- one that is not ---- */
+
+struct scanning {
+    struct salvage *s;
+    struct memtable *out;
+    struct rangedel_builder *dels;
+    uint64_t size;
+    const char *path;
+};
+
+/* Nothing but handles of frames before `at`, one behind the other: an index. */
+static bool is_index(struct block_iter *bi, uint64_t at)
+{
+    uint64_t expected = FILE_HEADER_SIZE;
+    int err = iter_first(&bi->it);
+    for (; err == 0; err = iter_next(&bi->it)) {
+        struct slice value = bi->it.e.value;
+        struct block_handle h;
+        if (bi->it.e.type != ENTRY_PUT || !block_handle_take(&value, &h) || value.len > 0 ||
+            h.where.offset != expected || h.where.offset + h.where.len > at)
+            return false;
+        expected = h.where.offset + h.where.len;
+    }
+    return err == 1;
+}
+
+static bool is_tombstones(struct block_iter *bi)
+{
+    return iter_first(&bi->it) == 0 && bi->it.e.type == ENTRY_RANGE_DELETE;
+}
+
+static void take_tombstones(struct scanning *c, struct slice payload)
+{
+    struct rangedel *r;
+    if (rangedel_decode(payload, &r) != 0)
+        return;
+    for (size_t i = 0; i < rangedel_count(r); i++) {
+        struct rangedel_fragment f = rangedel_at(r, i);
+        for (uint32_t k = 0; k < f.seq_count; k++) {
+            rangedel_builder_add(c->dels, f.start, f.end, f.seqs[k]);
+            if (f.seqs[k] > c->s->max_seq)
+                c->s->max_seq = f.seqs[k];
+        }
+    }
+    rangedel_unref(r);
+}
+
+static void take_entries(struct scanning *c, struct block_iter *bi)
+{
+    for (int err = iter_first(&bi->it); err == 0; err = iter_next(&bi->it)) {
+        const struct entry *e = &bi->it.e;
+        struct blob_ref ref;
+        if (e->type >= ENTRY_RANGE_DELETE || e->seq == 0 || e->seq > SEQ_MAX || e->key.len == 0 ||
+            (entry_type_is_blob(e->type) && !blob_ref_decode(e->value, &ref)))
+            continue;
+        memtable_add(c->out, e);
+        if (e->seq > c->s->max_seq)
+            c->s->max_seq = e->seq;
+    }
+}
+
+static void take_payload(struct scanning *c, const struct framescan_item *item,
+                         struct slice payload)
+{
+    struct block block;
+    struct block_iter bi;
+    bool last = item->offset + item->len + TABLE_FOOTER_SIZE == c->size;
+    if (block_open(payload, &block) != 0)
+        return; /* filter or properties */
+    block_iter_init(&bi);
+    block_iter_set(&bi, &block);
+    if (is_tombstones(&bi))
+        take_tombstones(c, payload);
+    else if (!last || !is_index(&bi, item->offset))
+        take_entries(c, &bi);
+    block_iter_release(&bi);
+}
+
+static void scan_frames(struct scanning *c, const struct file *f, uint64_t *lost)
+{
+    struct framescan scan;
+    struct framescan_item item;
+    struct buf payload = {0};
+    framescan_init(&scan, f, FILE_HEADER_SIZE, c->size);
+    while (framescan_next(&scan, &item) == 0) {
+        buf_clear(&payload);
+        bool footer = item.offset + item.len == c->size && item.len <= TABLE_FOOTER_SIZE;
+        if (item.what == FRAMESCAN_FRAME || item.what == FRAMESCAN_REPAIRED) {
+            if (frame_unpack(&f->codec, item.offset, &item.header, frame_stored(item.frame),
+                             &payload) == 0)
+                take_payload(c, &item, buf_slice(&payload));
+            else
+                *lost += item.len;
+        } else if (!footer) {
+            *lost += item.len;
+        }
+    }
+    framescan_release(&scan);
+    buf_release(&payload);
+}
+
+void salvage_scan_table(struct salvage *s, uint64_t number, struct memtable *out,
+                        struct rangedel_builder *dels, uint64_t *lost)
+{
+    struct file f;
+    struct scanning c = {.s = s, .out = out, .dels = dels};
+    char *path = name_file(s->dir, FILE_TABLE, number);
+    uint64_t size = 0;
+    *lost = 0;
+    (void)s->env->file_size(s->env, path, &size);
+    if (file_open(s->env, s->dir, FILE_TABLE, number, s->uuid, &f) != 0) {
+        *lost = size;
+    } else {
+        c.path = f.path;
+        if (file_size(&f, true, &c.size) == 0 && c.size > FILE_HEADER_SIZE)
+            scan_frames(&c, &f, lost);
+        file_close(&f);
+    }
+    free(path);
+}
