@@ -8,164 +8,32 @@
  * (and FRAME_SEAL_SIZE, if it is encrypted), since what does not shrink is stored raw. frame_pack()
  * asserts it, frame_verify() checks it.
  * 2. The checksum covers every byte of the frame but itself, and its seed every byte of the file
- * header and the offset. So a frame verifies at one place of one file only.
- * 3. Compression contexts belong to one thread and end with it. */
+ * header and the offset. So a frame verifies at one place of one file only. */
 #include "store/codec_priv.h"
 
 #include "store/err.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <stdlib.h>
 #include <xxhash.h>
-#include <zstd.h>
-
-enum {
-    COMPRESS_MIN = 64, /* shorter values are stored raw */
-    /* Of 128 KiB that cannot be compressed, zstd finds it out in 20 to 40 us by itself up to level
-     * 4, and in 300 to 500 us from level 5 on; then a sample, at 5 us, is worth while. */
-    SAMPLE_FROM_LEVEL = 5,
-    SAMPLE_ABOVE = 16 * 1024, /* shorter values are not sampled */
-    SAMPLE_PIECES = 8,        /* spread over the value, so that data of two kinds shows both */
-    SAMPLE_PIECE_BYTES = 512,
-    SAMPLE_BYTES = SAMPLE_PIECES * SAMPLE_PIECE_BYTES,
-    SAMPLE_LEVEL = 1,
-    SCRATCH_KEPT_BYTES = 1 << 20, /* memory beyond this is not kept for the next frame */
-};
 
 /* The odd number next to 2^64 divided by the golden ratio: neighbouring offsets differ in many
  * bits. */
 #define OFFSET_FACTOR UINT64_C(0x9E3779B97F4A7C15)
 
-/* ---- contexts ---- */
-
-struct contexts {
-    ZSTD_CCtx *compress;
-    ZSTD_DCtx *decompress;
-    struct buf scratch; /* codec_scratch() */
-};
-
-static _Thread_local struct contexts *own_contexts;
-static pthread_key_t contexts_key; /* only for its destructor; written once, under contexts_once */
-static pthread_once_t contexts_once = PTHREAD_ONCE_INIT;
-
-static void contexts_free(void *arg)
-{
-    struct contexts *c = arg;
-    ZSTD_freeCCtx(c->compress);
-    ZSTD_freeDCtx(c->decompress);
-    buf_release(&c->scratch);
-    free(c);
-    own_contexts = NULL;
-}
-
-static void contexts_key_make(void)
-{
-    int err = pthread_key_create(&contexts_key, contexts_free);
-    if (err)
-        abort(); /* no key left of the 1024 that every process has: not an error to go on from */
-}
-
-static struct contexts *contexts_get(void)
-{
-    if (!own_contexts) {
-        pthread_once(&contexts_once, contexts_key_make);
-        own_contexts = mem_zalloc(sizeof *own_contexts);
-        if (pthread_setspecific(contexts_key, own_contexts) != 0)
-            abort();
-    }
-    return own_contexts;
-}
-
-/* Out of memory ends the process here as in mem_alloc(). */
-static ZSTD_CCtx *compress_context(void)
-{
-    struct contexts *c = contexts_get();
-    if (!c->compress) {
-        c->compress = ZSTD_createCCtx();
-        if (!c->compress)
-            abort();
-        /* The frame header has the length already, and a checksum of everything. */
-        size_t rc = ZSTD_CCtx_setParameter(c->compress, ZSTD_c_contentSizeFlag, 0);
-        assert(!ZSTD_isError(rc));
-    }
-    return c->compress;
-}
-
-static ZSTD_DCtx *decompress_context(void)
-{
-    struct contexts *c = contexts_get();
-    if (!c->decompress) {
-        c->decompress = ZSTD_createDCtx();
-        if (!c->decompress)
-            abort();
-    }
-    return c->decompress;
-}
-
-uint8_t *codec_scratch(size_t len)
-{
-    struct buf *scratch = &contexts_get()->scratch;
-    if (scratch->cap > SCRATCH_KEPT_BYTES && len <= SCRATCH_KEPT_BYTES)
-        buf_release(scratch);
-    return buf_reserve(scratch, len);
-}
-
 /* ---- packing ---- */
 
-/* Compresses into at most `room` bytes; 0 when it does not fit. */
-static size_t compress_within(struct slice in, int level, uint8_t *out, size_t room)
-{
-    ZSTD_CCtx *ctx = compress_context();
-    size_t rc = ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, level);
-    assert(!ZSTD_isError(rc));
-    size_t len = ZSTD_compress2(ctx, out, room, in.data, in.len);
-    assert(ZSTD_isError(len) || (len > 0 && len <= room));
-    return ZSTD_isError(len) ? 0 : len;
-}
-
-/* The longest stored form that is worth decompressing again: 15/16 of the value. */
-static size_t useful_len(size_t raw_len)
-{
-    return raw_len - raw_len / 16;
-}
-
-/* A guess from a few pieces whether compressing the whole can pay. It errs only where a value is
- * random but repeats itself at a distance, and asks less of the sample, which has few repeats of
- * its own. */
-static bool sample_shrinks(struct slice in)
-{
-    uint8_t sample[SAMPLE_BYTES], out[SAMPLE_BYTES];
-    assert(in.len > SAMPLE_BYTES);
-    size_t stride = in.len / SAMPLE_PIECES;
-    for (size_t i = 0; i < SAMPLE_PIECES; i++)
-        memcpy(sample + i * SAMPLE_PIECE_BYTES,
-               in.data + i * stride + (stride - SAMPLE_PIECE_BYTES) / 2, SAMPLE_PIECE_BYTES);
-    size_t room = SAMPLE_BYTES - SAMPLE_BYTES / 64;
-    return compress_within(slice_of(sample, SAMPLE_BYTES), SAMPLE_LEVEL, out, room) > 0;
-}
-
-/* Compresses to `out`, which has room for useful_len() bytes. 0: store raw. */
-static size_t compress_if_useful(struct slice in, int level, uint8_t *out)
-{
-    if (level == 0 || in.len < COMPRESS_MIN)
-        return 0;
-    if (level >= SAMPLE_FROM_LEVEL && in.len > SAMPLE_ABOVE && !sample_shrinks(in))
-        return 0;
-    return compress_within(in, level, out, useful_len(in.len));
-}
-
-uint32_t frame_pack(struct slice payload, int zstd_level, struct buf *out)
+uint32_t frame_pack_how(struct slice payload, const struct pack_how *how, struct buf *out)
 {
     assert(payload.len <= FRAME_RAW_MAX);
-    assert(zstd_level >= ZSTD_minCLevel() && zstd_level <= ZSTD_maxCLevel());
     uint8_t *frame = buf_reserve(out, FRAME_HEADER_SIZE + payload.len);
     uint8_t *stored = frame + FRAME_HEADER_SIZE;
     struct frame_header h = {.raw_len = (uint32_t)payload.len};
-    size_t len = compress_if_useful(payload, zstd_level, stored);
-    h.codec = len ? CODEC_ZSTD : CODEC_RAW;
-    if (len == 0 && payload.len) {
+    size_t len = zstd_pack(payload, how, stored);
+    if (len > 0) {
+        h.codec = how->dict ? CODEC_ZSTD_DICT : CODEC_ZSTD;
+        h.dict = how->dict ? codec_dict_id(how->dict) : 0;
+    } else if (payload.len) {
         memcpy(stored, payload.data, payload.len);
         len = payload.len;
     }
@@ -174,6 +42,12 @@ uint32_t frame_pack(struct slice payload, int zstd_level, struct buf *out)
     frame_header_encode(&h, frame);
     out->len += FRAME_HEADER_SIZE + len;
     return (uint32_t)(FRAME_HEADER_SIZE + len);
+}
+
+uint32_t frame_pack(struct slice payload, int zstd_level, struct buf *out)
+{
+    struct pack_how how = {.zstd_level = zstd_level};
+    return frame_pack_how(payload, &how, out);
 }
 
 /* ---- sealing and verifying ---- */
@@ -261,10 +135,7 @@ static int decode(const struct frame_header *h, struct slice packed, uint8_t *ou
     }
     if (h->codec != CODEC_ZSTD)
         return -EIO;
-    /* An error code of zstd is larger than any length. */
-    size_t len =
-        ZSTD_decompressDCtx(decompress_context(), out, h->raw_len, packed.data, packed.len);
-    return len == h->raw_len ? 0 : -EIO;
+    return zstd_unpack(stored, NULL, out, h->raw_len);
 }
 
 static int decode_encrypted(const struct codec_file *cf, uint64_t offset,

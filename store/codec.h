@@ -15,8 +15,9 @@
  *
  *   codec 0, raw   payload = value                          stored length = raw length
  *   codec 1, zstd  payload = zstd frames of the value, the content size left out
+ *   codec 2, zstd  the same, made with the dictionary that the frame names
  *
- *   cipher 1      payload = encrypted payload of codec 0 or 1, tag (16), draft u32
+ *   cipher 1      payload = encrypted payload of codec 0, 1 or 2, tag (16), draft u32
  *                 AES-256-GCM under the file's key (keyring.h); the nonce is u8 0, draft u24,
  *                 offset u64; authenticated, too: h[0..16], offset u64, file number u64
  *   table footer  its tag: the same of no payload; the nonce is u8 1, zeros (3), offset u64;
@@ -26,6 +27,7 @@
 #ifndef VARVE_STORE_CODEC_H
 #define VARVE_STORE_CODEC_H
 
+#include "store/codec_zstd.h"
 #include "store/format.h"
 
 struct crypt_key;
@@ -53,6 +55,8 @@ uint64_t codec_seed(const struct codec_file *cf, uint64_t offset);
  * FRAME_RAW_MAX. Returns the frame's whole length. Thread-safe; keeps a compression context per
  * thread. */
 uint32_t frame_pack(struct slice payload, int zstd_level, struct buf *out);
+/* The same with a dictionary, or with a memory of what did not shrink (codec_zstd.h). */
+uint32_t frame_pack_how(struct slice payload, const struct pack_how *how, struct buf *out);
 
 /* The payload as stored of the whole frame in `frame`. */
 static inline struct slice frame_stored(struct slice frame)

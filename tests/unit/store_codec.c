@@ -97,7 +97,7 @@ static void values_come_back(void **state)
 {
     (void)state;
     struct simrng rng = {unit_seed()};
-    static const int levels[] = {0, 1, 3, 3, 9, -1};
+    static const int levels[] = {0, 1, 3, 3, 9, 2};
     uint8_t *value = mem_alloc(LEN_MAX);
     for (size_t len = 0; len <= 130; len++) {
         data_fill(&rng, DATA_TEXT, value, len);
