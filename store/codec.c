@@ -125,17 +125,27 @@ const char *frame_verdict_text(enum frame_verdict verdict)
 
 /* ---- unpacking ---- */
 
+struct codec_dict *codec_dicts_find(const struct codec_dicts *dicts, uint16_t id)
+{
+    for (uint32_t i = 0; dicts && i < dicts->count; i++)
+        if (codec_dict_id(dicts->list[i]) == id)
+            return dicts->list[i];
+    return NULL;
+}
+
 /* `packed` is what frame_pack() made of the value. */
-static int decode(const struct frame_header *h, struct slice packed, uint8_t *out)
+static int decode(const struct codec_file *cf, const struct frame_header *h, struct slice packed,
+                  uint8_t *out)
 {
     if (h->codec == CODEC_RAW && packed.len == h->raw_len) {
         if (packed.len)
             memcpy(out, packed.data, packed.len);
         return 0;
     }
-    if (h->codec != CODEC_ZSTD)
-        return -EIO;
-    return zstd_unpack(stored, NULL, out, h->raw_len);
+    if (h->codec == CODEC_ZSTD)
+        return zstd_unpack(packed, NULL, out, h->raw_len);
+    const struct codec_dict *dict = codec_dicts_find(cf->dicts, h->dict);
+    return h->codec == CODEC_ZSTD_DICT && dict ? zstd_unpack(packed, dict, out, h->raw_len) : -EIO;
 }
 
 static int decode_encrypted(const struct codec_file *cf, uint64_t offset,
@@ -148,7 +158,7 @@ static int decode_encrypted(const struct codec_file *cf, uint64_t offset,
         return len == h->raw_len ? codec_open(cf, offset, h, stored, out) : -EIO;
     uint8_t *packed = codec_scratch(len);
     int err = codec_open(cf, offset, h, stored, packed);
-    return err ? err : decode(h, slice_of(packed, len), out);
+    return err ? err : decode(cf, h, slice_of(packed, len), out);
 }
 
 int frame_unpack_to(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
@@ -156,10 +166,11 @@ int frame_unpack_to(const struct codec_file *cf, uint64_t offset, const struct f
 {
     assert(stored.len == h->stored_len);
     assert(h->raw_len <= FRAME_RAW_MAX);
-    if (h->cipher != cf->cipher || h->dict != 0 || h->flags != 0)
+    bool names_dict = h->codec == CODEC_ZSTD_DICT;
+    if (h->cipher != cf->cipher || (h->dict != 0) != names_dict || h->flags != 0)
         return -EIO;
     if (h->cipher == CIPHER_NONE)
-        return decode(h, stored, out);
+        return decode(cf, h, stored, out);
     return decode_encrypted(cf, offset, h, stored, out);
 }
 
@@ -186,7 +197,8 @@ int frame_open(const struct codec_file *cf, const char *name, uint64_t offset, s
         return corrupt(name, offset, "%zu bytes for a frame of %zu", in.len,
                        (size_t)FRAME_HEADER_SIZE + h.stored_len);
     if (frame_unpack(cf, offset, &h, frame_stored(in), out))
-        return corrupt(name, offset, "the frame does not decode (codec %u, cipher %u)", h.codec,
-                       h.cipher);
+        return corrupt(name, offset,
+                       "the frame does not decode (codec %u, cipher %u, dictionary %u)", h.codec,
+                       h.cipher, h.dict);
     return 0;
 }

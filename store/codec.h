@@ -32,6 +32,14 @@
 
 struct crypt_key;
 
+/* The dictionaries that the frames of a file name: a few. */
+struct codec_dicts {
+    struct codec_dict **list; /* borrowed */
+    uint32_t count;
+};
+/* NULL: there is none of that number. `dicts` may be NULL. */
+struct codec_dict *codec_dicts_find(const struct codec_dicts *dicts, uint16_t id);
+
 /* The identity of one file, from its header; frames are bound to it. Plain data: copy freely, while
  * the file is open. */
 struct codec_file {
@@ -42,6 +50,7 @@ struct codec_file {
     uint16_t key_epoch;    /* low bits, as its frames have them */
     struct crypt_key *key; /* borrowed; NULL: none, or not known: then frames can be verified, but
                               neither made nor decoded */
+    const struct codec_dicts *dicts; /* borrowed; NULL: none; needed for decoding only */
 };
 
 /* `header` as it was encoded. Without a key. */

@@ -1,8 +1,9 @@
 /* Tests of store/codec_zstd.h: values come back with and without a dictionary and never with a
  * wrong one; what cannot be compressed does not keep what can be from being. */
-#include "store/codec_zstd.h"
+#include "store/codec.h"
 
 #include "tests/unit/dict_maker.h"
+#include "tests/unit/logged.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -86,6 +87,45 @@ static void a_wrong_dictionary_is_an_error(void **state)
     assert_memory_equal(back, value, sizeof value);
     codec_dict_unref(dict);
     codec_dict_unref(other);
+}
+
+static void a_frame_names_its_dictionary(void **state)
+{
+    (void)state;
+    struct simrng rng = {unit_seed()};
+    struct codec_dict *list[] = {dict_new(&rng, 1, 3), dict_new(&rng, 0, 500)};
+    struct codec_dicts both = {.list = list, .count = 2}, first = {.list = list, .count = 1};
+    struct file_header fh = {.kind = FILE_TABLE, .version = FORMAT_VERSION, .number = 4};
+    struct pack_how how = {.zstd_level = 1, .dict = list[1]};
+    struct codec_file cf;
+    struct frame_header h;
+    struct buf frame = {0}, out = {0};
+    uint8_t value[4096];
+    codec_file_init(&cf, &fh);
+    logged_reset();
+    records_fill(&rng, 0, value, sizeof value);
+    frame_pack_how(slice_of(value, sizeof value), &how, &frame);
+    frame_seal(&cf, 96, frame.data, frame.len);
+    assert_int_equal(frame_verify(&cf, 96, buf_slice(&frame), &h), FRAME_OK);
+    assert_int_equal(h.codec, CODEC_ZSTD_DICT);
+    assert_int_equal(h.dict, 500);
+    assert_errno(frame_open(&cf, "f", 96, buf_slice(&frame), &out), EIO);
+    cf.dicts = &first;
+    assert_errno(frame_open(&cf, "f", 96, buf_slice(&frame), &out), EIO);
+    assert_logged("dictionary 500");
+    cf.dicts = &both;
+    assert_ok(frame_open(&cf, "f", 96, buf_slice(&frame), &out));
+    assert_slice(buf_slice(&out), value, sizeof value);
+    /* What does not shrink names none. */
+    buf_clear(&frame);
+    frame_pack_how(slice_of(value, 10), &how, &frame);
+    frame_header_decode(frame.data, &h);
+    assert_int_equal(h.codec, CODEC_RAW);
+    assert_int_equal(h.dict, 0);
+    buf_release(&frame);
+    buf_release(&out);
+    codec_dict_unref(list[0]);
+    codec_dict_unref(list[1]);
 }
 
 static void what_is_no_dictionary_is_refused(void **state)
@@ -229,6 +269,7 @@ int main(void)
         cmocka_unit_test(values_come_back_with_a_dictionary),
         cmocka_unit_test(small_values_gain_most),
         cmocka_unit_test(a_wrong_dictionary_is_an_error),
+        cmocka_unit_test(a_frame_names_its_dictionary),
         cmocka_unit_test(what_is_no_dictionary_is_refused),
         cmocka_unit_test(damaged_values_are_errors),
         cmocka_unit_test(threads_share_a_dictionary),
