@@ -40,15 +40,33 @@ static bool gen_names(const struct view *v, enum file_kind kind, uint64_t number
     return false;
 }
 
+/* Is there a record in it, here or in TAIL, besides the one that says where it begins? */
+static bool log_has_operations(struct tree *t, uint64_t number)
+{
+    struct journal_reader *j;
+    struct slice record;
+    struct batch_reader b;
+    bool any = false;
+    corrupt_forget();
+    if (journal_open(t->env, t->dir, FILE_LOG, number, t->uuid, &j) != 0)
+        return false;
+    while (!any && journal_next(j, &record) == 0)
+        any = batch_reader_init(&b, record) == 0 && b.count > 0;
+    journal_reader_free(j);
+    return any;
+}
+
 /* A log that holds no operation is left by every clean end. */
 static bool empty_log(const struct folder *f, uint64_t number)
 {
+    struct tree *t = f->tree;
     uint64_t size = 0;
-    char *path = name_file(f->tree->dir, FILE_LOG, number);
-    int err = f->tree->env->file_size(f->tree->env, path, &size);
+    char *path = name_file(t->dir, FILE_LOG, number);
+    int err = t->env->file_size(t->env, path, &size);
     free(path);
-    return err == 0 && size <= replay_empty_bytes(f->tree) &&
-           !logtail_continues(f->tree->env, f->tree->dir, number, size);
+    if (err < 0 || size > replay_empty_bytes(t))
+        return false;
+    return !logtail_continues(t->env, t->dir, number, size) || !log_has_operations(t, number);
 }
 
 static bool named(const struct folder *f, enum file_kind kind, uint64_t number)

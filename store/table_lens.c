@@ -102,8 +102,12 @@ static void lens_free(struct iter *it)
 struct iter *table_lens_iter(struct iter *inner, const struct table_meta *m,
                              table_masked_fn *masked, void *ctx)
 {
-    static const struct iter_ops ops = {lens_first, lens_last, lens_seek,
-                                        lens_next,  lens_prev, lens_free};
+    static const struct iter_ops ops = {.first = lens_first,
+                                        .last = lens_last,
+                                        .seek = lens_seek,
+                                        .next = lens_next,
+                                        .prev = lens_prev,
+                                        .free = lens_free};
     struct lens_iter *l = mem_zalloc(sizeof *l);
     assert((m->cut_seq == 0) != (m->ingest_seq == 0));
     l->it.ops = &ops;

@@ -104,7 +104,7 @@ struct sim_fault {
  * the one under which it was opened. A write that fails so is torn; a sync that fails so loses some
  * of what is pending for good, though it can still be read until the next crash; all other calls
  * that fail so have no effect. */
-enum { SIM_FAULTS_MAX = 16 };
+enum { SIM_FAULTS_MAX = 32 };
 void simdisk_fail(struct simdisk *d, const struct sim_fault *fault);
 /* Disarms all of them. */
 void simdisk_heal(struct simdisk *d);

@@ -215,7 +215,10 @@ static void test_freeing_fails_once(void **state)
     vol_make(&v, 0);
     uint64_t f = vol_text(&v, ROOT, "f", "text");
     assert_ok(fs_unlink(v.fs, ROOT, "f"));
-    const struct sim_fault full = {.call = SIM_WRITE, .err = -ENOSPC, .sticky = true};
+    const struct sim_fault tail = {.call = SIM_WRITE, .path_part = "TAIL", .err = -EIO};
+    const struct sim_fault full = {
+        .call = SIM_WRITE, .path_part = ".log", .err = -ENOSPC, .sticky = true};
+    simdisk_fail(v.disk, &tail);
     simdisk_fail(v.disk, &full);
     fs_forget(v.fs, f);
     assert_true(!is_gone(&v, f));
