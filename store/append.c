@@ -85,7 +85,7 @@ static void cut_back(struct append *a)
 }
 
 /* Memory beyond this is not kept for the next group. */
-enum { PENDING_KEPT_BYTES = 4 << 20 };
+enum { PENDING_KEPT_BYTES = 4 << 20, ZEROS_BYTES = 4096 };
 
 static void forget_pending(struct append *a)
 {
@@ -104,6 +104,22 @@ void append_discard(struct append *a)
     forget_pending(a);
 }
 
+/* Page by page: the kernel keeps what is written at once in one piece, and counts and may write all
+ * of the piece for each byte of it that changes. What fails here only costs time later. */
+static void write_zeros(struct append *a, size_t len)
+{
+    static const uint8_t zeros[ZEROS_BYTES];
+    uint64_t at = a->size, end = a->size + len;
+    while (at < end) {
+        size_t n = ZEROS_BYTES - (size_t)(at % ZEROS_BYTES);
+        n = end - at < n ? (size_t)(end - at) : n;
+        if (a->file.io->ops->write(a->file.io, at, zeros, n) < 0)
+            return;
+        at += n;
+        a->zeroed = at;
+    }
+}
+
 int append_write_ahead(struct append *a, size_t zeros)
 {
     append_assert_valid(a);
@@ -111,18 +127,16 @@ int append_write_ahead(struct append *a, size_t zeros)
     int err = a->spent ? -EIO : 0;
     if (!err && len) {
         struct env_file *io = a->file.io;
-        if (zeros)
-            memset(buf_reserve(&a->pending, zeros), 0, zeros);
-        err = io->ops->write(io, a->size, a->pending.data, len + zeros);
+        err = io->ops->write(io, a->size, a->pending.data, len);
         if (err) {
             failed(a, "write", err);
             cut_back(a);
         } else {
             a->size += len;
             a->kept = 0;
-            a->zeroed = zeros ? a->size + zeros : a->zeroed;
             a->unsynced = true;
             forget_pending(a);
+            write_zeros(a, zeros);
         }
     }
     append_discard(a);

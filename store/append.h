@@ -38,7 +38,7 @@ static inline uint64_t append_offset(const struct append *a)
  * ends at the end of what is pending. Returns the frame's whole length as it will be stored. */
 uint32_t append_seal(struct append *a, size_t at);
 
-/* Writes all that is pending with one write, and `zeros` bytes of zeros behind it, which later
+/* Writes all that is pending with one write, and then `zeros` bytes of zeros behind it, which later
  * writes will replace: a sync of those has no new blocks and no new size to write, which takes half
  * the time. On failure what is pending is dropped (but for `kept`), and the file is cut back to
  * what it was and synced, so that nothing of it can be found later; if this fails too the file is

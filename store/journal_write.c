@@ -24,7 +24,7 @@ enum {
     RESERVE_BYTES_MIN = 64 << 10,
     RESERVE_BYTES_MAX = 4 << 20,
     AHEAD_BYTES_MIN = 4 << 10,
-    AHEAD_BYTES_MAX = 1 << 20,
+    AHEAD_BYTES_MAX = 128 << 10,
 };
 
 struct journal_writer {
