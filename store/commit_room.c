@@ -132,7 +132,7 @@ static bool active_full(const struct commit *c)
     const struct store_options *live = &c->tree->settings.live;
     return (memtable_bytes(c->active->mem) >= setting_u64(&live->memtable_bytes) &&
             !memtable_empty(c->active->mem)) ||
-           (c->blob && blob_size(c->blob) >= setting_u64(&live->blob_bytes));
+           (c->blob && blob_size(c->blob) >= tree_blob_bytes(c->tree, live));
 }
 
 /* ---- level 0 ---- */

@@ -210,7 +210,7 @@ void job_build_options(const struct tree *t, const struct settings *settings,
                                             .zstd_level = set->zstd_level,
                                             .filter_one_in = filter_one_in(set)},
                                   .table_bytes = set->table_bytes,
-                                  .blob_bytes = set->blob_bytes,
+                                  .blob_bytes = tree_blob_bytes(t, set),
                                   .separate_min = set->separate_min,
                                   .blob_zstd_level = set->zstd_level,
                                   .parity = {set->parity_data, set->parity_shards}};

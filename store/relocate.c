@@ -46,7 +46,7 @@ void relocate_options(const struct tree *t, const struct store_options *set,
                       struct stale_options *stale, uint64_t *move_bytes_max)
 {
     struct env_space space;
-    uint64_t blob_bytes = setting_u64(&set->blob_bytes);
+    uint64_t blob_bytes = tree_blob_bytes(t, set);
     *stale = (struct stale_options){.stale_percent = setting_u32(&set->blob_stale_percent),
                                     .age_percent = setting_u32(&set->blob_age_percent),
                                     .garbage_percent = setting_u32(&set->blob_garbage_percent),
@@ -195,7 +195,7 @@ struct relocate *relocate_begin(const struct tree *t, const struct store_options
         relocate_add_input(r, p->upper[i]->meta);
     for (uint32_t i = 0; i < p->lower_count; i++)
         relocate_add_input(r, p->lower[i]->meta);
-    relocate_plan(r, set->blob_bytes / SMALL_PART);
+    relocate_plan(r, tree_blob_bytes(t, set) / SMALL_PART);
     return r;
 }
 

@@ -141,12 +141,25 @@ static int recover(struct tree *t, uint64_t *next_seq)
     return err == -ENOKEY && !t->keys ? unlock_missing(t->env, t->dir) : err;
 }
 
+/* The least is for disks that are too small to care. */
+enum { BLOB_DISK_PART = 64, BLOB_BYTES_LEAST = 1 << 20 };
+
+static uint64_t blob_bytes_max(struct tree *t)
+{
+    struct env_space space;
+    if (t->env->space(t->env, t->dir, &space) < 0)
+        return UINT64_MAX;
+    uint64_t part = space.total_bytes / BLOB_DISK_PART;
+    return part > BLOB_BYTES_LEAST ? part : BLOB_BYTES_LEAST;
+}
+
 static void tree_setup(struct tree *t, const char *dir, const struct store_options *o)
 {
     t->env_with_keys = *(o->env ? o->env : env_posix());
     t->env = &t->env_with_keys;
     t->dir = mem_strdup(dir);
     t->read_only = o->read_only;
+    t->blob_bytes_max = blob_bytes_max(t);
     settings_box_init(&t->settings, o);
     counters_init(&t->counts);
     t->cache = cache_new(o->cache_bytes);

@@ -70,7 +70,8 @@ struct store_options {
     uint64_t cache_bytes;  /* decoded blocks; default 64 MiB */
     uint32_t block_bytes;  /* default 16 KiB */
     uint64_t table_bytes;  /* aim of a compaction's output table; default 64 MiB */
-    uint64_t blob_bytes;   /* a blob file is sealed at this size; default 256 MiB */
+    uint64_t blob_bytes;   /* a blob file is sealed at this size, or at a 64th of the disk (1 MiB at
+                              least); default 256 MiB */
     uint32_t separate_min; /* values from this size on go to blob files at flush; default 2 KiB */
     uint32_t direct_min;   /* values from this size on go there at commit; default 16 KiB */
     /* Values are moved out of blob files by compaction (docs/OPERATIONS.md, "Blob files"): of a

@@ -62,6 +62,7 @@ struct tree {
     uint64_t published;           /* atomic: readers see seq < published */
     uint64_t next_file;           /* atomic */
     uint32_t level0;              /* atomic: tables of level 0 in the current version */
+    uint64_t blob_bytes_max;      /* of a blob file, whatever is set: a part of the disk's size */
     struct settings_box settings; /* see settings.h: a job takes a snapshot, others read `live` */
 
     pthread_mutex_t install;
@@ -93,6 +94,13 @@ static inline struct parity_options tree_parity(const struct tree *t)
     const struct store_options *live = &t->settings.live;
     return (struct parity_options){setting_u32(&live->parity_data),
                                    setting_u32(&live->parity_shards)};
+}
+/* The size at which a blob file is ended, by `set`: a job's settings, or the live ones. A small
+ * disk has smaller ones, so that the values of any of them can be moved even when it is full. */
+static inline uint64_t tree_blob_bytes(const struct tree *t, const struct store_options *set)
+{
+    uint64_t wanted = setting_u64(&set->blob_bytes);
+    return wanted < t->blob_bytes_max ? wanted : t->blob_bytes_max;
 }
 static inline uint64_t tree_new_file(struct tree *t)
 {

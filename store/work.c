@@ -254,7 +254,8 @@ int work_compact_range(struct tree *t, struct slice start, struct slice limit, u
 /* ---- space ---- */
 
 /* What the largest job may take before it gives anything back: level 0 with all of the base level,
- * or a table with what it lies over (job.h). */
+ * or a table with what it lies over (job.h); or the values of a whole blob file, for which it takes
+ * twice the space (relocate.h). */
 static uint64_t largest_job(const struct tree *t, const struct version *v)
 {
     struct pick_options opt;
@@ -264,6 +265,8 @@ static uint64_t largest_job(const struct tree *t, const struct version *v)
     for (int level = 1; level < LEVEL_COUNT; level++)
         table += v->levels[level].bytes;
     table = table < table_most ? table : table_most;
+    uint64_t blobs = v->blob_count > 0 ? 2 * tree_blob_bytes(t, &t->settings.live) : 0;
+    table = table > blobs ? table : blobs;
     return level0 > table ? level0 : table;
 }
 

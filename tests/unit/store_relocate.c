@@ -269,14 +269,13 @@ static void test_small_files_are_gathered(void **state)
 
 /* Some values go from each file, and none of the files is dead: the space comes back all the same.
  */
-static void test_full_disk_is_freed_by_scattered_deletes(void **state)
+static void free_by_scattered_deletes(struct rig *r, uint64_t capacity)
 {
-    struct rig *r = *state;
     struct buf room = {0};
     int err = 0;
     uint64_t end = 0;
     r->opt.reserve_bytes = 256 << 10;
-    simdisk_set_capacity(r->disk, 6 * MIB);
+    simdisk_set_capacity(r->disk, capacity);
     rig_open(r);
     for (; err == 0; end++) {
         err = rig_try_put(r, rig_key(end), rig_value(end, LEN, &room), 0);
@@ -306,6 +305,20 @@ static void test_full_disk_is_freed_by_scattered_deletes(void **state)
     rig_close_clean(r);
 }
 
+static void test_full_disk_is_freed(void **state)
+{
+    free_by_scattered_deletes(*state, 6 * MIB);
+}
+
+/* Blob files as large as the disk would leave no room to move their values. */
+static void test_full_disk_with_large_files_is_freed(void **state)
+{
+    struct rig *r = *state;
+    r->opt.blob_bytes = 256 * MIB;
+    r->opt.memtable_bytes = 8 * MIB;
+    free_by_scattered_deletes(r, 24 * MIB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,7 +330,8 @@ int main(void)
         RIG_SIM(test_frames_move_as_they_are),
         RIG_SIM(test_damage_stays),
         RIG_SIM(test_small_files_are_gathered),
-        RIG_SIM(test_full_disk_is_freed_by_scattered_deletes),
+        RIG_SIM(test_full_disk_is_freed),
+        RIG_SIM(test_full_disk_with_large_files_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
