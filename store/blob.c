@@ -150,35 +150,38 @@ int blob_read_frame(struct blob_reader *r, const struct blob_ref *ref, struct bu
                    h.cipher);
 }
 
-/* The value of a frame, which is used up: its memory becomes the value's if it was stored raw. */
-static int value_take(const struct blob_reader *r, uint64_t offset, const struct frame_header *h,
-                      struct buf *frame, uint8_t **value)
+int blob_fetch(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame)
 {
-    if (frame_is_plain(&r->file.codec, h)) {
-        memmove(frame->data, frame->data + FRAME_HEADER_SIZE, h->raw_len);
-        *value = frame->data;
-        *frame = (struct buf){0};
+    struct frame_header h;
+    return frame_read(r, ref, frame, &h);
+}
+
+int blob_unpack(struct blob_reader *r, const struct blob_ref *ref, struct slice frame,
+                uint8_t *value)
+{
+    struct frame_header h;
+    assert(ref->file == r->file.header.number && frame.len == ref->where.len);
+    frame_header_decode(frame.data, &h);
+    assert(h.raw_len == ref->raw_len);
+    if (frame_unpack_to(&r->file.codec, ref->where.offset, &h, frame_stored(frame), value) == 0)
         return 0;
-    }
-    *value = mem_alloc(h->raw_len);
-    struct slice stored = frame_stored(buf_slice(frame));
-    int err = frame_unpack_to(&r->file.codec, offset, h, stored, *value);
-    if (err) {
-        free(*value);
-        *value = NULL;
-    }
-    return err;
+    return corrupt(r->file.path, ref->where.offset,
+                   "the value does not decode (codec %u, cipher %u)", h.codec, h.cipher);
 }
 
 int blob_read(struct blob_reader *r, const struct blob_ref *ref, uint8_t **value)
 {
     struct buf frame = {0};
-    struct frame_header h;
     *value = NULL;
-    int err = frame_read(r, ref, &frame, &h);
-    if (!err && value_take(r, ref->where.offset, &h, &frame, value))
-        err = corrupt(r->file.path, ref->where.offset,
-                      "the value does not decode (codec %u, cipher %u)", h.codec, h.cipher);
+    int err = blob_fetch(r, ref, &frame);
+    if (!err) {
+        *value = mem_alloc(ref->raw_len);
+        err = blob_unpack(r, ref, buf_slice(&frame), *value);
+    }
+    if (err) {
+        free(*value);
+        *value = NULL;
+    }
     buf_release(&frame);
     return err;
 }

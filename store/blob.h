@@ -40,9 +40,14 @@ int blob_open(struct env *env, const char *dir, uint64_t number, const uint8_t u
 void blob_reader_free(struct blob_reader *r);
 /* Who is told of frames that had to be rebuilt from parity (file.h). */
 void blob_set_care(struct blob_reader *r, struct care *care);
-/* `ref->file` is this file (asserted); all else in a reference may be damaged.
- * Reads, verifies and decodes the value: ref->raw_len bytes, malloc'd, the caller's. -EIO raised by
- * corrupt(). */
+/* Reads and verifies the frame as it is stored, for blob_unpack(). Replaces `*frame`. `ref->file`
+ * is this file (asserted); all else in a reference may be damaged: -EIO raised by corrupt(). After
+ * it ref->raw_len is known to be right. */
+int blob_fetch(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame);
+/* Decodes what blob_fetch() gave for `ref` into ref->raw_len bytes. -EIO raised by corrupt(). */
+int blob_unpack(struct blob_reader *r, const struct blob_ref *ref, struct slice frame,
+                uint8_t *value);
+/* Both: ref->raw_len bytes, malloc'd, the caller's; NULL after an error. */
 int blob_read(struct blob_reader *r, const struct blob_ref *ref, uint8_t **value);
 /* Reads and verifies the frame and makes it what frame_pack() had made, compressed still: what a
  * relocation hands to blob_add() of another file. Replaces `*frame`. */

@@ -85,8 +85,9 @@ static bool evict_one(struct cache *c, size_t home)
     return evict_from(c, atomic_fetch_add_explicit(&c->turn, 1, memory_order_relaxed), 0);
 }
 
-/* Takes `charge` from the budget, for shard `home`; false if it cannot be had. */
-static bool reserve(struct cache *c, size_t home, uint64_t charge)
+/* Takes `charge` from the budget, for shard `home`; false if it cannot be had. `evicting`: at the
+ * cost of others, if need be. */
+static bool reserve(struct cache *c, size_t home, uint64_t charge, bool evicting)
 {
     for (;;) {
         uint64_t used = atomic_load(&c->used), capacity = atomic_load(&c->capacity);
@@ -95,7 +96,7 @@ static bool reserve(struct cache *c, size_t home, uint64_t charge)
         if (used <= capacity - charge) {
             if (atomic_compare_exchange_weak(&c->used, &used, used + charge))
                 return true;
-        } else if (!evict_one(c, home)) {
+        } else if (!evicting || !evict_one(c, home)) {
             return false;
         }
     }
@@ -167,14 +168,14 @@ struct cache_item *cache_put(struct cache *c, uint64_t file, uint64_t offset, st
     return cache_insert(c, file, offset, item);
 }
 
-struct cache_item *cache_insert(struct cache *c, uint64_t file, uint64_t offset,
-                                struct cache_item *pub)
+static struct cache_item *insert(struct cache *c, uint64_t file, uint64_t offset,
+                                 struct cache_item *pub, bool evicting)
 {
     struct cached *item = (struct cached *)pub;
     cached_name(item, file, offset);
     uint64_t charge = cached_charge(item);
     size_t home = shard_index(item->hash);
-    if (!reserve(c, home, charge))
+    if (!reserve(c, home, charge, evicting))
         return put_loose(c, item);
 
     struct cache_shard *s = &c->shards[home];
@@ -190,6 +191,23 @@ struct cache_item *cache_insert(struct cache *c, uint64_t file, uint64_t offset,
     atomic_fetch_sub(&c->used, charge);
     cached_free(item);
     return &earlier->pub;
+}
+
+struct cache_item *cache_insert(struct cache *c, uint64_t file, uint64_t offset,
+                                struct cache_item *item)
+{
+    return insert(c, file, offset, item, true);
+}
+
+struct cache_item *cache_insert_if_room(struct cache *c, uint64_t file, uint64_t offset,
+                                        struct cache_item *item)
+{
+    return insert(c, file, offset, item, false);
+}
+
+struct cache_item *cache_insert_loose(struct cache *c, struct cache_item *item)
+{
+    return put_loose(c, (struct cached *)item);
 }
 
 struct cache_item *cache_pin(struct cache_item *pub)

@@ -37,6 +37,12 @@ void cache_discard(struct cache_item *item); /* NULL is fine */
 struct cache_item *cache_insert(struct cache *c, uint64_t file, uint64_t offset,
                                 struct cache_item *item);
 
+/* The same, but nothing is evicted for it: it becomes resident only if there is room. */
+struct cache_item *cache_insert_if_room(struct cache *c, uint64_t file, uint64_t offset,
+                                        struct cache_item *item);
+/* Hands it out pinned, for this holder alone: it is freed at its release. */
+struct cache_item *cache_insert_loose(struct cache *c, struct cache_item *item);
+
 /* Pins and returns the item, or NULL. */
 struct cache_item *cache_get(struct cache *c, uint64_t file, uint64_t offset);
 /* The same for bytes that are elsewhere; copies. */

@@ -58,13 +58,13 @@ static bool older_exists_flush(void *ctx, struct slice start, struct slice limit
 static int fetch(void *ctx, struct slice encoded_ref, struct buf *out)
 {
     struct job *j = ctx;
-    uint8_t *value;
-    uint32_t len;
-    int err = view_read_blob(j->view, &j->tree->read_ctx, encoded_ref, &value, &len);
+    struct view_context *read_ctx = &j->tree->read_ctx;
+    struct cache_item *value;
+    int err = view_read_blob(j->view, read_ctx, encoded_ref, false, &value);
     if (err < 0)
         return err;
-    buf_append_bytes(out, value, len);
-    free(value);
+    buf_append(out, value->data);
+    cache_release(read_ctx->cache, value);
     return 0;
 }
 

@@ -222,9 +222,16 @@ static struct version_blob *find_source(struct relocate *r, uint64_t file)
 
 static int read_frame(struct relocate *r, struct version_blob *blob, const struct blob_ref *ref)
 {
-    struct blob_reader *reader;
+    struct blob_reader *reader, *used;
     int err = version_blob_open(blob, &reader);
-    return err < 0 ? err : blob_read_frame(reader, ref, &r->frame);
+    if (err < 0)
+        return err;
+    used = reader;
+    err = blob_read_frame(reader, ref, &r->frame);
+    /* The file may have been replaced by a healed one just now (version_blob_reopen()). */
+    if (err == -EIO && version_blob_open(blob, &reader) == 0 && reader != used)
+        err = blob_read_frame(reader, ref, &r->frame);
+    return err;
 }
 
 int relocate_take(struct relocate *r, struct slice encoded_ref, struct slice *frame)

@@ -171,16 +171,18 @@ static const struct entry *put_at(const struct scan *s)
     return &s->found->it->e;
 }
 
-/* Fetches a separated value into the scan's own memory. */
+/* Fetches a separated value, which stays pinned until the next move. */
 static int read_blob(struct scan *s, struct slice encoded_ref)
 {
-    uint8_t *data;
-    uint32_t len;
-    int err = view_read_blob(s->view, s->ctx, encoded_ref, &data, &len);
+    struct cache_item *item;
     store_value_release(&s->value);
-    s->value.own = (struct buf){.data = data, .len = len, .cap = len};
-    s->value.data = buf_slice(&s->value.own);
-    return err;
+    int err = view_read_blob(s->view, s->ctx, encoded_ref, true, &item);
+    if (err < 0)
+        return err;
+    s->value.pin = item;
+    s->value.pin_owner = s->ctx->cache;
+    s->value.data = item->data;
+    return 0;
 }
 
 int scan_value(struct scan *s, struct slice *value)

@@ -163,11 +163,15 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
     settings_box_init(&t->settings, o);
     counters_init(&t->counts);
     t->cache = cache_new(o->cache_bytes);
+    t->values = values_new(t->cache, o->cache_bytes);
     purge_init(&t->purge, t->env, t->dir);
     care_init(&t->care);
     tree_init_locks(t);
-    t->read_ctx = (struct view_context){
-        .merge = o->merge, .cache = t->cache, .counters = &t->counts, .env = t->env};
+    t->read_ctx = (struct view_context){.merge = o->merge,
+                                        .cache = t->cache,
+                                        .values = t->values,
+                                        .counters = &t->counts,
+                                        .env = t->env};
 }
 
 static void on_death(void *ctx, enum file_kind kind, uint64_t number)
@@ -186,6 +190,7 @@ static void tree_teardown(struct tree *t)
     events_free(t->events);
     if (t->dir_lock)
         t->env->unlock(t->env, t->dir_lock);
+    values_free(t->values);
     cache_free(t->cache);
     keyslots_free(t->keys);
     purge_release(&t->purge);

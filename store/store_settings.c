@@ -34,6 +34,7 @@ int store_options_set(struct store_options *o, const char *name, const char *val
 static int apply(struct store *s, const struct store_options *now)
 {
     cache_set_capacity(s->tree.cache, now->cache_bytes);
+    values_set_capacity(s->tree.values, now->cache_bytes);
     int err = store_adjust_workers(s);
     tree_wake(&s->tree); /* there may be more to do, or less to wait for */
     return err;

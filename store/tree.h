@@ -54,6 +54,7 @@ struct tree {
     struct version_source source;
     struct view_context read_ctx;
     struct cache *cache;
+    struct values *values;
     struct env_lock *dir_lock; /* NULL when read-only and nobody could hold it */
 
     struct viewbox *box;

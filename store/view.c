@@ -65,34 +65,76 @@ static struct version_blob *find_blob(const struct view *v, uint64_t number)
     return NULL;
 }
 
-int view_read_blob(struct view *v, struct view_context *ctx, struct slice encoded_ref,
-                   uint8_t **value, uint32_t *len)
+static int no_blob(const struct blob_ref *ref)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%06" PRIu64 ".blob", ref->file);
+    return corrupt(name, ref->where.offset, "a value is in it, but the manifest does not name it");
+}
+
+/* Decoded to where it stays. The reference may be damaged: memory is taken once the frame has
+ * shown that its lengths are right. */
+static int decode_blob(struct blob_reader *reader, const struct blob_ref *ref,
+                       struct cache_item **value)
+{
+    struct buf frame = {0};
+    struct cache_item *room = NULL;
+    *value = NULL;
+    int err = blob_fetch(reader, ref, &frame);
+    if (err == 0) {
+        room = cache_alloc(ref->raw_len);
+        err = blob_unpack(reader, ref, buf_slice(&frame), cache_bytes(room));
+    }
+    buf_release(&frame);
+    if (err < 0)
+        cache_discard(room);
+    else
+        *value = room;
+    return err;
+}
+
+/* The cached value of a reference that is right in file and place but not in its lengths is not
+ * what it asks for. */
+static struct cache_item *cached_blob(struct view_context *ctx, const struct blob_ref *ref)
+{
+    struct cache_item *item =
+        ctx->values ? values_get(ctx->values, ref->file, ref->where.offset) : NULL;
+    if (item && item->data.len != ref->raw_len) {
+        cache_release(ctx->cache, item);
+        item = NULL;
+    }
+    return item;
+}
+
+int view_read_blob(struct view *v, struct view_context *ctx, struct slice encoded_ref, bool keep,
+                   struct cache_item **value)
 {
     struct blob_ref ref;
     struct blob_reader *reader;
+    struct cache_item *room = NULL;
     *value = NULL;
-    *len = 0;
     if (!blob_ref_decode(encoded_ref, &ref))
         return corrupt("a table", UINT64_MAX, "a malformed reference to a blob file");
     struct version_blob *blob = find_blob(v, ref.file);
-    if (!blob) {
-        char name[64];
-        snprintf(name, sizeof name, "%06" PRIu64 ".blob", ref.file);
-        return corrupt(name, ref.where.offset,
-                       "a value is in it, but the manifest does not name it");
-    }
+    if (!blob)
+        return no_blob(&ref);
+    *value = cached_blob(ctx, &ref);
+    if (*value)
+        return 0;
     int err = version_blob_open(blob, &reader);
     if (err == 0) {
         struct blob_reader *used = reader;
-        err = blob_read(reader, &ref, value);
+        err = decode_blob(reader, &ref, &room);
         /* The file may have been replaced by a healed one just now (version_blob_reopen()). */
         if (err == -EIO && version_blob_open(blob, &reader) == 0 && reader != used)
-            err = blob_read(reader, &ref, value);
+            err = decode_blob(reader, &ref, &room);
     }
     if (err < 0)
         return err;
     __atomic_fetch_add(&ctx->blob_reads, 1, __ATOMIC_RELAXED);
-    *len = ref.raw_len;
+    *value = keep && ctx->values ? values_put(ctx->values, ref.file, ref.where.offset, room)
+                                 : cache_insert_loose(ctx->cache, room);
+    assert((*value)->data.len == ref.raw_len);
     return 0;
 }
 
@@ -206,14 +248,13 @@ static int base_only(struct view *v, struct view_context *ctx, struct lookup *l,
         l->pin = NULL;
         return 0;
     }
-    uint8_t *value;
-    uint32_t len;
-    int err = view_read_blob(v, ctx, l->base, &value, &len);
+    struct cache_item *value;
+    int err = view_read_blob(v, ctx, l->base, true, &value);
     if (err < 0)
         return err;
-    buf_release(&out->own);
-    out->own = (struct buf){.data = value, .len = len, .cap = len};
-    out->data = buf_slice(&out->own);
+    out->data = value->data;
+    out->pin = value;
+    out->pin_owner = ctx->cache;
     return 0;
 }
 
@@ -222,7 +263,7 @@ struct fold {
     struct slice base;
     bool has_base;
     struct slice *operands;
-    uint8_t **fetched; /* to be freed */
+    struct cache_item **fetched; /* to be released */
     uint32_t fetched_count;
 };
 
@@ -232,10 +273,9 @@ static int fetch(struct view *v, struct view_context *ctx, struct fold *f, bool 
     *out = stored;
     if (!blob)
         return 0;
-    uint32_t len;
-    int err = view_read_blob(v, ctx, stored, &f->fetched[f->fetched_count], &len);
+    int err = view_read_blob(v, ctx, stored, true, &f->fetched[f->fetched_count]);
     if (err == 0)
-        *out = slice_of(f->fetched[f->fetched_count++], len);
+        *out = f->fetched[f->fetched_count++]->data;
     return err;
 }
 
@@ -259,7 +299,7 @@ static int folded(struct view *v, struct view_context *ctx, struct lookup *l,
     if (!ctx->merge)
         return corrupt("the store", UINT64_MAX, "it holds merge entries, but has no operator");
     struct fold f = {.operands = mem_alloc(l->operand_count * sizeof(struct slice)),
-                     .fetched = mem_alloc((l->operand_count + 1) * sizeof(uint8_t *))};
+                     .fetched = mem_alloc((l->operand_count + 1) * sizeof(struct cache_item *))};
     int err = gather(v, ctx, l, &f);
     if (err == 0)
         err = ctx->merge->full(ctx->merge->ctx, l->key, f.has_base ? &f.base : NULL, f.operands,
@@ -267,7 +307,7 @@ static int folded(struct view *v, struct view_context *ctx, struct lookup *l,
     assert(err <= 0);
     out->data = err == 0 ? buf_slice(&out->own) : (struct slice){0};
     for (uint32_t i = 0; i < f.fetched_count; i++)
-        free(f.fetched[i]);
+        cache_release(ctx->cache, f.fetched[i]);
     free(f.fetched);
     free(f.operands);
     return err;

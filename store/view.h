@@ -11,6 +11,7 @@
 #include "store/counters.h"
 #include "store/memtable.h"
 #include "store/store.h"
+#include "store/values.h"
 #include "store/version.h"
 
 /* ---- a memtable with what backs it on disk until it is flushed ---- */
@@ -55,9 +56,10 @@ void view_unref(struct view *v);
 struct view_context {
     const struct store_merge *merge; /* may be NULL */
     struct cache *cache;
+    struct values *values;     /* NULL: separated values are not cached */
     struct counters *counters; /* may be NULL */
     struct env *env;           /* its clock, for `counters` */
-    uint64_t blob_reads;       /* atomic counter */
+    uint64_t blob_reads;       /* atomic: values read from files; not those that the cache had */
 };
 
 /* One point read at `read_seq` (at least 1): the memtables, level 0, then one table a level; folds
@@ -72,10 +74,11 @@ int view_has(struct view *view, struct view_context *ctx, struct slice key, uint
  * return, and values[i] what it would leave. The keys may not lie in the values. */
 void view_multi_get(struct view *view, struct view_context *ctx, const struct slice *keys,
                     size_t count, uint64_t read_seq, struct store_value *values, int *results);
-/* Reads a separated value, whichever memtable or version its file belongs to. malloc'd, the
- * caller's; NULL after an error. */
-int view_read_blob(struct view *view, struct view_context *ctx, struct slice encoded_ref,
-                   uint8_t **value, uint32_t *len);
+/* Gets a separated value, whichever memtable or version its file belongs to, from the cache or the
+ * file: pinned in ctx->cache; NULL after an error. `keep`: it may be wanted again, as values.h has
+ * it. */
+int view_read_blob(struct view *view, struct view_context *ctx, struct slice encoded_ref, bool keep,
+                   struct cache_item **value);
 
 /* A cursor has stepped over so many entries that nobody sees. */
 void view_count_steps(struct view_context *ctx, uint64_t steps);

@@ -169,11 +169,10 @@ static void check_value(struct job *j, struct view *view, const struct entry *wa
         assert_slice(e->value, plain.data, plain.len);
         return;
     }
-    uint8_t *value;
-    uint32_t len;
-    assert_ok(view_read_blob(view, &j->w.ctx, e->value, &value, &len));
-    assert_slice(slice_of(value, len), plain.data, plain.len);
-    free(value);
+    struct cache_item *value;
+    assert_ok(view_read_blob(view, &j->w.ctx, e->value, false, &value));
+    assert_slice(value->data, plain.data, plain.len);
+    cache_release(j->w.ctx.cache, value);
 }
 
 /* The level has the entries, one after the other. */

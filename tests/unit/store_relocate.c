@@ -225,9 +225,14 @@ static void test_damage_stays(void **state)
     assert_ok(simdisk_flip(r->disk, rig_file(r, FILE_BLOB, n.number[0]), 96 + 24 + 10, 1));
     rig_open(r);
     for (uint64_t i = 0; i < 200; i++)
-        if (i % 8)
+        if (i % 40)
             rig_delete(r, rig_key(i));
-    settle(r);
+    /* Nearly all that is left is garbage, and will stay so: it is not tried for ever. */
+    assert_ok(store_flush(r->s));
+    int steps = 0;
+    while (store_work(r->s) == 0)
+        if (++steps > 100)
+            fail_msg("it does not end");
     rig_compact(r);
     rig_work(r);
     struct store_value v = {0};
@@ -236,7 +241,7 @@ static void test_damage_stays(void **state)
     assert_errno(store_get(&read, slice_str(rig_key(0)), &v), EIO);
     store_read_end(&read);
     store_value_release(&v);
-    for (uint64_t i = 8; i < 200; i += 8)
+    for (uint64_t i = 40; i < 200; i += 40)
         rig_assert_fill(r, i, i + 1, LEN, 0);
     rig_close(r);
     struct rig_findings found = rig_check(r);
