@@ -24,7 +24,10 @@ enum {
     /* With less free space than this many times the reserve, garbage presses much sooner. */
     SCARCE_RESERVES = 2,
     SCARCE_PART = 4,
-    MOVE_FILES = 4,        /* a job moves up to so many full blob files */
+    /* A job moves at most so much, and one that presses a part of it: level 0 may wait for it. */
+    MOVE_FILES = 2, /* full blob files */
+    MOVE_BYTES_MAX = 128 << 20,
+    MOVE_PRESSING_PART = 4,
     GARBAGE_MIN_PART = 16, /* of a full blob file: less garbage in all does not press */
 };
 
@@ -52,7 +55,8 @@ void relocate_options(const struct tree *t, const struct store_options *set,
                                     .garbage_percent = setting_u32(&set->blob_garbage_percent),
                                     .garbage_min = blob_bytes / GARBAGE_MIN_PART,
                                     .live_max = UINT64_MAX};
-    *move_bytes_max = MOVE_FILES * blob_bytes;
+    *move_bytes_max =
+        blob_bytes < MOVE_BYTES_MAX / MOVE_FILES ? MOVE_FILES * blob_bytes : MOVE_BYTES_MAX;
     if (t->env->space(t->env, t->dir, &space) < 0)
         return; /* the writes themselves will tell */
     stale->live_max = space.free_bytes / SOUGHT_SPACE_PART;
@@ -190,6 +194,8 @@ struct relocate *relocate_begin(const struct tree *t, const struct store_options
     struct stale_options opt;
     uint64_t bytes_max;
     relocate_options(t, set, &opt, &bytes_max);
+    if (p->reason == PICK_LEVEL0 || p->reason == PICK_SIZE)
+        bytes_max /= MOVE_PRESSING_PART;
     struct relocate *r = relocate_new(v, &opt, bytes_max);
     for (uint32_t i = 0; i < p->upper_count; i++)
         relocate_add_input(r, p->upper[i]->meta);

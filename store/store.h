@@ -67,7 +67,7 @@ struct store_options {
     uint64_t memtable_bytes; /* a memtable is sealed at this size; default 32 MiB */
     uint32_t
         memtables_max;     /* unflushed ones, the active included; writers wait beyond; default 4 */
-    uint64_t cache_bytes;  /* decoded blocks; default 64 MiB */
+    uint64_t cache_bytes;  /* decoded blocks and values; default 64 MiB */
     uint32_t block_bytes;  /* default 16 KiB */
     uint64_t table_bytes;  /* aim of a compaction's output table; default 64 MiB */
     uint64_t blob_bytes;   /* a blob file is sealed at this size, or at a 64th of the disk (1 MiB at
