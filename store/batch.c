@@ -190,3 +190,18 @@ int batch_reader_next(struct batch_reader *r, struct entry *e)
     r->left--;
     return 0;
 }
+
+void batch_mark_encode(uint64_t next_seq, uint64_t synced_bytes, struct buf *out)
+{
+    assert(synced_bytes > 0);
+    buf_put_varint(out, next_seq);
+    buf_put_varint(out, 0);
+    buf_put_varint(out, synced_bytes);
+}
+
+bool batch_mark_decode(struct slice record, uint64_t *synced_bytes)
+{
+    struct batch_reader b;
+    return batch_reader_init(&b, record) == 0 && b.count == 0 &&
+           take_varint(&b.rest, synced_bytes) && *synced_bytes > 0 && b.rest.len == 0;
+}

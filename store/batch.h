@@ -46,6 +46,12 @@ void batch_encode_nothing(uint64_t seq, struct buf *out);
 struct entry batch_entry(const struct store_batch *b, uint32_t i, uint64_t first_seq,
                          struct buf *scratch);
 
+/* A mark: a record without operations that says how much of its log was synced before it was
+ * written; behind the count, varint bytes. The beginning of a log is not one. */
+void batch_mark_encode(uint64_t next_seq, uint64_t synced_bytes, struct buf *out);
+/* Is the record a mark? */
+bool batch_mark_decode(struct slice record, uint64_t *synced_bytes);
+
 /* ---- reading a record back ---- */
 struct batch_reader {
     struct slice rest;

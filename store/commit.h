@@ -31,6 +31,7 @@ struct commit {
     struct memgen *active;    /* borrowed from the view */
     bool folder_dirty;        /* a file was created that sync_dir() has not covered */
     uint64_t next_seq;
+    uint64_t mark_bytes; /* of the log that were synced since the last mark in it; 0: none were */
     struct buf record;   /* one being encoded */
     uint64_t delay_ns;   /* that writers owe for level 0 being long */
     uint64_t space_left; /* that may be written before asking the disk again */

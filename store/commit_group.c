@@ -75,6 +75,8 @@ static int sync_files(struct commit *c)
         c->folder_dirty = false;
         err = journal_sync(c->log);
     }
+    if (err == 0)
+        c->mark_bytes = journal_size(c->log);
     return err;
 }
 
@@ -157,6 +159,11 @@ static int write_blobs(struct commit *c, struct commit_group *g)
 static int write_log(struct commit *c, struct commit_group *g, uint64_t *end_seq)
 {
     uint64_t seq = c->next_seq, before = journal_size(c->log);
+    if (c->mark_bytes > 0) { /* so that damage can be told from a power cut (replay_proof.h) */
+        buf_clear(&c->record);
+        batch_mark_encode(seq, c->mark_bytes, &c->record);
+        journal_add(c->log, buf_slice(&c->record));
+    }
     for (struct commit_writer *w = g->first; w; w = next_writer(g, w)) {
         if (!writer_has_ops(w))
             continue;
@@ -171,6 +178,7 @@ static int write_log(struct commit *c, struct commit_group *g, uint64_t *end_seq
     int err = journal_write(c->log);
     if (err < 0)
         return err;
+    c->mark_bytes = 0;
     tree_count(&c->tree->counters.written_log, journal_size(c->log) - before);
     __atomic_store_n(&c->active->log_bytes, journal_size(c->log), __ATOMIC_RELAXED);
     *end_seq = seq;

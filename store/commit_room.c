@@ -63,6 +63,7 @@ int commit_push_gen(struct commit *c)
     g->log_bytes = journal_size(log);
     tree_push_gen(t, g);
     c->folder_dirty = false;
+    c->mark_bytes = 0;
     journal_writer_free(c->log);
     blob_writer_free(c->blob);
     c->log = log;

@@ -40,6 +40,7 @@ struct recovery {
     size_t file_count, file_cap;
     struct memgen **gens; /* oldest first */
     uint32_t gen_count;
+    bool cut; /* history has ended, whatever comes */
     struct replay_target to;
     struct spill spill;
     uint64_t number_max;
@@ -81,6 +82,51 @@ static int refuse_first(const struct recovery *r, uint64_t number, uint64_t firs
     return err;
 }
 
+/* Raises what the mode of recovery does not let pass. */
+static int refuse_log(const struct recovery *r, uint64_t number, const char *why)
+{
+    char *path = name_file(r->tree->dir, FILE_LOG, number);
+    int err = corrupt(path, UINT64_MAX, "%s", why);
+    free(path);
+    return err;
+}
+
+/* Is the end of this log accepted? 0 or -EIO. */
+static int judge(struct recovery *r, uint64_t number, enum replay_end end, bool first)
+{
+    enum store_recovery mode = r->tree->settings.live.recovery;
+    if (end == REPLAY_DAMAGED && mode != STORE_RECOVER_POINT)
+        return refuse_log(
+            r, number,
+            "a record in it had been synced and does not verify any more: this is "
+            "damage, not a power cut. Restore the log, or open with recovery=point to "
+            "drop all operations from there on");
+    if (mode == STORE_RECOVER_STRICT && end == REPLAY_TORN)
+        return refuse_log(r, number,
+                          "it ends in bytes that do not verify, as after a power cut, and "
+                          "recovery=strict does not accept that; open without it");
+    if (mode == STORE_RECOVER_STRICT && end == REPLAY_STALE && !first)
+        return refuse_log(r, number,
+                          "operations before it are missing, as after a power cut, and "
+                          "recovery=strict does not accept that; open without it");
+    if (end == REPLAY_DAMAGED)
+        r->cut = true;
+    return 0;
+}
+
+/* With STORE_RECOVER_POINT damage is the end of history. */
+static bool cut_here(struct recovery *r, uint64_t number, int err)
+{
+    if (err != -EIO || !corrupt_last()[0] || r->tree->settings.live.recovery != STORE_RECOVER_POINT)
+        return false;
+    log_message(LOG_WARNING,
+                "log %" PRIu64 " is damaged: history ends at operation %" PRIu64
+                ", as recovery=point asks for",
+                number, r->to.seq);
+    r->cut = true;
+    return true;
+}
+
 /* Nothing was taken from a log. (One that holds only numbers that did nothing stays: they count.)
  */
 static void drop_empty_gen(struct recovery *r)
@@ -94,10 +140,15 @@ static int replay_one(struct recovery *r, uint64_t number, bool *first)
 {
     enum replay_end end;
     uint64_t first_seq;
+    corrupt_forget();
     int err = replay_log(r->tree, number, *first, &r->to, &end, &first_seq);
     drop_empty_gen(r);
+    if (err == 0)
+        err = judge(r, number, end, *first);
     if (err == 0 && *first && end == REPLAY_STALE)
-        return refuse_first(r, number, first_seq);
+        err = refuse_first(r, number, first_seq);
+    if (cut_here(r, number, err))
+        return 0;
     /* Also a log that looks as if it had never been written to: a power cut may have taken all of
      * its records, and left those of the next log. */
     *first = false;
@@ -118,6 +169,11 @@ static int replay_all(struct recovery *r)
         const struct found *f = &r->files[i];
         if (f->kind != FILE_LOG || f->number < r->version->log_number)
             continue;
+        if (r->cut) {
+            log_message(LOG_WARNING, "log %" PRIu64 " is dropped: history ends before it",
+                        f->number);
+            continue;
+        }
         int err = replay_one(r, f->number, &first);
         if (err < 0)
             return err;
@@ -409,6 +465,7 @@ int recover_run(struct tree *t, uint64_t *next_seq)
         err = take_over(&r);
     else if (r.spill.on)
         spill_stop(&r);
+    t->history_cut = r.cut;
     *next_seq = r.to.seq;
     drop_gens(&r);
     free(r.gens);

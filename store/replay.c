@@ -17,9 +17,11 @@
 
 #include "store/batch.h"
 #include "store/logtail.h"
+#include "store/replay_proof.h"
 
 struct replay {
     struct tree *tree;
+    uint64_t number; /* of the log */
     struct journal_reader *log;
     char *name; /* of the log, for messages */
     struct replay_target *to;
@@ -130,6 +132,39 @@ static int beginning(struct replay *r, uint64_t *first_seq)
     return err;
 }
 
+/* A record whose own frame is sound, but not one that it refers to. If it had been synced, one
+ * value is damaged and no reason to end history: it reads as -EIO. */
+static bool only_value_damaged(struct replay *r)
+{
+    uint64_t at = journal_offset(r->log);
+    if (!r->blob || r->tree->settings.live.recovery == STORE_RECOVER_STRICT ||
+        !replay_was_synced(r->tree, r->number, at, r->to->seq))
+        return false;
+    log_message(LOG_ERROR,
+                "%s: a value that the record at offset %" PRIu64
+                " refers to is damaged; the others are there",
+                r->name, at);
+    return true;
+}
+
+/* Can the error be taken for the end of history? */
+static bool ends_here(const struct replay *r, int err)
+{
+    return err == -EIO && corrupt_last()[0] &&
+           r->tree->settings.live.recovery == STORE_RECOVER_POINT;
+}
+
+static enum replay_end judge_end(struct replay *r, int err)
+{
+    uint64_t at = journal_offset(r->log);
+    if (err == 1 && journal_end(r->log) == JOURNAL_CLEAN)
+        return REPLAY_CLEAN;
+    if (err < 0 || replay_was_synced(r->tree, r->number, at, r->to->seq))
+        return REPLAY_DAMAGED;
+    log_message(LOG_INFO, "%s: ends at offset %" PRIu64 ", as after a power cut", r->name, at);
+    return REPLAY_TORN;
+}
+
 /* Is the record in tables already? 0: no, 1: yes. One that is so in part is damage. */
 static int is_flushed(const struct replay *r, struct slice record, uint64_t flushed_seq)
 {
@@ -145,6 +180,8 @@ static int replay_record(struct replay *r, struct slice record)
 {
     struct replay_target *to = r->to;
     int err = verify(r, record);
+    if (err == 1 && only_value_damaged(r))
+        err = 0;
     if (err != 0)
         return err;
     take_record(r, record);
@@ -156,9 +193,12 @@ static int replay_record(struct replay *r, struct slice record)
 static int replay_records(struct replay *r, enum replay_end *end)
 {
     struct slice record;
-    uint64_t flushed_seq = r->to->seq;
+    uint64_t flushed_seq = r->to->seq, synced;
     int err;
+    corrupt_forget();
     while ((err = journal_next(r->log, &record)) == 0) {
+        if (batch_mark_decode(record, &synced))
+            continue;
         err = is_flushed(r, record, flushed_seq);
         if (err == 0)
             err = replay_record(r, record);
@@ -167,12 +207,9 @@ static int replay_records(struct replay *r, enum replay_end *end)
         if (err != 0)
             break;
     }
-    if (err < 0)
+    if (err < 0 && !ends_here(r, err))
         return err;
-    *end = journal_end(r->log) == JOURNAL_CLEAN ? REPLAY_CLEAN : REPLAY_TORN;
-    if (*end == REPLAY_TORN)
-        log_message(LOG_INFO, "%s: ends at offset %" PRIu64 ", as after a power cut", r->name,
-                    journal_offset(r->log));
+    *end = judge_end(r, err);
     return 0;
 }
 
@@ -212,7 +249,8 @@ static int open_log(struct replay *r, uint64_t number)
 int replay_log(struct tree *t, uint64_t number, bool first, struct replay_target *to,
                enum replay_end *end, uint64_t *first_seq)
 {
-    struct replay r = {.tree = t, .to = to, .name = name_file(t->dir, FILE_LOG, number)};
+    struct replay r = {
+        .tree = t, .number = number, .to = to, .name = name_file(t->dir, FILE_LOG, number)};
     *first_seq = 0;
     int err = open_log(&r, number);
     *end = err == 1 ? REPLAY_EMPTY : REPLAY_STALE;

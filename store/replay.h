@@ -5,11 +5,13 @@
 #include "store/tree.h"
 
 enum replay_end {
-    REPLAY_EMPTY, /* the log was cut off while it was made, or never written to */
-    REPLAY_CLEAN, /* to the end of the log */
-    REPLAY_TORN,  /* a record, or a blob frame that one refers to, did not verify: history ends
-                     there */
-    REPLAY_STALE, /* the log does not begin at `*seq`: nothing of it was taken */
+    REPLAY_EMPTY,   /* the log was cut off while it was made, or never written to */
+    REPLAY_CLEAN,   /* to the end of the log */
+    REPLAY_TORN,    /* a record, or a blob frame that one refers to, did not verify: history ends
+                       there */
+    REPLAY_DAMAGED, /* as REPLAY_TORN, but it is known that this had been on disk (replay_proof.h),
+                       or it cannot be explained by a power cut (only with STORE_RECOVER_POINT) */
+    REPLAY_STALE,   /* the log does not begin at `*seq`: nothing of it was taken */
 };
 
 /* A log of at most this size holds no operation: only its header and beginning, if that. (Of a

@@ -26,6 +26,9 @@ static bool take_record(struct salvage *s, struct memtable *m, struct slice reco
 {
     struct batch_reader b;
     struct entry e;
+    uint64_t synced;
+    if (batch_mark_decode(record, &synced))
+        return true;
     int err = batch_reader_init(&b, record);
     if (err < 0 || b.first_seq != *seq)
         return false;

@@ -214,6 +214,15 @@ static void release(struct store *s)
     free(s);
 }
 
+/* What recovery has left goes to tables before anything new is acknowledged (tree.h). */
+static int flush_history(struct tree *t)
+{
+    int err;
+    while ((err = work_flush(t)) == 0)
+        ;
+    return err < 0 ? err : 0;
+}
+
 static void tell_opening(struct tree *t, uint64_t next_seq)
 {
     struct view *v = viewbox_get(t->box);
@@ -260,6 +269,8 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
         err = commit_open(&s->commit, t, next_seq);
         s->writable = err == 0;
     }
+    if (err == 0 && s->writable && t->history_cut)
+        err = flush_history(t);
     if (s->writable)
         tell_opening(t, next_seq);
     if (err == 0) {

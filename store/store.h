@@ -55,6 +55,18 @@ struct store_secret {
     bool required; /* a store that is not encrypted is refused (-EMEDIUMTYPE) */
 };
 
+/* What opening does about logs that cannot be replayed to their end. */
+enum store_recovery {
+    /* The end of a log that was not synced may be torn: history ends there, as a power cut leaves
+     * it. What had been synced and does not verify is damage: -EIO. */
+    STORE_RECOVER_TAIL,
+    /* Nothing may be missing: a torn end is -EIO, too. */
+    STORE_RECOVER_STRICT,
+    /* History ends at the first damage; all operations after it are dropped, later logs included.
+     */
+    STORE_RECOVER_POINT,
+};
+
 struct store_options {
     struct env *env;                   /* NULL: the real system */
     bool read_only;                    /* creates, changes and deletes nothing */
@@ -63,6 +75,7 @@ struct store_options {
                               of memory; 10 to 20; default 17 */
     const struct store_merge
         *merge; /* lives as long as the store; NULL: a batch with a merge is refused (-EINVAL) */
+    enum store_recovery recovery; /* default STORE_RECOVER_TAIL */
     /* Settings: each has a name by which it can be changed (below). */
     uint64_t memtable_bytes; /* a memtable is sealed at this size; default 32 MiB */
     uint32_t

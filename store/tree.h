@@ -57,6 +57,9 @@ struct tree {
     struct values *values;
     struct env_lock *dir_lock; /* NULL when read-only and nobody could hold it */
 
+    /* Recovery has dropped what comes after some damage: all that is left of the logs must be in
+     * tables before anything new is acknowledged, or the next recovery would drop that, too. */
+    bool history_cut;
     struct viewbox *box;
     struct purge purge;
     struct care care;
