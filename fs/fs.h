@@ -60,12 +60,14 @@ struct fs_cred {
 /* ---- volumes ---- */
 
 struct fs_options {
-    struct env *env;         /* NULL: the real system */
-    bool read_only;          /* changes nothing on disk; replays the log in memory */
-    uint64_t cache_bytes;    /* 0: the store's default */
-    uint64_t memtable_bytes; /* 0: the store's default */
-    int zstd_level;          /* -1: what the volume was made with */
-    uint32_t workers;        /* background threads; 0: fs_work() is pulled */
+    struct env *env;              /* NULL: the real system */
+    bool read_only;               /* changes nothing on disk; replays the log in memory */
+    uint64_t cache_bytes;         /* 0: the store's default */
+    uint64_t memtable_bytes;      /* 0: the store's default */
+    int zstd_level;               /* -1: what the volume was made with */
+    uint32_t workers;             /* background threads; 0: fs_work() is pulled */
+    enum store_recovery recovery; /* about damaged logs */
+    uint64_t scrub_rate;          /* bytes a second; 0: the store's default */
     bool no_sweep; /* leave orphans alone, at the end too (for tests; implied by read_only) */
     const struct store_options
         *store; /* settings instead of all defaults; what is set above wins; NULL: defaults */
@@ -274,5 +276,16 @@ struct fs_check_report {
  * found; -ENOENT, -EAGAIN, -EPROTONOSUPPORT as fs_open(). */
 int fs_check(const char *path, const struct fs_options *o, bool snapshots, store_finding_fn *fn,
              store_progress_fn *progress, void *ctx, struct fs_check_report *report);
+
+/* ---- scrubbing and salvage: as in store.h ---- */
+int fs_scrub_start(struct fs *fs);
+int fs_scrub_stop(struct fs *fs);
+void fs_scrub_status(struct fs *fs, struct store_scrub_status *out);
+void fs_scrub_listen(struct fs *fs, store_finding_fn *fn, void *ctx);
+/* With workers == 0: 0 did something, 1 nothing to do now, or an error. */
+int fs_scrub_step(struct fs *fs);
+/* Of a volume that nobody has open. */
+int fs_salvage(const char *path, const struct fs_options *o, store_finding_fn *fn,
+               store_progress_fn *progress, void *ctx, struct store_salvage_report *report);
 
 #endif

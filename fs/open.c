@@ -73,6 +73,9 @@ void open_store_options(struct store_options *so, const struct fs_options *o)
     so->read_only = o->read_only;
     so->workers = o->workers;
     so->merge = &fs_merge;
+    so->recovery = o->recovery;
+    if (o->scrub_rate)
+        so->scrub_rate = o->scrub_rate;
     if (o->cache_bytes)
         so->cache_bytes = o->cache_bytes;
     if (o->memtable_bytes)

@@ -42,6 +42,17 @@ enum { CONTROL_INO_FENCE = 4 };
 void control_fence_attr(struct fs_attr *attr);
 void control_fence_read(fuse_req_t req, size_t size);
 
+/* ---- scrubbing: an attribute of the root folder ---- */
+#define CONTROL_XATTR_SCRUB "user.varve.scrub" /* written: "start", "stop"; read: how far it is */
+enum { CONTROL_SCRUB_TEXT_MAX = 320 };
+bool control_is_scrub(uint64_t ino, const char *name);
+/* 0 or a negative errno; -EINVAL for any other word. */
+int control_scrub_set(struct mount *m, const char *value, size_t len);
+void control_scrub_get(struct mount *m, char text[CONTROL_SCRUB_TEXT_MAX]);
+/* The attribute's value, and back: 0 or -EINVAL. */
+void control_scrub_print(const struct store_scrub_status *s, char text[CONTROL_SCRUB_TEXT_MAX]);
+int control_scrub_parse(const char *text, struct store_scrub_status *s);
+
 /* ---- attributes that tell about a snapshot, on its folder ---- */
 #define CONTROL_XATTR_CREATED "user.varve.created" /* seconds since 1970, point, nine digits */
 /* Its value as text. 0, 1 (no such attribute), or a negative errno. */

@@ -103,6 +103,7 @@ static int open_volume(struct daemon *d)
     o.zstd_level = opt->zstd_level;
     o.store = &opt->store;
     o.workers = opt->store.workers;
+    o.recovery = opt->recovery;
     d->mount.read_only = opt->read_only;
     int err = fs_open(d->config->volume, &o, &d->mount.fs);
     assert((err == 0) == (d->mount.fs != NULL));

@@ -113,8 +113,9 @@ int explain_volume(const char *path, int err)
     case -ENOSPC:
         return tell_error("%s: no space left on the disk", path);
     case -EIO:
-        return tell_error("%s: damaged, or the disk fails; to know what is wrong: varvefs fsck %s",
-                          path, path);
+        return tell_error("%s: damaged, or the disk fails; to know what is wrong: varvefs fsck %s; "
+                          "to repair what can be: varvefs salvage %s",
+                          path, path, path);
     default:
         return tell_error("%s: %s", path, strerror(-err));
     }

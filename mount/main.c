@@ -27,6 +27,8 @@ static const struct command commands[] = {
     {"fsck", cmd_fsck, "verify a volume"},
     {"events", cmd_events, "show what the store under a volume did"},
     {"dump", cmd_dump, "show what is in a file of a volume, or what became of a key"},
+    {"scrub", cmd_scrub, "read everything, and heal what is damaged"},
+    {"salvage", cmd_salvage, "repair a volume that cannot be mounted"},
     {"help", cmd_help, "print this, or the help of a command"},
     {"version", cmd_version, "print the version"},
 };

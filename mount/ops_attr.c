@@ -78,7 +78,10 @@ void ops_readlink(fuse_req_t req, fuse_ino_t ino)
 void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t len,
                   int flags)
 {
-    reply_status(req, fs_setxattr(mount_of(req)->fs, ino, name, value, len, flags));
+    if (control_is_scrub(ino, name))
+        reply_status(req, control_scrub_set(mount_of(req), value, len));
+    else
+        reply_status(req, fs_setxattr(mount_of(req)->fs, ino, name, value, len, flags));
 }
 
 /* Both kinds of answer: the length alone, or the bytes. */
@@ -106,10 +109,15 @@ static void reply_report(fuse_req_t req, const char *name, size_t size)
 
 void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-    char text[32];
+    char text[32], scrub[CONTROL_SCRUB_TEXT_MAX];
     size_t len = 0;
     if (ino == FS_INO_CONTROL) {
         reply_report(req, name, size);
+        return;
+    }
+    if (control_is_scrub(ino, name)) {
+        control_scrub_get(mount_of(req), scrub);
+        reply_bytes(req, 0, scrub, strlen(scrub), size);
         return;
     }
     int err = control_xattr(mount_of(req), ino, name, text);

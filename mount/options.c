@@ -95,6 +95,20 @@ static int set_compression(struct options_mount *o, const char *value, char **wh
     return -EINVAL;
 }
 
+static int set_recovery(struct options_mount *o, const char *value, char **why)
+{
+    static const char *const words[] = {[STORE_RECOVER_TAIL] = "tail",
+                                        [STORE_RECOVER_STRICT] = "strict",
+                                        [STORE_RECOVER_POINT] = "point"};
+    for (int i = STORE_RECOVER_TAIL; i <= STORE_RECOVER_POINT; i++)
+        if (strcmp(words[i], value) == 0) {
+            o->recovery = (enum store_recovery)i;
+            return 0;
+        }
+    *why = mem_printf("'%s' is no way to recover; write tail, strict or point", value);
+    return -EINVAL;
+}
+
 static int set_log(struct options_mount *o, const char *value, char **why)
 {
     (void)why;
@@ -169,6 +183,7 @@ static const struct option options[] = {
     {"compression", USE_VALUE, set_compression},
     {"log", USE_VALUE, set_log},
     {"set", USE_VALUE, set_setting},
+    {"recovery", USE_VALUE, set_recovery},
     {"suid", USE_KERNEL, NULL},
     {"nosuid", USE_KERNEL, NULL},
     {"dev", USE_KERNEL, NULL},

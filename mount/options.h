@@ -15,9 +15,10 @@ struct options_mount {
     bool read_only, allow_other, allow_root, nonempty, debug;
     uint64_t cache_bytes, memtable_bytes; /* 0: default */
     int zstd_level;                       /* -1: the volume's own */
-    struct store_options store;           /* settings by name */
-    char *log_path;                       /* owned; NULL: the system log */
-    struct buf kernel; /* what libfuse and the kernel shall see, with commas, no NUL */
+    enum store_recovery recovery;
+    struct store_options store; /* settings by name */
+    char *log_path;             /* owned; NULL: the system log */
+    struct buf kernel;          /* what libfuse and the kernel shall see, with commas, no NUL */
 };
 /* All defaults. */
 void options_mount_init(struct options_mount *o);

@@ -590,7 +590,8 @@ struct store_salvage_report {
  * whole, otherwise from tables, logs and blob files alone. Nothing is removed; what is replaced and
  * could not be read whole is kept under another name. Takes as much space as there is in tables.
  * `fn` and `progress` may be NULL. Returns 0, 1 when there was nothing to do (and nothing was
- * done), -EAGAIN when it is open, or an error: then it can be tried again. */
+ * done), -EAGAIN when it is open, -ENOENT when there is nothing of a store in `dir`, or an error:
+ * then it can be tried again. */
 int store_salvage(const char *dir, const struct store_options *o, store_finding_fn *fn,
                   store_progress_fn *progress, void *ctx, struct store_salvage_report *report);
 

@@ -9,6 +9,15 @@
 #include "store/salvage.h"
 #include "store/unlock.h"
 
+/* 1: it is one of ours. */
+static int is_ours(void *ctx, const char *name)
+{
+    enum file_kind kind;
+    uint64_t number;
+    (void)ctx;
+    return name_parse(name, &kind, &number) == 0 && kind_is_numbered(kind) && kind != FILE_TEMP;
+}
+
 int store_salvage(const char *dir, const struct store_options *o, store_finding_fn *fn,
                   store_progress_fn *progress, void *ctx, struct store_salvage_report *report)
 {
@@ -18,7 +27,9 @@ int store_salvage(const char *dir, const struct store_options *o, store_finding_
     struct env_lock *lock = NULL;
     char *path = name_lock(dir);
     *report = (struct store_salvage_report){0};
-    int err = env->lock(env, path, &lock);
+    /* In a folder that has nothing of a store no lock file is made. */
+    int err = env->list(env, dir, is_ours, NULL);
+    err = err == 1 ? env->lock(env, path, &lock) : err == 0 ? -ENOENT : err;
     if (err == 0)
         err = unlock_store(env, dir, o, &keys);
     if (keys)

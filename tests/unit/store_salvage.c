@@ -361,10 +361,17 @@ static void test_nothing_at_all(void **state)
 {
     struct rig *r = *state;
     struct told t;
-    remove_kind(r, FILE_MANIFEST);
-    remove_current(r);
+    struct rig_names n = rig_files(r, FILE_MANIFEST);
+    assert_ok(simdisk_flip(r->disk, rig_file(r, FILE_MANIFEST, n.number[0]), 50, 1));
     assert_errno(salvage(r, &t), EIO);
     assert_true(rig_logged("no file of a volume"));
+    /* Not even a lock file is made in a folder that has nothing of ours. */
+    remove_kind(r, FILE_MANIFEST);
+    remove_current(r);
+    assert_ok(r->env->remove(r->env, "/vol/LOCK"));
+    uint64_t digest = simdisk_digest(r->disk);
+    assert_errno(salvage(r, &t), ENOENT);
+    assert_int_equal(simdisk_digest(r->disk), digest);
 }
 
 /* ---- interrupted ---- */
