@@ -154,7 +154,7 @@ static void test_recovery_twice_gives_the_same(void **state)
     rig_fill(r, 0, BATCHES, 700, 0);
     assert_ok(store_flush(r->s));
     rig_fill(r, BATCHES, 2 * BATCHES, 5000, 0);
-    assert_ok(store_sync(r->s)); /* all of it is in the log's file */
+    assert_ok(journal_flush(r->s->commit.log)); /* all of it is in the log's file */
     struct rig *k = rig_kill(r);
     struct rig_names logs = rig_files(k, FILE_LOG);
     uint64_t log = logs.number[logs.count - 1];
@@ -192,7 +192,7 @@ static void test_log_cut_anywhere(void **state)
     struct rig *r = *state;
     rig_open(r);
     rig_fill(r, 0, 8, VALUE, 0);
-    assert_ok(store_sync(r->s));
+    assert_ok(journal_flush(r->s->commit.log));
     uint64_t log = only_log(r), bytes = log_end(r, log), before = 8;
     for (uint64_t size = bytes; size-- > 0;) {
         struct rig *k = rig_kill(r);
@@ -215,7 +215,7 @@ static void test_log_flipped_anywhere(void **state)
     struct rig *r = *state;
     rig_open(r);
     rig_fill(r, 0, 4, VALUE, 0);
-    assert_ok(store_sync(r->s));
+    assert_ok(journal_flush(r->s->commit.log));
     uint64_t log = only_log(r), bytes = log_end(r, log);
     uint64_t refused = 0;
     for (uint64_t at = 0; at < bytes; at++) {
@@ -262,7 +262,7 @@ static void make_three_logs(struct rig *r)
         rig_fill(r, i * BATCHES, (i + 1) * BATCHES, VALUE, 0);
         if (i < 2)
             assert_ok(commit_seal(&r->s->commit));
-        assert_ok(store_sync(r->s));
+        assert_ok(journal_flush(r->s->commit.log));
     }
     assert_int_equal(rig_files(r, FILE_LOG).count, 3);
 }

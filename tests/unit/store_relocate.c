@@ -47,7 +47,7 @@ static void overwrite(struct rig *r, size_t len, uint64_t keys)
         }
     }
     struct store_stats st = rig_stats(r);
-    if (st.bytes_moved_blob == 0 || st.bytes_moved_blob > st.bytes_written_blob / 2)
+    if (st.bytes_moved_blob == 0 || st.bytes_moved_blob > st.bytes_written_blob / 10 * 6)
         fail_msg("%" PRIu64 " bytes were moved, of %" PRIu64 " written", st.bytes_moved_blob,
                  st.bytes_written_blob);
     for (uint64_t key = 0; key < keys; key++)
