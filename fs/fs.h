@@ -69,6 +69,7 @@ struct fs_options {
     enum store_recovery recovery; /* about damaged logs */
     uint64_t scrub_rate;          /* bytes a second; 0: the store's default */
     bool no_sweep; /* leave orphans alone, at the end too (for tests; implied by read_only) */
+    const struct store_secret *secret; /* opens an encrypted volume; NULL: there is none */
     const struct store_options
         *store; /* settings instead of all defaults; what is set above wins; NULL: defaults */
 };
@@ -76,9 +77,10 @@ void fs_options_init(struct fs_options *o);
 
 struct fs_make_options {
     struct env *env;
-    uint32_t chunk_bytes;    /* 0: default; a power of two, 16 KiB to 1 MiB */
-    int zstd_level;          /* -1: default; 0 to 19; kept in the volume */
-    uint32_t uid, gid, mode; /* of the root folder; mode: permission bits */
+    uint32_t chunk_bytes;              /* 0: default; a power of two, 16 KiB to 1 MiB */
+    int zstd_level;                    /* -1: default; 0 to 19; kept in the volume */
+    uint32_t uid, gid, mode;           /* of the root folder; mode: permission bits */
+    const struct store_secret *secret; /* the volume is encrypted; NULL: it is not */
 };
 void fs_make_options_init(struct fs_make_options *o);
 
@@ -86,7 +88,9 @@ void fs_make_options_init(struct fs_make_options *o);
  * anything is in it. */
 int fs_make(const char *path, const struct fs_make_options *o);
 /* Opens, recovers, and sweeps orphans. -ENOENT: not a volume (or no such folder); -EAGAIN: in use
- * by another process; -EPROTONOSUPPORT: made by a newer varvefs. */
+ * by another process; -EPROTONOSUPPORT: made by a newer varvefs; -ENOKEY: encrypted, and there is
+ * no o->secret; -EKEYREJECTED: the passphrase is wrong; -EMEDIUMTYPE: not encrypted, but the secret
+ * says that it must be. */
 int fs_open(const char *path, const struct fs_options *o, struct fs **out);
 /* Releases orphans, syncs, frees (also when it fails). */
 int fs_close(struct fs *fs);
@@ -235,6 +239,16 @@ int fs_set(struct fs *fs, const char *name, const char *value, char message[STOR
 int fs_list_settings(struct fs *fs, store_setting_fn *fn, void *ctx);
 void fs_get_insight(struct fs *fs, struct store_insight *out);
 const char *fs_timer_name(enum store_timer which);
+
+/* ---- keys of a volume that nobody has open: store.h, which has the contracts, by path ---- */
+int fs_keys_get(const char *path, struct store_keys *out);
+int fs_keys_add(const char *path, const struct store_secret *secret,
+                const struct store_secret *added, const char *label, uint32_t *slot);
+int fs_keys_change(const char *path, const struct store_secret *secret,
+                   const struct store_secret *now, uint32_t *slot);
+int fs_keys_remove(const char *path, const struct store_secret *secret, uint32_t slot);
+int fs_keys_rotate(const char *path, const struct store_secret *secret, store_keys_other_fn *other,
+                   void *ctx, uint32_t *slot);
 
 /* ---- verifying ---- */
 /* Findings of the file system, beside those of the store (1xx). Numbers never change their meaning;

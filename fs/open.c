@@ -76,6 +76,8 @@ void open_store_options(struct store_options *so, const struct fs_options *o)
     so->recovery = o->recovery;
     if (o->scrub_rate)
         so->scrub_rate = o->scrub_rate;
+    if (o->secret)
+        so->secret = o->secret;
     if (o->cache_bytes)
         so->cache_bytes = o->cache_bytes;
     if (o->memtable_bytes)
@@ -105,7 +107,7 @@ static int check_make_options(const struct fs_make_options *o)
 int fs_make(const char *path, const struct fs_make_options *given)
 {
     struct fs_make_options o = *given;
-    struct fs_options open = {.env = o.env, .zstd_level = 1};
+    struct fs_options open = {.env = o.env, .zstd_level = 1, .secret = o.secret};
     struct store_options so;
     struct store *s;
     if (o.chunk_bytes == 0)

@@ -23,7 +23,8 @@ static const char usage[] =
     "  -f, --foreground      stay in the foreground; an interrupt (Ctrl-C) takes it down\n"
     "  -r, --read-only       the same as -o ro\n"
     "  -d, --debug           show every request; implies -f\n"
-    "  -o OPTION,...         mount options, as below; may be repeated\n"
+    "  -o OPTION,...         mount options, as below; may be repeated\n" CMD_PASSPHRASE_HELP
+    "                        for an encrypted volume; the same as -o passfile=, -o extpass=\n"
     "  -h, --help            print this\n"
     "  -V, --version         print the version\n"
     "\n"
@@ -35,6 +36,8 @@ static const char usage[] =
     "  recovery=HOW          about damaged logs: tail (default: only an end that was not synced "
     "may be\n"
     "                        torn), strict (nothing may), point (what follows damage is dropped)\n"
+    "  passfile=FILE         the passphrase of an encrypted volume is the first line of FILE\n"
+    "  extpass=COMMAND       ... the first line that COMMAND prints\n"
     "  log=FILE              the daemon's messages go there; otherwise to the system log\n"
     "  nonempty              let the mount hide what is in MOUNTPOINT\n"
     "Options of FUSE:\n"
@@ -53,6 +56,7 @@ static const struct option longs[] = {
     {"read-only", no_argument, NULL, 'r'},
     {"debug", no_argument, NULL, 'd'},
     {"options", required_argument, NULL, 'o'},
+    CMD_PASSPHRASE,
     CMD_COMMON,
     {0},
 };
@@ -60,6 +64,7 @@ static const struct option longs[] = {
 struct request {
     struct daemon_config config;
     bool pretend, sloppy, is_helper;
+    struct passphrase_source source;
     struct buf list; /* all -o options, joined */
 };
 
@@ -95,6 +100,10 @@ static void take_option(struct request *r, int option)
     case 'o':
         add_options(r, optarg);
         break;
+    case CMD_PASSFILE:
+    case CMD_EXTPASS:
+        passphrase_option(&r->source, option, optarg);
+        break;
     default: /* -n, -v, -t TYPE, -N NAMESPACE of mount(8) */
         break;
     }
@@ -109,6 +118,10 @@ static int parse_list(struct request *r)
     int status = err < 0 ? tell_usage("mount", "%s", why) : 0;
     free(why);
     free(list);
+    if (!r->source.file)
+        r->source.file = r->config.options.passfile;
+    if (!r->source.command)
+        r->source.command = r->config.options.extpass;
     return status;
 }
 
@@ -143,6 +156,7 @@ static void release(struct request *r)
 {
     options_mount_release(&r->config.options);
     buf_release(&r->list);
+    passphrase_wipe(&r->config.passphrase);
     free(r->config.volume);
     free(r->config.mount_dir);
 }
@@ -165,7 +179,10 @@ static int run(struct request *r, const struct cmd_line *line)
         status = find_paths(&r->config, line->argv[optind], line->argv[optind + 1]);
     if (status == 0)
         status = daemon_check(&r->config);
-    return status == 0 && !r->pretend ? daemon_mount(&r->config) : status;
+    if (status != 0 || r->pretend)
+        return status;
+    status = passphrase_of_volume(&r->source, r->config.volume, &r->config.passphrase);
+    return status == 0 ? daemon_mount(&r->config) : status;
 }
 
 static int mount_command(int argc, char **argv, bool is_helper)

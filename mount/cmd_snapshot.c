@@ -22,7 +22,7 @@ static const char usage[] = "usage: varvefs snapshot create WHERE NAME...\n"
                             ".varve/snapshots/NAME, where mkdir,\n"
                             "rmdir and mv do the same as this command.\n"
                             "\n"
-                            "  --json                print the list as JSON\n"
+                            "  --json                print the list as JSON\n" CMD_PASSPHRASE_HELP
                             "  -h, --help            print this\n"
                             "  -V, --version         print the version\n";
 
@@ -30,14 +30,16 @@ enum { OPT_JSON = CMD_OPTION };
 
 static const struct option longs[] = {
     {"json", no_argument, NULL, OPT_JSON},
+    CMD_PASSPHRASE,
     CMD_COMMON,
     {0},
 };
 
-int cmd_snapshot_open(const char *where, bool read_only, struct snapshot_work *w)
+int cmd_snapshot_open(const struct snapshot_where *where, bool read_only, struct snapshot_work *w)
 {
+    struct passphrase passphrase;
     struct fs_options o;
-    int status = cmd_find_place(where, &w->place);
+    int status = cmd_find_place(where->path, &w->place);
     if (status != 0)
         return status;
     if (w->place.mount) {
@@ -46,8 +48,13 @@ int cmd_snapshot_open(const char *where, bool read_only, struct snapshot_work *w
     }
     fs_options_init(&o);
     o.read_only = read_only;
+    status = passphrase_of_volume(&where->source, w->place.volume, &passphrase);
+    if (status != 0)
+        return status;
+    o.secret = &passphrase.secret;
     int err = fs_open(w->place.volume, &o, &w->fs);
-    return err < 0 ? explain_volume(where, err) : 0;
+    passphrase_wipe(&passphrase);
+    return err < 0 ? explain_volume(where->path, err) : 0;
 }
 
 int cmd_snapshot_close(struct snapshot_work *w, int status)
@@ -127,7 +134,7 @@ static int rename_one(const struct snapshot_work *w, const char *from, const cha
 
 typedef int one_fn(const struct snapshot_work *w, const char *name);
 
-static int each(const char *where, char **names, int count, one_fn *fn)
+static int each(const struct snapshot_where *where, char **names, int count, one_fn *fn)
 {
     struct snapshot_work w = {0};
     int status = 0;
@@ -143,7 +150,7 @@ static int each(const char *where, char **names, int count, one_fn *fn)
     return cmd_snapshot_close(&w, status);
 }
 
-static int rename_shot(const char *where, const char *from, const char *to)
+static int rename_shot(const struct snapshot_where *where, const char *from, const char *to)
 {
     struct snapshot_work w = {0};
     int status = check_name(from);
@@ -166,12 +173,14 @@ int cmd_snapshot(int argc, char **argv)
                                   .argc = argc,
                                   .argv = argv,
                                   .usage_status = TELL_USAGE};
+    struct snapshot_where where = {0};
     bool as_json = false;
     int option, status = 0;
     while ((option = cmd_next(&line, &status)) != CMD_END) {
         if (option == CMD_EXIT)
             return status;
         as_json = as_json || option == OPT_JSON;
+        passphrase_option(&where.source, option, optarg);
     }
     const char *verb = optind < argc ? argv[optind] : "";
     bool is_list = strcmp(verb, "list") == 0, is_rename = strcmp(verb, "rename") == 0;
@@ -185,11 +194,11 @@ int cmd_snapshot(int argc, char **argv)
                          : cmd_operands(&line, 2, argc, "WHERE NAME");
     if (status != 0)
         return status;
-    const char *where = argv[optind];
+    where.path = argv[optind];
     if (is_list)
-        return cmd_snapshot_list(where, as_json);
+        return cmd_snapshot_list(&where, as_json);
     if (is_rename)
-        return rename_shot(where, argv[optind + 1], argv[optind + 2]);
-    return each(where, argv + optind + 1, argc - optind - 1,
+        return rename_shot(&where, argv[optind + 1], argv[optind + 2]);
+    return each(&where, argv + optind + 1, argc - optind - 1,
                 *verb == 'c' ? create_one : delete_one);
 }

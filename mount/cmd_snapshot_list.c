@@ -103,7 +103,7 @@ static void print_text(const struct shots *s)
     }
 }
 
-int cmd_snapshot_list(const char *where, bool as_json)
+int cmd_snapshot_list(const struct snapshot_where *where, bool as_json)
 {
     struct snapshot_work w = {0};
     struct shots s = {0};
@@ -111,7 +111,7 @@ int cmd_snapshot_list(const char *where, bool as_json)
     if (status == 0) {
         int err = w.fs ? fs_snapshot_list(w.fs, on_snapshot, &s) : list_dir(w.dir, &s);
         if (err < 0)
-            status = tell_error("%s: %s", where, strerror(-err));
+            status = tell_error("%s: %s", where->path, strerror(-err));
     }
     if (s.count)
         qsort(s.list, s.count, sizeof *s.list, by_age);

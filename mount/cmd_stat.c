@@ -12,17 +12,18 @@
 #include "mount/cmd.h"
 #include "mount/explain.h"
 #include "mount/json.h"
+#include "mount/passphrase.h"
 #include "mount/report.h"
 #include "mount/tell.h"
 
-static const char usage[] = "usage: varvefs stat [--json] VOLUME|MOUNTPOINT\n"
+static const char usage[] = "usage: varvefs stat [options] VOLUME|MOUNTPOINT\n"
                             "\n"
                             "Shows what a volume holds and takes. Of a mounted one, what the mount "
                             "tells: its figures\n"
                             "since it was mounted.\n"
                             "\n"
                             "  --settings            of a mount: the settings in force\n"
-                            "  --json                print it as JSON\n"
+                            "  --json                print it as JSON\n" CMD_PASSPHRASE_HELP
                             "  -h, --help            print this\n"
                             "  -V, --version         print the version\n";
 
@@ -31,6 +32,7 @@ enum { OPT_JSON = CMD_OPTION, OPT_SETTINGS };
 static const struct option longs[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {"settings", no_argument, NULL, OPT_SETTINGS},
+    CMD_PASSPHRASE,
     CMD_COMMON,
     {0},
 };
@@ -104,6 +106,9 @@ static void show_volume(struct json *j, const char *path, const struct fs_stats 
         {"blob_files", "blob files", UNIT_COUNT, s->store.blob_files},
         {"blob_bytes", "in blob files", UNIT_BYTES, s->store.blob_bytes},
         {"blob_garbage_bytes", "of it garbage", UNIT_BYTES, s->store.blob_garbage_bytes},
+        {"key_epoch", "generation of the key", UNIT_COUNT, s->store.key_epoch},
+        {"old_key_files", "files of older ones", UNIT_COUNT, s->store.old_key_files},
+        {"old_key_bytes", "in them", UNIT_BYTES, s->store.old_key_bytes},
     };
     tell_uuid(s->uuid, uuid);
     (j ? tell_time_utc : tell_time)(s->made_ns, made);
@@ -112,17 +117,25 @@ static void show_volume(struct json *j, const char *path, const struct fs_stats 
     show_text(j, "uuid", "uuid", uuid);
     show_text(j, "made", "made", made);
     show_text(j, "compression", "compression", compression);
-    show_figures(j, figures, sizeof figures / sizeof *figures);
+    show_text(j, "encryption", "encryption", s->store.key_epoch ? "AES-256-GCM" : "none");
+    show_figures(j, figures, sizeof figures / sizeof *figures - (s->store.key_epoch ? 0 : 3));
 }
 
-static int stat_volume(struct json *j, const char *shown, const char *path)
+static int stat_volume(struct json *j, const char *shown, const char *path,
+                       const struct passphrase_source *source)
 {
+    struct passphrase passphrase;
     struct fs_options o;
     struct fs_stats stats;
     struct fs *fs = NULL;
     fs_options_init(&o);
     o.read_only = true;
+    int status = passphrase_of_volume(source, path, &passphrase);
+    if (status != 0)
+        return status;
+    o.secret = &passphrase.secret;
     int err = fs_open(path, &o, &fs);
+    passphrase_wipe(&passphrase);
     if (err == 0)
         err = fs_get_stats(fs, &stats);
     if (fs)
@@ -207,6 +220,7 @@ int cmd_stat(int argc, char **argv)
                                   .argc = argc,
                                   .argv = argv,
                                   .usage_status = TELL_USAGE};
+    struct passphrase_source source = {0};
     struct cmd_place place;
     struct json json, *j = NULL;
     int option, status = 0;
@@ -217,6 +231,7 @@ int cmd_stat(int argc, char **argv)
             return status;
         j = option == OPT_JSON ? &json : j;
         settings |= option == OPT_SETTINGS;
+        passphrase_option(&source, option, optarg);
     }
     status = cmd_operands(&line, 1, 1, "VOLUME or MOUNTPOINT");
     if (status == 0)
@@ -225,7 +240,7 @@ int cmd_stat(int argc, char **argv)
         return status;
     status = settings      ? stat_settings(j, &place)
              : place.mount ? stat_mount(j, &place)
-                           : stat_volume(j, argv[optind], place.volume);
+                           : stat_volume(j, argv[optind], place.volume, &source);
     cmd_place_release(&place);
     return status;
 }

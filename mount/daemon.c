@@ -104,6 +104,7 @@ static int open_volume(struct daemon *d)
     o.store = &opt->store;
     o.workers = opt->store.workers;
     o.recovery = opt->recovery;
+    o.secret = &d->config->passphrase.secret;
     d->mount.read_only = opt->read_only;
     int err = fs_open(d->config->volume, &o, &d->mount.fs);
     assert((err == 0) == (d->mount.fs != NULL));
@@ -219,12 +220,13 @@ static bool report(int ready_fd, int status)
     return ready_fd < 0 || write(ready_fd, &byte, 1) == 1;
 }
 
-int daemon_serve(const struct daemon_config *c, int ready_fd)
+int daemon_serve(struct daemon_config *c, int ready_fd)
 {
     struct daemon d = {.config = c};
     log_start(c->options.debug);
     daemon_prepare(ready_fd);
     int status = start(&d);
+    passphrase_wipe(&c->passphrase);
     if (status != 0) {
         status = finish(&d, status);
         report(ready_fd, status);

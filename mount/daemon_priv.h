@@ -10,7 +10,7 @@
 enum { DAEMON_READY = 0x7f };
 
 /* daemon.c: serves until the end. `ready_fd`: the pipe's end to report to; -1 in the foreground. */
-int daemon_serve(const struct daemon_config *c, int ready_fd);
+int daemon_serve(struct daemon_config *c, int ready_fd);
 
 /* daemon_process.c */
 /* Fits the process for its life: signals blocked, many open files allowed; in the background, its

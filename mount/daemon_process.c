@@ -96,7 +96,7 @@ static int await(const struct daemon_config *c, int fd, pid_t pid)
     return 0;
 }
 
-int daemon_mount(const struct daemon_config *c)
+int daemon_mount(struct daemon_config *c)
 {
     int fds[2];
     assert(*c->volume == '/' && *c->mount_dir == '/');
@@ -112,6 +112,7 @@ int daemon_mount(const struct daemon_config *c)
         close(fds[0]);
         return daemon_serve(c, fds[1]);
     }
+    passphrase_wipe(&c->passphrase);
     close(fds[1]);
     int status = await(c, fds[0], pid);
     close(fds[0]);

@@ -112,6 +112,16 @@ int explain_volume(const char *path, int err)
         return tell_error("%s: on a read-only file system; it can be mounted with: -o ro", path);
     case -ENOSPC:
         return tell_error("%s: no space left on the disk", path);
+    case -ENOKEY:
+        return tell_error("%s: encrypted; give its passphrase with --passfile=FILE or "
+                          "--extpass=COMMAND, on standard input, or at a terminal",
+                          path);
+    case -EKEYREJECTED:
+        return tell_error("%s: the passphrase is wrong", path);
+    case -EMEDIUMTYPE:
+        return tell_error("%s: a passphrase was given, but this volume is not encrypted; if it "
+                          "should be, it is not the volume that you made",
+                          path);
     case -EIO:
         return tell_error("%s: damaged, or the disk fails; to know what is wrong: varvefs fsck %s; "
                           "to repair what can be: varvefs salvage %s",

@@ -29,6 +29,7 @@ static const struct command commands[] = {
     {"dump", cmd_dump, "show what is in a file of a volume, or what became of a key"},
     {"scrub", cmd_scrub, "read everything, and heal what is damaged"},
     {"salvage", cmd_salvage, "repair a volume that cannot be mounted"},
+    {"key", cmd_key, "passphrases and keys of an encrypted volume"},
     {"help", cmd_help, "print this, or the help of a command"},
     {"version", cmd_version, "print the version"},
 };
@@ -55,7 +56,8 @@ static int print_usage(void)
 {
     puts("usage: varvefs COMMAND [options] ...\n"
          "\n"
-         "A file system in a folder: compressed, checksummed, with snapshots.\n");
+         "A file system in a folder: compressed, checksummed, encrypted if you like, with "
+         "snapshots.\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-10s %s\n", commands[i].name, commands[i].summary);
     puts("\n"

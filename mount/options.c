@@ -63,6 +63,8 @@ void options_mount_init(struct options_mount *o)
 void options_mount_release(struct options_mount *o)
 {
     free(o->log_path);
+    free(o->passfile);
+    free(o->extpass);
     buf_release(&o->kernel);
     options_mount_init(o);
 }
@@ -109,12 +111,29 @@ static int set_recovery(struct options_mount *o, const char *value, char **why)
     return -EINVAL;
 }
 
+static int set_text(const char *value, char **text)
+{
+    free(*text);
+    *text = mem_strdup(value);
+    return 0;
+}
+
 static int set_log(struct options_mount *o, const char *value, char **why)
 {
     (void)why;
-    free(o->log_path);
-    o->log_path = mem_strdup(value);
-    return 0;
+    return set_text(value, &o->log_path);
+}
+
+static int set_passfile(struct options_mount *o, const char *value, char **why)
+{
+    (void)why;
+    return set_text(value, &o->passfile);
+}
+
+static int set_extpass(struct options_mount *o, const char *value, char **why)
+{
+    (void)why;
+    return set_text(value, &o->extpass);
 }
 
 /* "NAME=VALUE", of the store's settings. The level of compression has an option of its own, which
@@ -184,6 +203,8 @@ static const struct option options[] = {
     {"log", USE_VALUE, set_log},
     {"set", USE_VALUE, set_setting},
     {"recovery", USE_VALUE, set_recovery},
+    {"passfile", USE_VALUE, set_passfile},
+    {"extpass", USE_VALUE, set_extpass},
     {"suid", USE_KERNEL, NULL},
     {"nosuid", USE_KERNEL, NULL},
     {"dev", USE_KERNEL, NULL},

@@ -18,6 +18,7 @@ struct options_mount {
     enum store_recovery recovery;
     struct store_options store; /* settings by name */
     char *log_path;             /* owned; NULL: the system log */
+    char *passfile, *extpass;   /* owned; where the passphrase comes from, or NULL */
     struct buf kernel;          /* what libfuse and the kernel shall see, with commas, no NUL */
 };
 /* All defaults. */

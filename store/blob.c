@@ -85,6 +85,11 @@ uint64_t blob_number(const struct blob_writer *w)
     return w->tail.file.header.number;
 }
 
+const struct file_header *blob_writer_header(const struct blob_writer *w)
+{
+    return &w->tail.file.header;
+}
+
 uint64_t blob_size(const struct blob_writer *w)
 {
     return w->tail.size;
@@ -196,6 +201,11 @@ int blob_probe(struct blob_reader *r, const struct blob_ref *ref)
         rc = 1;
     buf_release(&frame);
     return rc;
+}
+
+const struct file_header *blob_reader_header(const struct blob_reader *r)
+{
+    return &r->file.header;
 }
 
 int blob_reader_size(struct blob_reader *r, uint64_t *size)

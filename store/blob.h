@@ -27,6 +27,7 @@ void blob_discard(struct blob_writer *w);
 /* Syncs if anything was written since the last sync. */
 int blob_sync(struct blob_writer *w);
 uint64_t blob_number(const struct blob_writer *w);
+const struct file_header *blob_writer_header(const struct blob_writer *w);
 /* Bytes written so far, header included. */
 uint64_t blob_size(const struct blob_writer *w);
 
@@ -55,6 +56,8 @@ int blob_read_frame(struct blob_reader *r, const struct blob_ref *ref, struct bu
 /* Verifies without raising: 0, 1 when the frame is not whole and sound, or a negative errno. For
  * recovery. */
 int blob_probe(struct blob_reader *r, const struct blob_ref *ref);
+/* How the file begins. */
+const struct file_header *blob_reader_header(const struct blob_reader *r);
 int blob_reader_size(struct blob_reader *r, uint64_t *size);
 
 #endif

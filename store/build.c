@@ -81,11 +81,14 @@ static int end_blob(struct build *b)
     if (err == 0)
         err = blob_sync(b->blob);
     if (err == 0) {
+        const struct file_header *h = blob_writer_header(b->blob);
         b->blobs = mem_realloc(b->blobs, (b->blob_count + 1) * sizeof *b->blobs);
         b->blobs[b->blob_count++] = (struct edit_blob){.number = blob_number(b->blob),
                                                        .count = b->blob_frames,
                                                        .bytes = b->blob_bytes,
-                                                       .file_bytes = blob_size(b->blob)};
+                                                       .file_bytes = blob_size(b->blob),
+                                                       .key_epoch = h->key_epoch,
+                                                       .header_sum = file_header_sum(h)};
         b->written_blob += blob_size(b->blob);
         protect(b, FILE_BLOB, blob_number(b->blob));
     }
@@ -251,9 +254,11 @@ int build_finish(struct build *b, struct edit *edit, int level)
         err = b->opt.env->sync_dir(b->opt.env, b->opt.dir);
     if (err < 0)
         return err;
-    for (uint32_t i = 0; i < b->blob_count; i++)
-        edit_add_blob(edit, b->blobs[i].number, b->blobs[i].count, b->blobs[i].bytes,
-                      b->blobs[i].file_bytes);
+    for (uint32_t i = 0; i < b->blob_count; i++) {
+        const struct edit_blob *made = &b->blobs[i];
+        edit_add_blob(edit, made->number, made->count, made->bytes, made->file_bytes);
+        edit_set_blob_key(edit, made->number, made->key_epoch, made->header_sum);
+    }
     for (uint32_t i = 0; i < b->meta_count; i++)
         edit_add_table(edit, level, b->metas[i]);
     return 0;

@@ -201,6 +201,8 @@ int compact_pick(const struct version *v, const struct pick_options *opt, struct
         ret = pick_blobs(v, opt, t.base, out);
     if (ret != 0)
         ret = pick_held(v, opt, false, out);
+    if (ret != 0)
+        ret = pick_rekey(v, opt, t.base, out);
     return ret;
 }
 

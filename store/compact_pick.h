@@ -11,7 +11,8 @@
  * over; then, when none presses, reclaiming: tables that keep much only for pins that are gone are
  * rewritten; tables with tombstones over data that nobody can see any more sink towards that data;
  * tables with values in blob files that are mostly garbage are rewritten, which moves the values;
- * and at last tables that keep less for such pins. Every job brings the tree nearer to
+ * then tables that keep less for such pins; and at last tables that are encrypted with an older
+ * generation of the key, or have values that are. Every job brings the tree nearer to
  * a state in which there is nothing to do, so picking and running ends, if nobody writes. */
 #ifndef VARVE_STORE_COMPACT_PICK_H
 #define VARVE_STORE_COMPACT_PICK_H
@@ -23,6 +24,8 @@ struct pick_options {
     uint64_t base_bytes;     /* least target of the highest level in use; default 256 MiB */
     uint32_t fanout;         /* target ratio of neighbouring levels; default 10; at least 2 */
     uint64_t table_bytes;    /* aim of an output table; default 64 MiB */
+    uint32_t key_epoch;      /* tables of another generation of the key are to be rewritten; 0: none
+                                are */
     uint64_t
         inputs_bytes_max; /* a job takes no more than this if it can avoid it; default 25 tables */
     struct stale_options stale;
@@ -35,6 +38,7 @@ enum pick_reason {
     PICK_TOMBSTONES,
     PICK_HELD,
     PICK_BLOBS,
+    PICK_REKEY,
     PICK_MANUAL,
     PICK_HEAL, /* damaged on disk, and rebuilt from parity when it is read */
 };

@@ -78,4 +78,7 @@ int pick_tombstones(const struct version *v, const struct pick_options *opt, int
  * are sought (stale.h), or level 0 when it may hide much garbage. */
 int pick_blobs(const struct version *v, const struct pick_options *opt, int base, struct pick *out);
 
+/* ---- older generations of the key (compact_pick_rekey.c): 0 with a job, or 1 ---- */
+int pick_rekey(const struct version *v, const struct pick_options *opt, int base, struct pick *out);
+
 #endif

@@ -28,6 +28,7 @@ enum edit_tag {
     TAG_PIN_ADDED = 21,
     TAG_ANCESTOR = 23,
     TAG_HISTORY = 24,
+    TAG_BLOB_KEY = 39,
 };
 
 void edit_init(struct edit *e)
@@ -86,7 +87,17 @@ void edit_add_blob(struct edit *e, uint64_t number, uint64_t count, uint64_t byt
 {
     assert(number != 0);
     e->blobs_added = array_grow(e->blobs_added, e->blobs_added_count, sizeof e->blobs_added[0]);
-    e->blobs_added[e->blobs_added_count++] = (struct edit_blob){number, count, bytes, file_bytes};
+    e->blobs_added[e->blobs_added_count++] = (struct edit_blob){
+        .number = number, .count = count, .bytes = bytes, .file_bytes = file_bytes};
+}
+
+void edit_set_blob_key(struct edit *e, uint64_t number, uint32_t key_epoch, uint64_t header_sum)
+{
+    assert(e->blobs_added_count > 0);
+    struct edit_blob *b = &e->blobs_added[e->blobs_added_count - 1];
+    assert(b->number == number);
+    b->key_epoch = key_epoch;
+    b->header_sum = key_epoch ? header_sum : 0;
 }
 
 /* Index of the first garbage entry whose number is >= `number`. */
@@ -212,6 +223,12 @@ static void encode_blobs(const struct edit *e, struct buf *field, struct buf *ou
         buf_put_varint(field, b->bytes);
         buf_put_varint(field, b->file_bytes);
         put_field(out, TAG_BLOB_ADDED, field);
+        if (b->key_epoch == 0)
+            continue;
+        buf_put_varint(field, b->number);
+        buf_put_varint(field, b->key_epoch);
+        buf_put_u64(field, b->header_sum);
+        put_field(out, TAG_BLOB_KEY, field);
     }
     for (uint32_t i = 0; i < e->blobs_garbage_count; i++) {
         const struct edit_blob *b = &e->blobs_garbage[i];
@@ -327,6 +344,19 @@ static bool decode_blob_added(struct slice in, struct edit *e)
     return true;
 }
 
+static bool decode_blob_key(struct slice in, struct edit *e)
+{
+    uint64_t number, header_sum;
+    uint32_t epoch, n = e->blobs_added_count;
+    if (!take_number(&in, &number) || !take_varint32(&in, &epoch) || !take_u64(&in, &header_sum) ||
+        in.len != 0 || epoch == 0)
+        return false;
+    if (n == 0 || e->blobs_added[n - 1].number != number || e->blobs_added[n - 1].key_epoch != 0)
+        return false;
+    edit_set_blob_key(e, number, epoch, header_sum);
+    return true;
+}
+
 static bool decode_garbage(struct slice in, struct edit *e)
 {
     struct edit_blob b;
@@ -402,6 +432,9 @@ static int decode_field(uint64_t tag, struct slice in, struct edit *e)
     case TAG_BLOB_ADDED:
         ok = decode_blob_added(in, e);
         break;
+    case TAG_BLOB_KEY:
+        ok = decode_blob_key(in, e);
+        break;
     case TAG_BLOB_GARBAGE:
         ok = decode_garbage(in, e);
         break;
@@ -438,6 +471,7 @@ int edit_decode(struct slice in, struct edit *e)
         else
             ret = decode_field(tag, field, e);
     }
+    assert(ret <= 0);
     if (ret != 0)
         edit_release(e);
     return ret;

@@ -21,6 +21,8 @@
  *   21  pin added: seq, tag u64, created u64 (nanoseconds, two's complement), name (the rest)
  *   23  ancestor: its files' numbers are below this, uuid (16 bytes); ascending; in the base only
  *   24  history is whole from this number on at most once
+ *   39  key of the blob file whose adding stands just before: number, key epoch (not 0), and
+ *       the checksum of its file header, u64
  */
 #ifndef VARVE_STORE_EDIT_H
 #define VARVE_STORE_EDIT_H
@@ -50,7 +52,9 @@ struct edit_number {
 struct edit_blob {
     uint64_t number;
     uint64_t count, bytes; /* frames, and the sum of their lengths */
-    uint64_t file_bytes;   /* of the whole file; only in `blobs_added` */
+    uint64_t file_bytes;   /* of the whole file; only in `blobs_added`, as is the rest */
+    uint32_t key_epoch;    /* 0: not encrypted */
+    uint64_t header_sum;   /* file_header_sum(); only of an encrypted one */
 };
 
 struct edit {
@@ -82,6 +86,9 @@ void edit_add_table(struct edit *e, int level, struct table_meta *meta);
 void edit_remove_table(struct edit *e, int level, uint64_t number);
 void edit_add_blob(struct edit *e, uint64_t number, uint64_t count, uint64_t bytes,
                    uint64_t file_bytes);
+/* Says with which generation of the key the file was written that edit_add_blob() added last, and
+ * what tells it from others. Nothing to say if `key_epoch` is 0. */
+void edit_set_blob_key(struct edit *e, uint64_t number, uint32_t key_epoch, uint64_t header_sum);
 /* Adds up per file: O(log files) for a file that is in already. */
 void edit_add_garbage(struct edit *e, uint64_t number, uint64_t count, uint64_t bytes);
 void edit_remove_blob(struct edit *e, uint64_t number);

@@ -269,8 +269,16 @@ int file_open_maybe(struct env *env, const char *dir, enum file_kind kind, uint6
     return open_any(env, dir, kind, number, uuid, false, out);
 }
 
-static int require_there(int rc, const char *dir, enum file_kind kind, uint64_t number)
+int file_open_keyless(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+                      struct file *out)
 {
+    return open_any(env, dir, kind, number, NULL, true, out);
+}
+
+int file_open(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
+              const uint8_t uuid[UUID_SIZE], struct file *out)
+{
+    int rc = file_open_maybe(env, dir, kind, number, uuid, out);
     if (rc != 1 && rc != -ENOENT)
         return rc;
     char *path = name_file(dir, kind, number);
@@ -280,20 +288,6 @@ static int require_there(int rc, const char *dir, enum file_kind kind, uint64_t 
         rc = corrupt(path, UINT64_MAX, "the file is missing");
     free(path);
     return rc;
-}
-
-int file_open(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
-              const uint8_t uuid[UUID_SIZE], struct file *out)
-{
-    int rc = open_any(env, dir, kind, number, uuid, false, out);
-    return require_there(rc, dir, kind, number);
-}
-
-int file_open_keyless(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
-                      struct file *out)
-{
-    int rc = open_any(env, dir, kind, number, NULL, true, out);
-    return require_there(rc, dir, kind, number);
 }
 
 /* ---- reading ---- */

@@ -46,8 +46,8 @@ int file_open(struct env *env, const char *dir, enum file_kind kind, uint64_t nu
 int file_open_maybe(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
                     const uint8_t uuid[UUID_SIZE], struct file *out);
 
-/* The same as file_open(), for somebody who has no keys and only looks at checksums: the file may
- * be encrypted, and its frames can be verified but not decoded. */
+/* The same as file_open_maybe(), for somebody who has no keys and only looks at checksums: the file
+ * may be encrypted, and its frames can be verified but not decoded. */
 int file_open_keyless(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
                       struct file *out);
 

@@ -23,6 +23,17 @@ static void protect(struct tree *t, uint64_t number)
     tree_count(&t->counters.written_parity, bytes);
 }
 
+static int add_blob_key(struct job *j, struct version_blob *blob)
+{
+    struct blob_reader *reader;
+    int err = j->tree->keys ? version_blob_open(blob, &reader) : 1;
+    if (err == 0) {
+        const struct file_header *h = blob_reader_header(reader);
+        edit_set_blob_key(&j->edit, blob->number, h->key_epoch, file_header_sum(h));
+    }
+    return err == 1 ? 0 : err;
+}
+
 /* A blob file enters the version with all that the log refers to; what the flush drops is counted
  * as garbage. */
 static int add_blob(struct job *j, const struct memgen *g)
@@ -37,9 +48,10 @@ static int add_blob(struct job *j, const struct memgen *g)
         err = t->env->file_size(t->env, path, &size);
     if (err == 0)
         protect(t, g->blob->number);
-    if (err == 0)
+    if (err == 0) {
         edit_add_blob(&j->edit, g->blob->number, g->blob_frames, g->blob_bytes, size);
-    else if (err == -ENOENT)
+        err = add_blob_key(j, g->blob);
+    } else if (err == -ENOENT)
         err = corrupt(path, UINT64_MAX, "it is gone");
     free(path);
     return err;

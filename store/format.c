@@ -255,6 +255,13 @@ void file_header_encode(const struct file_header *h, uint8_t out[FILE_HEADER_SIZ
     put_u64(out + HEADER_AT_SUM, XXH3_64bits(out, HEADER_AT_SUM));
 }
 
+uint64_t file_header_sum(const struct file_header *h)
+{
+    uint8_t bytes[FILE_HEADER_SIZE];
+    file_header_encode(h, bytes);
+    return get_u64(bytes + HEADER_AT_SUM);
+}
+
 static void header_fields(const uint8_t *p, struct file_header *h)
 {
     h->kind = (enum file_kind)p[HEADER_AT_KIND];

@@ -105,6 +105,9 @@ struct file_header {
 
 void file_header_encode(const struct file_header *h, uint8_t out[FILE_HEADER_SIZE]);
 
+/* The checksum that ends the encoded header: with its salt, what tells a file from all others. */
+uint64_t file_header_sum(const struct file_header *h);
+
 enum header_verdict {
     HEADER_OK,
     HEADER_NOT_OURS, /* no magic */

@@ -23,6 +23,7 @@ struct keyslots {
     struct keyring *ring;
     uint8_t root[CRYPT_KEY_SIZE];
     uint32_t slot;
+    uint32_t oldest; /* generations before this one are not written */
 };
 
 static const char ring_label[] = "varvefs ring";
@@ -156,8 +157,11 @@ static void ring_seal(struct keyslots *k)
     struct key_ring *ring = &k->file.ring;
     struct ring_plain *plain = secret_alloc(sizeof *plain);
     uint8_t extra[KEY_RING_EXTRA_SIZE];
-    ring->count = keyring_copy(k->ring, plain->list);
-    key_generations_encode(plain->list, ring->count, plain->bytes);
+    uint32_t all = keyring_copy(k->ring, plain->list), first = 0;
+    while (first < all && plain->list[first].epoch < k->oldest)
+        first++;
+    ring->count = all - first;
+    key_generations_encode(plain->list + first, ring->count, plain->bytes);
     key_ring_extra(&k->file, extra);
     struct crypt_key *key = ring_key(&k->file, k->root);
     crypt_seal(key, ring->nonce, slice_of(extra, sizeof extra), plain->bytes, KEY_RING_SIZE,
@@ -305,7 +309,8 @@ int keyslots_rotate(struct keyslots *k, struct env *env, const struct slice pass
 
 void keyslots_drop_before(struct keyslots *k, uint32_t epoch)
 {
-    keyring_drop_before(k->ring, epoch);
+    assert(epoch > 0 && epoch <= keyring_current(k->ring));
+    k->oldest = epoch;
 }
 
 /* ---- the file ---- */
@@ -364,6 +369,8 @@ int keyslots_write(struct keyslots *k, struct env *env, const char *dir)
         key_file_encode(&k->file, bytes);
         err = replace_file(env, dir, temp, path, slice_of(bytes, sizeof bytes), &tried);
     }
+    if (!err && k->oldest)
+        keyring_drop_before(k->ring, k->oldest);
     free(temp);
     free(path);
     return err;

@@ -69,7 +69,8 @@ int keyslots_try(const struct keyslots *k, uint32_t slot, struct slice passphras
  * otherwise (one is kept, asserted). 0, -ENOSPC when there are KEY_GENERATIONS_MAX already, or as
  * keyslots_set(); after a failure `k` is only good to be freed. */
 int keyslots_rotate(struct keyslots *k, struct env *env, const struct slice passphrases[KEY_SLOTS]);
-/* Forgets the generations before `epoch`. */
+/* The next keyslots_write() leaves out the generations before `epoch`; when it succeeds they are
+ * forgotten. */
 void keyslots_drop_before(struct keyslots *k, uint32_t epoch);
 
 #endif

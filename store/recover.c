@@ -288,6 +288,7 @@ static void number_files(struct recovery *r)
     t->next_file = r->version->next_file;
     if (t->next_file <= r->number_max)
         t->next_file = r->number_max + 1;
+    t->first_file = t->next_file;
 }
 
 static int start_manifest(struct recovery *r)

@@ -9,6 +9,8 @@
  *      with the logarithm of the size of a small file, not with the number of files. */
 #include "store/relocate.h"
 
+#include "store/rekey.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -34,6 +36,7 @@ enum {
 struct relocate {
     const struct version *v;
     struct stale stale;
+    uint32_t key_epoch; /* values under another generation of the key move; 0: that is no matter */
     struct table_blob_share *shares; /* of the inputs, by file once planned */
     uint32_t share_count, share_cap;
     bool worth_it;      /* to move what is stale, but not sought */
@@ -197,6 +200,7 @@ struct relocate *relocate_begin(const struct tree *t, const struct store_options
     if (p->reason == PICK_LEVEL0 || p->reason == PICK_SIZE)
         bytes_max /= MOVE_PRESSING_PART;
     struct relocate *r = relocate_new(v, &opt, bytes_max);
+    r->key_epoch = rekey_epoch(t);
     for (uint32_t i = 0; i < p->upper_count; i++)
         relocate_add_input(r, p->upper[i]->meta);
     for (uint32_t i = 0; i < p->lower_count; i++)
@@ -207,10 +211,16 @@ struct relocate *relocate_begin(const struct tree *t, const struct store_options
 
 /* ---- moving ---- */
 
+static bool has_old_key(const struct relocate *r, uint64_t file)
+{
+    const struct version_blob_state *b = r->key_epoch ? version_find_blob(r->v, file) : NULL;
+    return b && version_blob_has_old_key(b, r->key_epoch);
+}
+
 static bool is_chosen(const struct relocate *r, uint64_t file)
 {
     const struct stale_file *f = stale_find(&r->stale, file);
-    return (f && (f->sought || r->worth_it)) ||
+    return (f && (f->sought || r->worth_it)) || has_old_key(r, file) ||
            (r->gathered_count > 0 &&
             bsearch(&file, r->gathered, r->gathered_count, sizeof *r->gathered, by_number));
 }

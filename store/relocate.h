@@ -3,7 +3,8 @@
  * decoded or compressed again. The job writes the new reference and counts the old as garbage in
  * the same edit, so that after a crash either both places count or neither does.
  *
- * Entries that only pins see move like all others. */
+ * Values that are encrypted with an older generation of the key (rekey.h) move, too, whatever file
+ * they are in. Entries that only pins see move like all others. */
 #ifndef VARVE_STORE_RELOCATE_H
 #define VARVE_STORE_RELOCATE_H
 

@@ -415,6 +415,11 @@ struct store_stats {
     uint64_t stall_ns, stall_ns_max; /* as in struct store_insight */
     uint64_t disk_total_bytes, disk_free_bytes;
     uint64_t disk_usable_bytes; /* free without the reserve */
+    /* Of an encrypted store; otherwise all 0. */
+    uint32_t key_epoch;       /* the generation of the key that new files are encrypted with */
+    uint32_t key_generations; /* that there are; 1: nothing is left of older ones */
+    uint64_t old_key_files, old_key_bytes; /* what is left of older ones, as far as it is known;
+                                              linear in tables and blob files while any is */
 };
 int store_get_stats(struct store *s, struct store_stats *out);
 /* How it has fared since it was opened: insight.h. */

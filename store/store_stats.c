@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "store/env.h"
+#include "store/rekey.h"
 #include "store/store_priv.h"
 
 _Static_assert((int)STORE_LEVELS == (int)LEVEL_COUNT, "the door says how many levels there are");
@@ -69,6 +70,7 @@ int store_get_stats(struct store *s, struct store_stats *out)
     struct view *v = viewbox_get(t->box);
     memtables(t, v, out);
     files(v->version, out);
+    rekey_stats(t, v, out);
     view_unref(v);
     cache_stats(t->cache, &cache);
     out->cache_bytes = cache.used_bytes;

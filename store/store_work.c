@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "store/env.h"
+#include "store/rekey.h"
 #include "store/store_priv.h"
 
 /* How long a worker sleeps when there is nothing to do, unless it is woken. */
@@ -36,6 +37,8 @@ int store_step(struct store *s)
     if (healed == 0)
         return 0;
     if (!s->pulled && store_scrub_work(s) == 0)
+        return 0;
+    if (rekey_finish(t) == 0)
         return 0;
     int err = flushed < 0 ? flushed : compacted < 0 ? compacted : healed < 0 ? healed : sealed;
     return err < 0 ? err : did ? 0 : 1;

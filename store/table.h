@@ -49,6 +49,7 @@ struct table_meta {
     uint64_t rangedel_count;         /* fragments */
     uint64_t raw_bytes;              /* of data blocks before compression */
     uint64_t created_ns;             /* realtime */
+    uint32_t key_epoch;              /* which generation of the key; 0: not encrypted */
     struct table_blob_share *shares; /* ascending file */
     uint32_t share_count;
     struct table_held *held; /* ascending pin */

@@ -21,6 +21,7 @@
  * bytes 26  held             to the end, per pin: varints pin minus the one before, bytes
  *    27  cut_seq          varint; not in properties
  *    29  ingest_seq       varint; not in properties
+ *    40  key_epoch        varint
  *
  * Guarantees: decoding is total (any input ends in 0 or -EIO, and takes memory in proportion to its
  * length); what decodes is valid.
@@ -56,6 +57,7 @@ enum {
     META_HELD = 26,
     META_CUT_SEQ = 27,
     META_INGEST_SEQ = 29,
+    META_KEY_EPOCH = 40,
 };
 
 struct table_meta *table_meta_new(void)
@@ -235,6 +237,7 @@ void table_meta_encode(const struct table_meta *m, struct buf *out)
     put_held(out, m);
     put_number(out, META_CUT_SEQ, m->cut_seq);
     put_number(out, META_INGEST_SEQ, m->ingest_seq);
+    put_number(out, META_KEY_EPOCH, m->key_epoch);
 }
 
 /* ---- decoding ---- */
@@ -243,6 +246,11 @@ void table_meta_encode(const struct table_meta *m, struct buf *out)
 static bool decode_number(struct slice field, uint64_t *v)
 {
     return take_varint(&field, v) && field.len == 0;
+}
+
+static bool decode_number32(struct slice field, uint32_t *v)
+{
+    return take_varint32(&field, v) && field.len == 0;
 }
 
 static bool decode_tag(struct slice field, uint64_t *v)
@@ -329,6 +337,8 @@ static bool decode_field(struct table_meta *m, uint64_t tag, struct slice field)
         return decode_number(field, &m->cut_seq);
     case META_INGEST_SEQ:
         return decode_number(field, &m->ingest_seq);
+    case META_KEY_EPOCH:
+        return decode_number32(field, &m->key_epoch);
     default:
         return tag % 2 == 0;
     }

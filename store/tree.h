@@ -47,6 +47,8 @@ struct tree {
     struct env *env; /* &env_with_keys */
     struct env env_with_keys;
     struct keyslots *keys; /* NULL: not encrypted. What may change of it: [install] */
+    uint64_t first_file;   /* files with this number and above are of this opening */
+    uint64_t rekey_ns;     /* atomic: monotonic time before which rekey_finish() need not look */
     char *dir;
     bool read_only;
     uint8_t uuid[UUID_SIZE];

@@ -203,6 +203,7 @@ void version_to_edit(const struct version *v, struct edit *e)
     for (uint32_t i = 0; i < v->blob_count; i++) {
         const struct version_blob_state *b = &v->blobs[i];
         edit_add_blob(e, b->blob->number, b->count, b->bytes, b->file_bytes);
+        edit_set_blob_key(e, b->blob->number, b->key_epoch, b->header_sum);
         if (b->garbage_count > 0 || b->garbage_bytes > 0)
             edit_add_garbage(e, b->blob->number, b->garbage_count, b->garbage_bytes);
     }
@@ -244,6 +245,12 @@ bool version_overlaps(const struct version *v, int level, struct slice start, st
             return true;
     }
     return false;
+}
+
+bool version_blob_has_old_key(const struct version_blob_state *b, uint32_t epoch)
+{
+    assert(epoch > 0);
+    return b->key_epoch != epoch && !__atomic_load_n(&b->blob->failed, __ATOMIC_RELAXED);
 }
 
 struct version_blob_state *version_find_blob(const struct version *v, uint64_t number)

@@ -64,6 +64,7 @@ struct version_blob {
     bool failed; /* atomic; a value in it could not be moved, so that it is left alone */
     const struct version_source *source;
     uint64_t number;
+    uint64_t header_sum;        /* atomic: what its header must have; 0: not known */
     struct blob_reader *reader; /* atomic: opened at first use */
     struct blob_reader **old;   /* [opening] earlier ones, which readers may still use */
     uint32_t old_count;
@@ -102,6 +103,8 @@ struct version_blob_state {
     struct version_blob *blob; /* a reference */
     uint64_t count, bytes, file_bytes;
     uint64_t garbage_count, garbage_bytes;
+    uint32_t key_epoch;  /* 0: not encrypted */
+    uint64_t header_sum; /* of an encrypted one; see edit.h */
 };
 
 struct version {
@@ -146,6 +149,9 @@ void version_to_edit(const struct version *v, struct edit *e);
 uint32_t version_find(const struct version_level *level, struct slice key);
 /* Does any table of `level` overlap [start, limit)? Empty limit: to the end. */
 bool version_overlaps(const struct version *v, int level, struct slice start, struct slice limit);
+/* Are its values to be encrypted with generation `epoch` (not 0) of the key, and are not? No if
+ * they could not be read. */
+bool version_blob_has_old_key(const struct version_blob_state *b, uint32_t epoch);
 /* NULL when the version does not have it. Binary search. */
 struct version_blob_state *version_find_blob(const struct version *v, uint64_t number);
 const struct pin *version_find_pin(const struct version *v, const char *name);

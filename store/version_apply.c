@@ -105,7 +105,11 @@ static int add_blobs(struct apply *a, struct version_blob **blobs, size_t blob_c
             (struct version_blob_state){.blob = blob_object(base, blobs, blob_count, b->number),
                                         .count = b->count,
                                         .bytes = b->bytes,
-                                        .file_bytes = b->file_bytes};
+                                        .file_bytes = b->file_bytes,
+                                        .key_epoch = b->key_epoch,
+                                        .header_sum = b->header_sum};
+        __atomic_store_n(&v->blobs[v->blob_count - 1].blob->header_sum, b->header_sum,
+                         __ATOMIC_RELAXED);
         int err = version_use_number(v, b->number);
         if (err < 0)
             return err;

@@ -12,6 +12,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "store/err.h"
+
 static void ref_up(int *refs)
 {
     int before = __atomic_fetch_add(refs, 1, __ATOMIC_RELAXED);
@@ -126,6 +128,20 @@ void version_blob_unref(struct version_blob *b)
     free(b);
 }
 
+/* A file of the same number from another copy of the volume has another salt. */
+static int require_header(const struct version_blob *b, struct blob_reader **reader)
+{
+    uint64_t expected = __atomic_load_n(&b->header_sum, __ATOMIC_RELAXED);
+    if (!expected || file_header_sum(blob_reader_header(*reader)) == expected)
+        return 0;
+    char *path = name_file(b->source->dir, FILE_BLOB, b->number);
+    int err = corrupt(path, 0, "the file is an older or a foreign one");
+    free(path);
+    blob_reader_free(*reader);
+    *reader = NULL;
+    return err;
+}
+
 int version_blob_open(struct version_blob *b, struct blob_reader **out)
 {
     int err = 0;
@@ -138,6 +154,8 @@ int version_blob_open(struct version_blob *b, struct blob_reader **out)
         const struct version_source *src = b->source;
         const uint8_t *uuid = lineage_uuid(src->lineage, b->number, src->uuid);
         err = blob_open(src->env, src->dir, b->number, uuid, out);
+        if (err == 0)
+            err = require_header(b, out);
         assert(err <= 0 && (err == 0) == (*out != NULL));
         if (err == 0)
             blob_set_care(*out, src->care);

@@ -12,6 +12,7 @@
 #include "store/flush.h"
 #include "store/heal.h"
 #include "store/job.h"
+#include "store/rekey.h"
 
 enum {
     LEVEL0_TRIGGER = 4,
@@ -132,6 +133,7 @@ static void pick_settings(const struct tree *t, struct pick_options *out)
                                  .base_bytes = 4 * table_bytes,
                                  .fanout = 10,
                                  .table_bytes = table_bytes,
+                                 .key_epoch = rekey_epoch(t),
                                  .inputs_bytes_max = INPUTS_TABLES_MAX * table_bytes};
 }
 

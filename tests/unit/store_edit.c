@@ -109,6 +109,8 @@ static void assert_same_blobs(const struct edit *a, const struct edit *b)
         assert_int_equal(a->blobs_added[i].count, b->blobs_added[i].count);
         assert_int_equal(a->blobs_added[i].bytes, b->blobs_added[i].bytes);
         assert_int_equal(a->blobs_added[i].file_bytes, b->blobs_added[i].file_bytes);
+        assert_int_equal(a->blobs_added[i].key_epoch, b->blobs_added[i].key_epoch);
+        assert_true(a->blobs_added[i].header_sum == b->blobs_added[i].header_sum);
     }
     for (uint32_t i = 0; i < a->blobs_garbage_count; i++) {
         assert_int_equal(a->blobs_garbage[i].number, b->blobs_garbage[i].number);

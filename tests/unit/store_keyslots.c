@@ -203,8 +203,12 @@ static void generations_come_and_go(void **state)
     assert_ok(keyslots_write(x->k, x->env, DIR));
     assert_same_keys(x, "first", x->k);
     keyslots_drop_before(x->k, 15);
-    assert_int_equal(keyring_count(keyslots_ring(x->k)), 2);
+    struct sim_fault fault = {.call = SIM_WRITE, .err = -ENOSPC};
+    simdisk_fail(x->disk, &fault);
+    assert_errno(keyslots_write(x->k, x->env, DIR), ENOSPC);
+    assert_int_equal(keyring_count(keyslots_ring(x->k)), KEY_GENERATIONS_MAX);
     assert_ok(keyslots_write(x->k, x->env, DIR));
+    assert_int_equal(keyring_count(keyslots_ring(x->k)), 2);
     assert_same_keys(x, "first", x->k);
     assert_ok(keyslots_rotate(x->k, x->env, kept));
     assert_int_equal(keyring_current(keyslots_ring(x->k)), 17);

@@ -21,6 +21,7 @@ static void fill(struct table_meta *m, struct simrng *rng)
     m->rangedel_count = simrng_next(rng) >> bits;
     m->raw_bytes = simrng_next(rng) >> bits;
     m->created_ns = simrng_next(rng) >> bits;
+    m->key_epoch = (uint32_t)simrng_below(rng, 3);
     for (uint64_t i = simrng_below(rng, 5); i > 0; i--)
         table_meta_add_share(m, simrng_next(rng) >> bits, 1 + simrng_below(rng, 9),
                              simrng_next(rng) >> bits);
@@ -40,6 +41,7 @@ static void assert_same(const struct table_meta *a, const struct table_meta *b)
     assert_int_equal(a->rangedel_count, b->rangedel_count);
     assert_int_equal(a->raw_bytes, b->raw_bytes);
     assert_int_equal(a->created_ns, b->created_ns);
+    assert_int_equal(a->key_epoch, b->key_epoch);
     assert_int_equal(a->share_count, b->share_count);
     for (uint32_t i = 0; i < a->share_count; i++)
         assert_memory_equal(&a->shares[i], &b->shares[i], sizeof a->shares[i]);
@@ -84,6 +86,7 @@ static void test_golden(void **state)
         22, 1, 77,                          /* created_ns */
         25, 6, 7,    2, 50, 3, 1, 60,       /* shares: 7 (2, 50), 10 (1, 60) */
         26, 4, 5,    6, 4,  8,              /* held: 5 (6), 9 (8) */
+        40, 1, 3,                           /* key_epoch */
     };
     struct table_held held[] = {{5, 6}, {9, 8}};
     struct table_meta *m = table_meta_new(), *back;
@@ -101,6 +104,7 @@ static void test_golden(void **state)
     m->rangedel_count = 2;
     m->raw_bytes = 100;
     m->created_ns = 77;
+    m->key_epoch = 3;
     table_meta_add_share(m, 10, 1, 60);
     table_meta_add_share(m, 7, 1, 20);
     table_meta_add_share(m, 7, 1, 30);

@@ -89,9 +89,11 @@ static inline void maker_random_edit(struct simrng *rng, struct edit *e)
     }
     for (uint64_t i = simrng_below(rng, 12); i > 0; i--)
         edit_remove_table(e, (int)simrng_below(rng, LEVEL_COUNT), 1 + simrng_below(rng, 1000));
-    for (uint64_t i = simrng_below(rng, 6); i > 0; i--)
-        edit_add_blob(e, 1 + simrng_below(rng, 1000), simrng_below(rng, 1000), simrng_next(rng),
-                      simrng_next(rng));
+    for (uint64_t i = simrng_below(rng, 6); i > 0; i--) {
+        uint64_t number = 1 + simrng_below(rng, 1000);
+        edit_add_blob(e, number, simrng_below(rng, 1000), simrng_next(rng), simrng_next(rng));
+        edit_set_blob_key(e, number, (uint32_t)simrng_below(rng, 3), simrng_next(rng));
+    }
     for (uint64_t i = simrng_below(rng, 10); i > 0; i--)
         edit_add_garbage(e, 1 + simrng_below(rng, 20), simrng_below(rng, 10),
                          simrng_below(rng, 1000));
