@@ -131,3 +131,13 @@ int fs_check(const char *path, const struct fs_options *o, bool snapshots, store
     store_close(s);
     return err;
 }
+
+int fs_check_keyless(const char *path, store_finding_fn *fn, store_progress_fn *progress, void *ctx,
+                     struct fs_check_report *report)
+{
+    struct counting k = {.fn = fn, .progress = progress, .ctx = ctx, .report = report};
+    struct store_options so;
+    *report = (struct fs_check_report){0};
+    store_options_init(&so);
+    return store_check_keyless(path, &so, count_finding, pass_progress, &k);
+}

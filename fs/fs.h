@@ -290,6 +290,9 @@ struct fs_check_report {
  * found; -ENOENT, -EAGAIN, -EPROTONOSUPPORT as fs_open(). */
 int fs_check(const char *path, const struct fs_options *o, bool snapshots, store_finding_fn *fn,
              store_progress_fn *progress, void *ctx, struct fs_check_report *report);
+/* Of an encrypted volume, without its key: store_check_keyless(). Only findings are counted. */
+int fs_check_keyless(const char *path, store_finding_fn *fn, store_progress_fn *progress, void *ctx,
+                     struct fs_check_report *report);
 
 /* ---- scrubbing and salvage: as in store.h ---- */
 int fs_scrub_start(struct fs *fs);

@@ -11,6 +11,7 @@
 #include "mount/cmd.h"
 #include "mount/explain.h"
 #include "mount/json.h"
+#include "mount/passphrase.h"
 #include "mount/tell.h"
 
 static const char usage[] =
@@ -28,6 +29,10 @@ static const char usage[] =
     "  --no-snapshots        leave the trees of the snapshots out\n"
     "  -v, --verbose         also print notes, such as the unfinished last record after a crash\n"
     "  --json                print the report as JSON\n"
+    CMD_PASSPHRASE_HELP
+    "                        of an encrypted volume; with -a or -p, and where nobody can be asked,\n"
+    "                        its checksums are verified without\n"
+    "  --keyless             verify the checksums of an encrypted volume without its passphrase\n"
     "  -h, --help            print this\n"
     "  -V, --version         print the version\n"
     "\n"
@@ -37,7 +42,7 @@ static const char usage[] =
     "Exit status: 0 no damage, 4 damage was found, 8 could not be checked, 16 wrong command line,\n"
     "32 cancelled by Ctrl-C.\n";
 
-enum { OPT_NO_SNAPSHOTS = CMD_OPTION, OPT_JSON };
+enum { OPT_NO_SNAPSHOTS = CMD_OPTION, OPT_JSON, OPT_KEYLESS };
 enum fsck_exit {
     FSCK_CLEAN = 0,
     FSCK_DAMAGED = 4,
@@ -50,6 +55,8 @@ static const struct option longs[] = {
     {"no-snapshots", no_argument, NULL, OPT_NO_SNAPSHOTS},
     {"verbose", no_argument, NULL, 'v'},
     {"json", no_argument, NULL, OPT_JSON},
+    {"keyless", no_argument, NULL, OPT_KEYLESS},
+    CMD_PASSPHRASE,
     CMD_COMMON,
     {0},
 };
@@ -57,6 +64,9 @@ static const struct option longs[] = {
 struct fsck {
     const char *volume;
     bool snapshots, verbose, as_json;
+    bool keyless;    /* an encrypted volume is looked at without its key */
+    bool unattended; /* nobody is to be asked */
+    struct passphrase_source source;
     struct json json;
 };
 
@@ -120,7 +130,8 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total)
 static void report_json(struct fsck *k, const struct fs_check_report *r, int err)
 {
     json_close(&k->json); /* the findings */
-    json_bool(&k->json, "complete", err == 0);
+    json_bool(&k->json, "complete", err == 0 && !k->keyless);
+    json_bool(&k->json, "keyless", k->keyless);
     json_bool(&k->json, "clean", err == 0 && r->damages == 0);
     json_uint(&k->json, "damages", r->damages);
     json_uint(&k->json, "warnings", r->warnings);
@@ -142,6 +153,14 @@ static void report_text(const struct fsck *k, const struct fs_check_report *r)
     assert(k->volume && !k->as_json);
     tell_bytes(r->bytes, bytes);
     tell_name(k->volume);
+    if (k->keyless) {
+        if (r->damages)
+            printf(": DAMAGED, %" PRIu64 " finding%s", r->damages, r->damages == 1 ? "" : "s");
+        else
+            fputs(": no damage, as far as can be told without the key", stdout);
+        puts("; whether all fits together, and the files in it, were not looked at");
+        return;
+    }
     if (r->damages)
         printf(": DAMAGED, %" PRIu64 " finding%s", r->damages, r->damages == 1 ? "" : "s");
     else
@@ -152,12 +171,38 @@ static void report_text(const struct fsck *k, const struct fs_check_report *r)
            r->files, r->symlinks + r->others, bytes);
 }
 
-static int check(struct fsck *k)
+/* Gets the passphrase, if there is to be one. 0 or an exit status. */
+static int unlock(struct fsck *k, struct passphrase *p)
+{
+    struct store_keys keys;
+    bool given = k->source.file || k->source.command;
+    *p = (struct passphrase){0};
+    int err = fs_keys_get(k->volume, &keys);
+    if (err == 1)
+        k->keyless = false; /* there is no key to be without */
+    else if (err == 0 && !given && (k->unattended || !passphrase_is_at_hand(&k->source)))
+        k->keyless = true;
+    return k->keyless || passphrase_of_volume(&k->source, k->volume, p) == 0 ? 0 : FSCK_FAILED;
+}
+
+static int run_check(struct fsck *k, const struct passphrase *p, struct fs_check_report *report)
 {
     struct fs_options o;
-    struct fs_check_report report = {0};
+    if (k->keyless)
+        return fs_check_keyless(k->volume, on_finding, on_progress, k, report);
     fs_options_init(&o);
     o.read_only = true;
+    o.secret = &p->secret;
+    return fs_check(k->volume, &o, k->snapshots, on_finding, on_progress, k, report);
+}
+
+static int check(struct fsck *k)
+{
+    struct fs_check_report report = {0};
+    struct passphrase passphrase;
+    int status = unlock(k, &passphrase);
+    if (status != 0)
+        return status;
     signal(SIGINT, cancel);
     signal(SIGTERM, cancel);
     if (k->as_json) {
@@ -166,7 +211,8 @@ static int check(struct fsck *k)
         json_string(&k->json, "volume", k->volume);
         json_list(&k->json, "findings");
     }
-    int err = fs_check(k->volume, &o, k->snapshots, on_finding, on_progress, k, &report);
+    int err = run_check(k, &passphrase, &report);
+    passphrase_wipe(&passphrase);
     tell_progress_end();
     if (k->as_json)
         report_json(k, &report, err);
@@ -197,6 +243,9 @@ int cmd_fsck(int argc, char **argv)
             k.snapshots = false;
         k.verbose = k.verbose || option == 'v';
         k.as_json = k.as_json || option == OPT_JSON;
+        k.keyless = k.keyless || option == OPT_KEYLESS;
+        k.unattended = k.unattended || option == 'a' || option == 'p';
+        passphrase_option(&k.source, option, optarg);
     }
     status = cmd_operands(&line, 1, 1, "VOLUME");
     if (status != 0)

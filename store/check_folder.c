@@ -235,14 +235,14 @@ static void check_incomplete(struct closed *c)
     free(path);
 }
 
-static bool current_sound(struct closed *c)
+bool check_current(struct check_report *r, struct env *env, const char *dir)
 {
-    char *path = name_current(c->dir);
+    char *path = name_current(dir);
     struct env_file *f;
     uint8_t bytes[256];
     size_t got = 0;
     uint64_t number;
-    int err = c->env->open(c->env, path, ENV_OPEN_READ, &f);
+    int err = env->open(env, path, ENV_OPEN_READ, &f);
     if (err == 0) {
         err = f->ops->read(f, 0, bytes, sizeof bytes, &got);
         f->ops->close(f);
@@ -250,7 +250,7 @@ static bool current_sound(struct closed *c)
     free(path);
     if (err == 0 && current_decode(slice_of(bytes, got), &number) == 0)
         return true;
-    check_tell(&c->report, FINDING_CURRENT, STORE_DAMAGE, "CURRENT", UINT64_MAX,
+    check_tell(r, FINDING_CURRENT, STORE_DAMAGE, "CURRENT", UINT64_MAX,
                err < 0 ? strerror(-err) : "it does not say which manifest is in force");
     return false;
 }
@@ -262,7 +262,7 @@ int check_closed(struct env *env, const char *dir, store_finding_fn *fn, void *c
     struct lineage lineage = {0};
     struct version_source src = {.env = env, .dir = dir, .uuid = uuid, .lineage = &lineage};
     check_incomplete(&c);
-    if (current_sound(&c)) {
+    if (check_current(&c.report, env, dir)) {
         struct version *v = NULL;
         uint64_t number;
         enum journal_end end;

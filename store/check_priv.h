@@ -36,4 +36,7 @@ void check_blobs(struct check_report *r, struct tree *t, struct view *v, struct 
 /* Names in the folder, and the ends of logs and manifest. */
 void check_folder(struct check_report *r, struct tree *t, struct view *v);
 
+/* Whether CURRENT names a manifest; if not, that is told. */
+bool check_current(struct check_report *r, struct env *env, const char *dir);
+
 #endif

@@ -538,6 +538,8 @@ enum store_finding_code {
     FINDING_SALVAGE_PINS = 155,  /* snapshots may be lost */
     FINDING_FILE_HEADER =
         141, /* (of a store that does not open) a file's header is damaged or another file's */
+    FINDING_KEYS = 142,    /* KEYS is missing or damaged */
+    FINDING_KEYLESS = 143, /* what was looked at without the key, and what was not */
 };
 
 struct store_finding {
@@ -581,6 +583,11 @@ int store_check(struct store *s, store_finding_fn *fn, store_progress_fn *progre
  * what it finds. */
 int store_check_closed(const char *dir, const struct store_options *o, store_finding_fn *fn,
                        void *ctx);
+
+/* Of an encrypted store, without its key: every checksum of every file, changing nothing. What that
+ * cannot show is said in a note. Returns 0 when it ran to its end. */
+int store_check_keyless(const char *dir, const struct store_options *o, store_finding_fn *fn,
+                        store_progress_fn *progress, void *ctx);
 
 /* ---- salvage: for a store that does not open, or of which tables are damaged ---- */
 
