@@ -10,6 +10,7 @@
 #include "mount/cmd.h"
 #include "mount/explain.h"
 #include "mount/json.h"
+#include "mount/passphrase.h"
 #include "mount/tell.h"
 
 static const char usage[] =
@@ -32,6 +33,7 @@ static const char usage[] =
     "  --blocks              blocks and indexes, too\n"
     "  --values              values in full\n"
     "  --json                print it as JSON\n"
+    CMD_PASSPHRASE_HELP
     "  -h, --help            print this\n"
     "  -V, --version         print the version\n";
 
@@ -48,6 +50,7 @@ enum {
 
 static const struct option longs[] = {
     {"json", no_argument, NULL, OPT_JSON},
+    CMD_PASSPHRASE,
     {"key", required_argument, NULL, OPT_KEY},
     {"from", required_argument, NULL, OPT_FROM},
     {"to", required_argument, NULL, OPT_TO},
@@ -65,6 +68,7 @@ struct dump_request {
     struct fs_dump_options range;
     const char *key;
     bool as_json, values;
+    struct passphrase_source source;
     struct json json;
 };
 
@@ -164,12 +168,13 @@ static int explain(const struct dump_request *r, const char *shown, const char *
     return explain_volume(shown, err);
 }
 
-static int show_key(struct dump_request *r, const char *path)
+static int show_key(struct dump_request *r, const char *path, const struct store_secret *secret)
 {
     struct fs_options o;
     struct fs *fs = NULL;
     fs_options_init(&o);
     o.read_only = true;
+    o.secret = secret;
     int err = fs_open(path, &o, &fs);
     if (err == 0)
         err = fs_dump_key(fs, r->key, r->range.limit, print, r);
@@ -180,14 +185,24 @@ static int show_key(struct dump_request *r, const char *path)
 
 static int show(struct dump_request *r, const char *shown, const char *path, const char *name)
 {
+    struct passphrase passphrase = {0};
     struct fs_options o;
+    int status = 0;
     fs_options_init(&o);
+    /* Without a key there is still something to show. */
+    if (r->key || passphrase_is_at_hand(&r->source)) {
+        status = passphrase_of_volume(&r->source, path, &passphrase);
+        o.secret = &passphrase.secret;
+    }
+    if (status != 0)
+        return status;
     json_init(&r->json, stdout);
     if (r->as_json)
         json_list(&r->json, NULL);
-    int err = r->key ? show_key(r, path) : fs_dump(path, &o, name, &r->range, print, r);
+    int err = r->key ? show_key(r, path, o.secret) : fs_dump(path, &o, name, &r->range, print, r);
     if (r->as_json)
         json_close(&r->json);
+    passphrase_wipe(&passphrase);
     return err < 0 ? explain(r, shown, name, err) : TELL_OK;
 }
 
@@ -210,6 +225,7 @@ static int take_option(struct dump_request *r, int option)
             return tell_usage("dump", "'%s' is not a number", optarg);
         break;
     default:
+        passphrase_option(&r->source, option, optarg);
         r->as_json |= option == OPT_JSON;
         r->values |= option == OPT_VALUES;
         r->range.blocks |= option == OPT_BLOCKS;

@@ -13,6 +13,7 @@
 #include "mount/cmd.h"
 #include "mount/explain.h"
 #include "mount/json.h"
+#include "mount/passphrase.h"
 #include "mount/tell.h"
 
 static const char usage[] =
@@ -27,6 +28,7 @@ static const char usage[] =
     "\n"
     "  -y, --yes             do not ask\n"
     "  --json                print the report as JSON\n"
+    CMD_PASSPHRASE_HELP
     "  -h, --help            print this\n"
     "  -V, --version         print the version\n"
     "\n"
@@ -47,6 +49,7 @@ enum salvage_exit {
 static const struct option longs[] = {
     {"yes", no_argument, NULL, 'y'},
     {"json", no_argument, NULL, OPT_JSON},
+    CMD_PASSPHRASE,
     CMD_COMMON,
     {0},
 };
@@ -54,6 +57,7 @@ static const struct option longs[] = {
 struct salvage {
     const char *volume;
     bool yes, as_json;
+    struct passphrase_source source;
     struct json json;
 };
 
@@ -133,9 +137,13 @@ static void report_text(const struct salvage *s, int err, const struct store_sal
 
 static int run(struct salvage *s)
 {
+    struct passphrase passphrase;
     struct fs_options o;
     struct store_salvage_report r;
+    if (passphrase_of_volume(&s->source, s->volume, &passphrase) != 0)
+        return SALVAGE_FAILED;
     fs_options_init(&o);
+    o.secret = &passphrase.secret;
     if (s->as_json) {
         json_init(&s->json, stdout);
         json_object(&s->json, NULL);
@@ -143,6 +151,7 @@ static int run(struct salvage *s)
         json_list(&s->json, "findings");
     }
     int err = fs_salvage(s->volume, &o, on_finding, on_progress, s, &r);
+    passphrase_wipe(&passphrase);
     tell_progress_end();
     if (s->as_json)
         report_json(s, err, &r);
@@ -184,6 +193,7 @@ int cmd_salvage(int argc, char **argv)
             return status;
         s.yes |= option == 'y';
         s.as_json |= option == OPT_JSON;
+        passphrase_option(&s.source, option, optarg);
     }
     status = cmd_operands(&line, 1, 1, "VOLUME");
     if (status != 0)

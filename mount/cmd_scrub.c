@@ -15,6 +15,7 @@
 #include "mount/control.h"
 #include "mount/explain.h"
 #include "mount/json.h"
+#include "mount/passphrase.h"
 #include "mount/options.h"
 #include "mount/tell.h"
 
@@ -32,6 +33,7 @@ static const char usage[] =
     "  --rate=SIZE           read no more than so many bytes a second (of a volume that is not\n"
     "                        mounted; default: no limit)\n"
     "  --json                print the report as JSON\n"
+    CMD_PASSPHRASE_HELP
     "  -h, --help            print this\n"
     "  -V, --version         print the version\n"
     "\n"
@@ -54,11 +56,13 @@ static const struct option longs[] = {
     {"no-wait", no_argument, NULL, OPT_NO_WAIT},
     {"rate", required_argument, NULL, OPT_RATE},
     {"json", no_argument, NULL, OPT_JSON},
+    CMD_PASSPHRASE,
     CMD_COMMON,
     {0},
 };
 
 struct scrub {
+    struct passphrase_source source;
     const char *shown; /* as on the command line */
     struct cmd_place place;
     bool status_only, stop, no_wait, as_json;
@@ -190,13 +194,18 @@ static int run_volume(struct scrub *c, struct fs *fs)
 
 static int scrub_volume(struct scrub *c)
 {
+    struct passphrase passphrase;
     struct fs_options o;
     struct fs *fs;
+    if (passphrase_of_volume(&c->source, c->place.volume, &passphrase) != 0)
+        return SCRUB_FAILED;
     fs_options_init(&o);
+    o.secret = &passphrase.secret;
     o.workers = 0;
     o.read_only = c->status_only;
     o.scrub_rate = c->rate;
     int err = fs_open(c->place.volume, &o, &fs);
+    passphrase_wipe(&passphrase);
     if (err < 0) {
         explain_volume(c->shown, err);
         return SCRUB_FAILED;
@@ -288,6 +297,7 @@ int cmd_scrub(int argc, char **argv)
         c.stop |= option == OPT_STOP;
         c.no_wait |= option == OPT_NO_WAIT;
         c.as_json |= option == OPT_JSON;
+        passphrase_option(&c.source, option, optarg);
         if (option == OPT_RATE && set_rate(&c, optarg) != 0)
             return SCRUB_USAGE;
     }

@@ -1,6 +1,6 @@
 /* check_keyless: what can be said of an encrypted store without its key: every file's header, every
  * frame's checksum, the footers of tables, CURRENT and KEYS. Frames follow one another, so they are
- * found by their lengths alone.
+ * found by their lengths alone (framescan.h).
  *
  * What cannot be said: which files and values are referred to, and what is in them. A frame at the
  * end of a log, a manifest or a blob file that does not verify is what a power cut leaves; in front
@@ -11,14 +11,13 @@
 #include <stdlib.h>
 
 #include "store/check_priv.h"
-#include "store/file.h"
+#include "store/framescan.h"
 #include "store/keyslots.h"
 
 struct keyless {
     struct check_report report;
     struct env *env;
     const char *dir;
-    struct buf frame;
     uint64_t frames, frame_bytes;
 };
 
@@ -28,7 +27,7 @@ struct walk {
     const char *name;
     struct file file;
     uint64_t end;    /* of the frames */
-    uint64_t bad_at; /* a frame that does not verify, and of which nothing was said yet; 0: none */
+    uint64_t gap_at; /* bytes that are no frame, and of which nothing was said yet; 0: none */
 };
 
 static void tell(struct walk *w, int code, enum store_severity severity, uint64_t offset,
@@ -53,127 +52,86 @@ static int frame_code(enum file_kind kind)
 
 /* ---- frames ---- */
 
-/* The frame at `at`: 0 with its length, 1 when it does not verify (its length, if it has a sane
- * one, else 0), or an error of the disk. */
-static int read_frame(struct walk *w, uint64_t at, uint32_t *len)
+static void tell_gap(struct walk *w)
 {
-    uint8_t bytes[FRAME_HEADER_SIZE];
-    struct frame_header h;
-    size_t got;
-    *len = 0;
-    int err = w->file.io->ops->read(w->file.io, at, bytes, sizeof bytes, &got);
-    if (err)
-        return err;
-    if (got < sizeof bytes)
-        return 1;
-    frame_header_decode(bytes, &h);
-    if (h.stored_len > w->end - at - FRAME_HEADER_SIZE ||
-        h.stored_len > FRAME_RAW_MAX + FRAME_SEAL_SIZE)
-        return 1;
-    *len = FRAME_HEADER_SIZE + h.stored_len;
-    struct frame_ref where = {at, *len};
-    return file_probe_frame(&w->file, &where, &w->k->frame, &h);
+    if (w->gap_at)
+        tell(w, frame_code(w->file.header.kind), STORE_DAMAGE, w->gap_at,
+             "bytes that do not verify, with sound ones behind them");
+    w->gap_at = 0;
 }
 
-/* Are there only zeros from `at` on? 0 yes, 1 no, or an error. */
-static int only_zeros(struct walk *w, uint64_t at)
+static void take_item(struct walk *w, const struct framescan_item *item)
 {
-    uint8_t bytes[4096];
-    while (at < w->end) {
-        size_t len = w->end - at < sizeof bytes ? (size_t)(w->end - at) : sizeof bytes, got;
-        int err = w->file.io->ops->read(w->file.io, at, bytes, len, &got);
-        if (err || got < len)
-            return err ? err : 1;
-        if (bytes[0] != 0 || memcmp(bytes, bytes + 1, len - 1) != 0)
-            return 1;
-        at += len;
-    }
-    return 0;
+    if (item->what == FRAMESCAN_GAP && !w->gap_at)
+        w->gap_at = item->offset;
+    if (item->what == FRAMESCAN_GAP || item->what == FRAMESCAN_ZEROS)
+        return;
+    tell_gap(w);
+    if (item->what == FRAMESCAN_REPAIRED)
+        tell(w, FINDING_REPAIRED, STORE_WARNING, item->offset,
+             "it is damaged, but its parity makes up for it");
+    w->k->frames++;
+    w->k->frame_bytes += item->len;
 }
 
-static void tell_bad(struct walk *w)
-{
-    tell(w, frame_code(w->file.header.kind), STORE_DAMAGE, w->bad_at,
-         "the checksum of the frame does not hold");
-    w->bad_at = 0;
-}
-
-/* Walks to the end, or to where frames cannot be told any more. 0 or an error of the disk. */
-static int walk_frames(struct walk *w, uint64_t *at)
-{
-    for (*at = FILE_HEADER_SIZE; *at < w->end && !w->k->report.stopped;) {
-        uint32_t len;
-        int rc = read_frame(w, *at, &len);
-        if (rc < 0)
-            return rc;
-        if (rc == 0 && w->bad_at)
-            tell_bad(w); /* sound ones follow */
-        if (rc == 0) {
-            w->k->frames++;
-            w->k->frame_bytes += len;
-        }
-        if (rc == 1 && (w->bad_at || len == 0))
-            return 0;
-        if (rc == 1)
-            w->bad_at = *at;
-        *at += len;
-    }
-    return 0;
-}
-
-/* How the frames of a file that grows end. */
-static void check_tail(struct walk *w, uint64_t at)
+/* How a file that grows ends. */
+static void check_tail(struct walk *w)
 {
     enum file_kind kind = w->file.header.kind;
-    if (w->bad_at)
-        at = w->bad_at;
-    if (at >= w->end || only_zeros(w, at) == 0)
+    if (!w->gap_at)
         return;
     if (kind == FILE_BLOB)
-        tell(w, FINDING_BLOB_FRAME, STORE_WARNING, at,
+        tell(w, FINDING_BLOB_FRAME, STORE_WARNING, w->gap_at,
              "it ends in bytes that do not verify; whether anything refers to them cannot be told "
              "without the key");
     else
         tell(w, kind == FILE_LOG ? FINDING_LOG_TAIL : FINDING_MANIFEST_TAIL,
-             kind == FILE_LOG ? STORE_NOTE : STORE_WARNING, at,
+             kind == FILE_LOG ? STORE_NOTE : STORE_WARNING, w->gap_at,
              "it ends in bytes that do not verify, as a power cut leaves them; what comes before "
              "is whole");
 }
 
-static void check_footer(struct walk *w, uint64_t at)
+static void check_footer(struct walk *w)
 {
     uint8_t bytes[TABLE_FOOTER_SIZE];
     struct table_footer footer;
     uint64_t tag;
-    if (w->bad_at)
-        tell_bad(w);
-    else if (at != w->end)
-        tell(w, FINDING_TABLE_FRAME, STORE_DAMAGE, at, "the frames cannot be told from here on");
+    if (w->gap_at)
+        tell(w, FINDING_TABLE_FRAME, STORE_DAMAGE, w->gap_at, "bytes that do not verify");
     if (file_read(&w->file, w->end, bytes, sizeof bytes) == 0 &&
         footer_decode(&w->file.codec, w->end, bytes, &footer, &tag) != 0)
         tell(w, FINDING_TABLE_FRAME, STORE_DAMAGE, w->end, "the footer does not verify");
 }
 
+static void scan(struct walk *w)
+{
+    struct framescan s;
+    struct framescan_item item;
+    framescan_init(&s, &w->file, FILE_HEADER_SIZE, w->end);
+    while (!w->k->report.stopped && framescan_next(&s, &item) == 0)
+        take_item(w, &item);
+    framescan_release(&s);
+}
+
 static int check_frames(struct walk *w)
 {
     bool table = w->file.header.kind == FILE_TABLE;
-    uint64_t size, at;
+    uint64_t size, footer = table ? TABLE_FOOTER_SIZE : 0;
     int err = w->file.io->ops->size(w->file.io, &size);
     if (err)
         return err;
-    uint64_t footer = table ? TABLE_FOOTER_SIZE : 0;
     if (size < FILE_HEADER_SIZE + footer) {
         tell(w, FINDING_TABLE_OPEN, STORE_DAMAGE, UINT64_MAX, "the file is cut off");
         return 0;
     }
     w->end = size - footer;
-    err = walk_frames(w, &at);
-    if (err == 0 && table)
-        check_footer(w, at);
-    else if (err == 0)
-        check_tail(w, at);
+    scan(w);
+    if (table)
+        check_footer(w);
+    else
+        check_tail(w);
     check_did(&w->k->report, size);
-    return err;
+    return 0;
 }
 
 /* ---- files ---- */
@@ -251,6 +209,5 @@ int check_keyless(struct env *env, const char *dir, store_finding_fn *fn,
              " bytes; not whether they fit together, nor the files and folders in them",
              k.frames, k.frame_bytes);
     check_tell(&k.report, FINDING_KEYLESS, STORE_NOTE, "", UINT64_MAX, text);
-    buf_release(&k.frame);
     return err < 0 ? err : 0;
 }
