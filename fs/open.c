@@ -63,6 +63,19 @@ static void put_super(struct store_batch *b, const struct store *s, const struct
     buf_release(&value);
 }
 
+/* Scans go over one kind of one inode. Attributes are a single key each. */
+static size_t prefix_len(struct slice key)
+{
+    enum { INO_AND_KIND = 9 };
+    if (key.len < INO_AND_KIND)
+        return 0;
+    uint8_t kind = key.data[INO_AND_KIND - 1];
+    return kind >= KIND_XATTR && kind <= KIND_DATA ? INO_AND_KIND : 0;
+}
+
+/* Part of the format: a rule that is another must have another number. */
+static const struct store_prefix fs_prefix = {.id = 1, .len = prefix_len};
+
 void open_store_options(struct store_options *so, const struct fs_options *o)
 {
     if (o->store)
@@ -78,6 +91,7 @@ void open_store_options(struct store_options *so, const struct fs_options *o)
         so->scrub_rate = o->scrub_rate;
     if (o->secret)
         so->secret = o->secret;
+    so->prefix = &fs_prefix;
     if (o->cache_bytes)
         so->cache_bytes = o->cache_bytes;
     if (o->memtable_bytes)

@@ -83,7 +83,7 @@ static void check_one_table(struct check_report *r, struct version_table *vt,
     corrupt_forget();
     int err = version_table_open(vt, &table);
     if (err == 0)
-        err = table_check(table, on_finding, on_ref, &ctx);
+        err = table_check(table, on_finding, on_ref, r->prefix, &ctx);
     if (err < 0)
         check_tell_error(r, FINDING_TABLE_OPEN, name, err);
     check_did(r, vt->meta->size_bytes);
@@ -157,7 +157,8 @@ static uint64_t total_bytes(const struct version *v)
 
 int check_tree(struct tree *t, store_finding_fn *fn, store_progress_fn *progress, void *ctx)
 {
-    struct check_report r = {.fn = fn, .ctx = ctx, .progress = progress};
+    struct check_report r = {
+        .fn = fn, .ctx = ctx, .progress = progress, .prefix = t->read_ctx.prefix};
     struct check_refs refs = {0};
     struct view *v = viewbox_get(t->box);
     r.total = total_bytes(v->version);

@@ -195,9 +195,8 @@ static void check_keys(struct keyless *k)
 int check_keyless(struct env *env, const char *dir, store_finding_fn *fn,
                   store_progress_fn *progress, void *ctx)
 {
-    struct keyless k = {.report = {.fn = fn, .ctx = ctx, .progress = progress},
-                        .env = env,
-                        .dir = dir};
+    struct keyless k = {
+        .report = {.fn = fn, .ctx = ctx, .progress = progress}, .env = env, .dir = dir};
     char text[200];
     int err = env->list(env, dir, add_size, &k);
     check_keys(&k);

@@ -8,8 +8,9 @@ struct check_report {
     store_finding_fn *fn;
     void *ctx;
     store_progress_fn *progress;
-    uint64_t done, total; /* bytes */
-    int stopped;          /* what `fn` returned to stop; 0: go on */
+    const struct store_prefix *prefix; /* the opener's; may be NULL */
+    uint64_t done, total;              /* bytes */
+    int stopped;                       /* what `fn` returned to stop; 0: go on */
 };
 
 void check_tell(struct check_report *r, int code, enum store_severity severity, const char *file,

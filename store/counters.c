@@ -223,6 +223,7 @@ static void fill_in(const struct counter_stripe *sum, struct store_insight *out)
     out->filter_negatives = n[COUNT_FILTER_NEGATIVE];
     out->filter_false_positives = n[COUNT_FILTER_FALSE_POSITIVE];
     out->filter_true_positives = n[COUNT_FILTER_TRUE_POSITIVE];
+    out->filter_prefix_negatives = n[COUNT_FILTER_PREFIX_NEGATIVE];
     out->blocks_cached = n[COUNT_BLOCK_CACHED];
     out->blocks_read = n[COUNT_BLOCK_READ];
     out->blobs_cached = n[COUNT_BLOB_CACHED];

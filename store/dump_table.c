@@ -188,8 +188,24 @@ static void show_entries(struct dump *d, const struct dump_frame *frame, bool in
     block_iter_release(&bi);
 }
 
+static void show_filter_parts(struct dump *d, const struct table_filter *parts)
+{
+    dump_begin(d, "filter_parts");
+    dump_number(d, "count", parts->part_count);
+    dump_number(d, "offset", parts->parts[0].offset);
+    dump_end(d);
+}
+
+/* Does a part of the filter begin there? */
+static bool is_part(const struct table_filter *parts, const struct table_footer *footer,
+                    uint64_t offset)
+{
+    return parts->part_count > 0 && offset >= parts->parts[0].offset &&
+           offset < footer->filter.offset;
+}
+
 static void show_frame(struct dump *d, const struct table_footer *footer,
-                       const struct dump_frame *frame)
+                       const struct table_filter *parts, const struct dump_frame *frame)
 {
     if (!frame->decoded) {
         dump_begin(d, "frame");
@@ -199,7 +215,9 @@ static void show_frame(struct dump *d, const struct table_footer *footer,
         dump_end(d);
     } else if (is_at(&footer->props, frame->offset)) {
         show_properties(d, frame);
-    } else if (is_at(&footer->filter, frame->offset)) {
+    } else if (is_at(&footer->filter, frame->offset) && parts->part_count) {
+        show_filter_parts(d, parts);
+    } else if (is_at(&footer->filter, frame->offset) || is_part(parts, footer, frame->offset)) {
         show_filter(d, frame);
     } else if (is_at(&footer->rangedel, frame->offset)) {
         show_tombstones(d, frame);
@@ -225,17 +243,46 @@ static int show_properties_first(struct dump *d, const struct file *f,
     return err < 0 ? err : 0;
 }
 
+/* Where the parts of the filter are, if it is in parts; what is wrong is said when its frame comes.
+ */
+static int find_filter_parts(struct dump *d, const struct file *f,
+                             const struct table_footer *footer, uint64_t end,
+                             struct table_filter *parts)
+{
+    struct dump_walk w;
+    struct dump_frame frame;
+    struct buf payload = {0};
+    *parts = (struct table_filter){0};
+    if (footer->filter.len == 0)
+        return 0;
+    dump_walk_init(&w, d, f, end);
+    w.at = footer->filter.offset < end ? footer->filter.offset : end;
+    int err = dump_walk_next(&w, &frame);
+    if (err == 0 && frame.decoded && is_at(&footer->filter, frame.offset)) {
+        buf_set(&payload, frame.payload);
+        if (table_filter_open(parts, &payload, footer->filter.offset) < 0)
+            table_filter_release(parts);
+    }
+    buf_release(&payload);
+    dump_walk_release(&w);
+    return err < 0 ? err : 0;
+}
+
 int dump_table(struct dump *d, const struct file *f, uint64_t size)
 {
     struct table_footer footer;
     struct dump_walk w;
     struct dump_frame frame;
     uint64_t end = show_footer(d, f, size, &footer) ? size - TABLE_FOOTER_SIZE : size;
+    struct table_filter parts;
     int err = show_properties_first(d, f, &footer, end);
+    int err_parts = find_filter_parts(d, f, &footer, end, &parts);
+    err = err ? err : err_parts;
     dump_walk_init(&w, d, f, end);
     while (err == 0 && d->stop == 0 && (err = dump_walk_next(&w, &frame)) == 0)
         if (!is_at(&footer.props, frame.offset))
-            show_frame(d, &footer, &frame);
+            show_frame(d, &footer, &parts, &frame);
     dump_walk_release(&w);
+    table_filter_release(&parts);
     return err < 0 ? err : 0;
 }

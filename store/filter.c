@@ -68,6 +68,12 @@ uint64_t filter_hash(struct slice key)
     return XXH3_64bits(key.data, key.len);
 }
 
+uint64_t filter_hash_prefix(struct slice prefix, uint64_t rule)
+{
+    assert(rule != 0);
+    return XXH3_64bits_withSeed(prefix.data, prefix.len, rule);
+}
+
 void filter_layer_place(struct filter_layer *layer, uint64_t slots, uint64_t offset,
                         uint32_t columns, uint32_t low_share, bool bumps)
 {

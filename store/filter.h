@@ -16,6 +16,10 @@
  * format. */
 uint64_t filter_hash(struct slice key);
 
+/* The hash that a prefix of keys goes into a filter with; unlike that of the key of the same bytes.
+ */
+uint64_t filter_hash_prefix(struct slice prefix, uint64_t rule);
+
 /* Appends a filter over `hashes[0..count)` to `*out`, with a false-positive rate of at most
  * 1/`one_in` (2 <= one_in <= 65536). Duplicates are welcome. The array is used as scratch space:
  * its contents are undefined afterwards. count == 0 gives a filter that answers "no". Cannot fail.

@@ -42,6 +42,7 @@ struct store_insight {
     uint64_t filter_negatives;       /* the filter said no: no block was looked at */
     uint64_t filter_false_positives; /* it said maybe, and the key was not there */
     uint64_t filter_true_positives;
+    uint64_t filter_prefix_negatives; /* it knew of no key with the prefix that a scan was for */
     /* Blocks and blob values that reads (not jobs) needed. */
     uint64_t blocks_cached, blocks_read;
     uint64_t blobs_cached, blobs_read;

@@ -194,8 +194,10 @@ static struct iter *asking_new(struct job *j, struct iter *input)
 /* ---- running ---- */
 
 /* A filter that lets all pass is none. */
-static uint32_t filter_one_in(const struct store_options *set)
+static uint32_t filter_one_in(const struct store_options *set, int level)
 {
+    if (level == LEVEL_COUNT - 1 && !set->filter_bottom)
+        return 0;
     return set->filter_one_in == 1 ? 0 : set->filter_one_in;
 }
 
@@ -208,7 +210,9 @@ void job_build_options(const struct tree *t, const struct settings *settings,
                                   .uuid = t->uuid,
                                   .table = {.block_bytes = set->block_bytes,
                                             .zstd_level = set->zstd_level,
-                                            .filter_one_in = filter_one_in(set)},
+                                            .filter_one_in = filter_one_in(set, 0),
+                                            .filter_whole_keys = set->filter_whole_keys,
+                                            .prefix = t->read_ctx.prefix},
                                   .table_bytes = set->table_bytes,
                                   .blob_bytes = tree_blob_bytes(t, set),
                                   .separate_min = set->separate_min,
@@ -229,6 +233,7 @@ static void options(struct job *j, struct reduce_options *r, struct build_option
                                  .drop_blob = job_drop_blob,
                                  .held = held};
     job_build_options(t, j->set, b);
+    b->table.filter_one_in = filter_one_in(&j->set->o, j->output_level);
     b->table_bytes = j->table_bytes;
     b->ctx = j;
     b->next_file = next_file;

@@ -28,7 +28,7 @@ int salvage_open_table(struct salvage *s, uint64_t number, struct table **out)
 {
     uint64_t found = 0;
     int err = table_open_file(s->env, s->dir, number, s->uuid, s->cache, out);
-    if (err == 0 && (table_check(*out, count_finding, NULL, &found) < 0 || found)) {
+    if (err == 0 && (table_check(*out, count_finding, NULL, NULL, &found) < 0 || found)) {
         table_unref(*out);
         *out = NULL;
     }

@@ -28,6 +28,7 @@ struct scan *scan_new(struct view *view, struct view_context *ctx, uint64_t read
     buf_set(&s->upper, upper);
     buf_set(&s->widest_lower, lower);
     buf_set(&s->widest_upper, upper);
+    scan_find_prefix(s);
     return s;
 }
 
@@ -254,5 +255,6 @@ void scan_set_bounds(struct scan *s, struct slice lower, struct slice upper)
 {
     buf_set(&s->lower, lower);
     buf_set(&s->upper, upper);
+    scan_find_prefix(s);
     s->valid = s->held.ahead = false;
 }

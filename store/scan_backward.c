@@ -16,7 +16,12 @@ int scan_seek_sources_before(struct scan *s, struct slice key)
 {
     for (uint32_t i = 0; i < s->source_count; i++) {
         struct iter *it = s->sources[i].it;
-        int status = key.len ? iter_seek_before(it, key) : iter_last(it);
+        bool denies;
+        int status = scan_source_denies(s, &s->sources[i], &denies);
+        if (status == 0 && denies)
+            it->valid = false;
+        else if (status == 0)
+            status = key.len ? iter_seek_before(it, key) : iter_last(it);
         if (status < 0)
             return status;
     }

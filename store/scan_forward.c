@@ -247,7 +247,12 @@ int scan_seek_sources(struct scan *s, struct slice key, uint64_t seq)
     s->passed = s->skipped = 0;
     for (uint32_t i = 0; i < s->source_count; i++) {
         struct iter *it = s->sources[i].it;
-        int status = key.len ? iter_seek(it, key, seq) : iter_first(it);
+        bool denies;
+        int status = scan_source_denies(s, &s->sources[i], &denies);
+        if (status == 0 && denies)
+            it->valid = false;
+        else if (status == 0)
+            status = key.len ? iter_seek(it, key, seq) : iter_first(it);
         if (status < 0)
             return status;
     }

@@ -23,7 +23,9 @@ struct scan {
     uint64_t read_seq;
     struct buf lower, upper;
     struct buf widest_lower, widest_upper; /* those that it was made with: for the sources */
-    int flags;                             /* of the tables' cursors */
+    bool has_prefix;      /* all keys within the bounds have one prefix, by the store's rule, ... */
+    uint64_t prefix_hash; /* ... with this filter_hash_prefix() */
+    int flags;            /* of the tables' cursors */
     bool opened;
     struct source *sources; /* newest first */
     uint32_t source_count;
@@ -45,6 +47,13 @@ struct scan {
     bool clear;               /* no source has a tombstone below read_seq from here to ... */
     struct slice clear_until; /* ... here (empty: the end); lives as long as the sources */
 };
+
+/* ---- scan_prefix.c ---- */
+/* What the bounds say of prefixes. To be called whenever they change. */
+void scan_find_prefix(struct scan *s);
+/* `*denies`: the source has no key within the bounds, as the filter of its only table there says.
+ * It may have tombstones. Returns 0 or an error. */
+int scan_source_denies(struct scan *s, const struct source *src, bool *denies);
 
 /* ---- scan_forward.c ---- */
 /* Moves every source to its first entry at or after (key, seq); an empty key: to its first. 0 or an

@@ -170,6 +170,7 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
     t->read_ctx = (struct view_context){.merge = o->merge,
                                         .cache = t->cache,
                                         .values = t->values,
+                                        .prefix = o->prefix,
                                         .counters = &t->counts,
                                         .env = t->env};
 }

@@ -67,6 +67,13 @@ enum store_recovery {
     STORE_RECOVER_POINT,
 };
 
+/* Which part of a key is a prefix that scans go by (of a file system: one folder's names), so that
+ * filters know it as well. The keys that begin with a key's prefix have just that prefix. */
+struct store_prefix {
+    uint64_t id;                     /* not 0; of this rule and no other, ever */
+    size_t (*len)(struct slice key); /* of the key's prefix; 0: it has none. A pure function */
+};
+
 struct store_options {
     struct env *env;                   /* NULL: the real system */
     bool read_only;                    /* creates, changes and deletes nothing */
@@ -95,6 +102,11 @@ struct store_options {
     int zstd_level;         /* 0: no compression; default 1 */
     uint32_t filter_one_in; /* filters' rate of false positives is one in this many; default 100; 0:
                                no filters */
+    uint32_t filter_bottom; /* 0: tables of the last level have no filters, as for stores whose
+                               reads mostly find something; default 1 */
+    uint32_t filter_whole_keys; /* a filter over more keys is kept in parts, in the cache; default
+                                   1 Mi */
+    const struct store_prefix *prefix; /* lives as long as the store; NULL: none */
     uint32_t workers;       /* background threads; 0: the caller pulls store_work(); default 2 */
     uint64_t reserve_bytes; /* disk space that only STORE_RESERVE writes may use; default 64 MiB */
     uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;

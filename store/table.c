@@ -118,13 +118,14 @@ static int load_filter(struct table *t)
 {
     if (t->footer.filter.len == 0)
         return 0;
-    int rc = read_section(t, &t->footer.filter, &t->filter_bytes);
-    if (rc)
-        return rc;
-    if (filter_open(buf_slice(&t->filter_bytes), &t->filter))
-        return corrupt(t->file.path, t->footer.filter.offset, "the filter does not decode");
-    t->has_filter = true;
-    return 0;
+    struct buf payload = {0};
+    int rc = read_section(t, &t->footer.filter, &payload);
+    if (!rc && table_filter_open(&t->filter, &payload, t->footer.filter.offset))
+        rc = corrupt(t->file.path, t->footer.filter.offset, "the filter does not decode");
+    buf_release(&payload);
+    if (!rc && t->filter.part_count && t->filter.parts[0].offset < t->data_end)
+        t->data_end = t->filter.parts[0].offset;
+    return rc;
 }
 
 static struct rangedel *rangedel_none(void)
@@ -239,7 +240,7 @@ void table_unref(struct table *t)
     file_close(&t->file);
     table_meta_unref(t->meta);
     table_index_release(&t->index);
-    buf_release(&t->filter_bytes);
+    table_filter_release(&t->filter);
     rangedel_unref(t->rangedel);
     free(t);
 }
@@ -263,5 +264,5 @@ uint64_t table_memory_bytes(const struct table *t)
 {
     /* A fragment is taken at its frame's share, with what pointers and numbers add. */
     uint64_t rangedel = t->footer.rangedel.len + rangedel_count(t->rangedel) * 64;
-    return table_index_memory_bytes(&t->index) + t->filter_bytes.cap + rangedel;
+    return table_index_memory_bytes(&t->index) + table_filter_memory_bytes(&t->filter) + rangedel;
 }

@@ -19,6 +19,7 @@
 #include "store/iter.h"
 #include "store/lookup.h"
 #include "store/rangedel.h"
+#include "store/store.h"
 
 /* What a table holds of one blob file. */
 struct table_blob_share {
@@ -43,13 +44,14 @@ struct table_meta {
     uint64_t size_bytes;
     uint64_t tag; /* checksum in the footer: an older or foreign file is recognised */
     struct buf smallest, limit;
-    uint64_t min_seq, max_seq;       /* over entries and tombstones */
-    uint64_t entry_count;            /* point entries */
-    uint64_t delete_count;           /* point entries that are ENTRY_DELETE */
-    uint64_t rangedel_count;         /* fragments */
-    uint64_t raw_bytes;              /* of data blocks before compression */
-    uint64_t created_ns;             /* realtime */
-    uint32_t key_epoch;              /* which generation of the key; 0: not encrypted */
+    uint64_t min_seq, max_seq; /* over entries and tombstones */
+    uint64_t entry_count;      /* point entries */
+    uint64_t delete_count;     /* point entries that are ENTRY_DELETE */
+    uint64_t rangedel_count;   /* fragments */
+    uint64_t raw_bytes;        /* of data blocks before compression */
+    uint64_t created_ns;       /* realtime */
+    uint32_t key_epoch;        /* which generation of the key; 0: not encrypted */
+    uint64_t prefix_rule;      /* the filter knows the keys' prefixes by this one; 0: it does not */
     struct table_blob_share *shares; /* ascending file */
     uint32_t share_count;
     struct table_held *held; /* ascending pin */
@@ -75,9 +77,11 @@ void table_meta_add_held(struct table_meta *m, uint64_t pin, uint64_t bytes);
 
 /* ---- writing ---- */
 struct table_options {
-    uint32_t block_bytes;   /* aim of an uncompressed data block */
-    int zstd_level;         /* 0: none */
-    uint32_t filter_one_in; /* false positives; 0: no filter */
+    uint32_t block_bytes;              /* aim of an uncompressed data block */
+    int zstd_level;                    /* 0: none */
+    uint32_t filter_one_in;            /* false positives; 0: no filter */
+    uint32_t filter_whole_keys;        /* a filter over more hashes is written in parts; 0: 1 Mi */
+    const struct store_prefix *prefix; /* whose hashes go into the filter, too; NULL: none */
 };
 
 struct table_writer;
@@ -133,6 +137,11 @@ struct table_ask {
 };
 void table_multi_get(struct table *t, struct table_ask *asks, size_t count);
 
+/* Does the filter know of no key with this prefix? (filter_hash_prefix() by that rule.) Never if it
+ * knows no prefixes of that rule. The table's tombstones are another matter. Returns 0 or an error.
+ */
+int table_denies_prefix(struct table *t, uint64_t rule, uint64_t hash, bool *denies);
+
 /* Has the processor fetch what table_get() of this hash will look at first. */
 void table_prefetch(const struct table *t, uint64_t hash);
 
@@ -181,7 +190,9 @@ enum table_finding {
     TABLE_FINDING_PROPERTIES, /* properties or meta differ from the contents */
 };
 typedef int table_finding_fn(void *ctx, int code, uint64_t offset, const char *text);
+/* `prefix`, if not NULL, is the rule that a filter which says so is held to. */
 typedef int table_ref_fn(void *ctx, struct slice key, const struct blob_ref *ref);
-int table_check(struct table *t, table_finding_fn *finding, table_ref_fn *ref, void *ctx);
+int table_check(struct table *t, table_finding_fn *finding, table_ref_fn *ref,
+                const struct store_prefix *prefix, void *ctx);
 
 #endif

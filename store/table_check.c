@@ -22,6 +22,7 @@ struct checker {
     struct table *t;
     table_finding_fn *finding;
     table_ref_fn *ref;
+    const struct store_prefix *prefix;
     void *ctx;
     int stop;
     bool whole;              /* every entry was seen so far */
@@ -29,6 +30,10 @@ struct checker {
     struct buf last_key;     /* of the entry before, if any */
     uint64_t last_seq;
     struct buf frame, payload; /* scratch */
+    /* The filter as it is on disk: one, or in parts; NULL: none that can be asked. */
+    struct buf *filter_bytes;
+    struct filter *filters;
+    uint32_t filter_count;
 };
 
 static bool done(const struct checker *c)
@@ -146,6 +151,8 @@ static void check_layout(struct checker *c)
     struct frame_ref footer = {t->meta->size_bytes - TABLE_FOOTER_SIZE, TABLE_FOOTER_SIZE};
     for (uint32_t i = 0; i < t->index.count; i++)
         check_place(c, &t->index.entries[i].handle.where, &at);
+    for (uint32_t i = 0; i < t->filter.part_count; i++)
+        check_place(c, &t->filter.parts[i], &at);
     check_place(c, &t->footer.filter, &at);
     check_place(c, &t->footer.rangedel, &at);
     check_place(c, &t->footer.props, &at);
@@ -204,12 +211,52 @@ static void check_sides(struct checker *c, uint32_t i, const struct entry *e)
                "entry %" PRIu64 " is before the separator of the block before", e->seq);
 }
 
+static bool filter_has(const struct checker *c, uint64_t hash)
+{
+    const struct filter *f = &c->filters[table_filter_part_of(&c->t->filter, hash)];
+    return f->bytes.len == 0 || filter_may_contain(f, hash);
+}
+
 static void check_filter(struct checker *c, uint64_t offset, const struct entry *e)
 {
-    const struct table *t = c->t;
-    if (t->has_filter && !filter_may_contain(&t->filter, filter_hash(e->key)))
+    if (!c->filters)
+        return;
+    if (!filter_has(c, filter_hash(e->key)))
         report(c, TABLE_FINDING_FILTER, offset, "the filter denies the key of entry %" PRIu64,
                e->seq);
+    const struct store_prefix *rule = c->prefix;
+    size_t len = rule && rule->id == c->t->meta->prefix_rule ? rule->len(e->key) : 0;
+    if (len > 0 && !filter_has(c, filter_hash_prefix(slice_of(e->key.data, len), rule->id)))
+        report(c, TABLE_FINDING_FILTER, offset,
+               "the filter denies the prefix of the key of entry %" PRIu64, e->seq);
+}
+
+/* Reads the filter, or each of its parts. One that is not sound is reported, and then not asked. */
+static void load_filters(struct checker *c)
+{
+    const struct table_filter *f = &c->t->filter;
+    if (!f->is_there || done(c))
+        return;
+    c->filter_count = f->part_count ? f->part_count : 1;
+    c->filter_bytes = mem_zalloc(c->filter_count * sizeof *c->filter_bytes);
+    c->filters = mem_zalloc(c->filter_count * sizeof *c->filters);
+    for (uint32_t i = 0; i < c->filter_count && !done(c); i++) {
+        const struct frame_ref *where = f->part_count ? &f->parts[i] : &c->t->footer.filter;
+        if (!read_frame(c, where))
+            continue;
+        c->filter_bytes[i] = c->payload;
+        c->payload = (struct buf){0};
+        if (filter_open(buf_slice(&c->filter_bytes[i]), &c->filters[i]))
+            report(c, TABLE_FINDING_FILTER, where->offset, "a filter does not decode");
+    }
+}
+
+static void release_filters(struct checker *c)
+{
+    for (uint32_t i = 0; i < c->filter_count; i++)
+        buf_release(&c->filter_bytes[i]);
+    free(c->filter_bytes);
+    free(c->filters);
 }
 
 static void count_entry(struct checker *c, const struct entry *e)
@@ -424,8 +471,8 @@ static void check_entries(struct checker *c)
 static void check_sections(struct checker *c)
 {
     const struct table_footer *f = &c->t->footer;
-    if (f->filter.len && !done(c))
-        read_frame(c, &f->filter);
+    if (c->t->filter.part_count && !done(c))
+        read_frame(c, &f->filter); /* the directory; the parts were read */
     if (f->index.len && !done(c))
         read_frame(c, &f->index);
     if (f->rangedel.len && !done(c)) {
@@ -440,18 +487,22 @@ static void check_sections(struct checker *c)
         check_props(c);
 }
 
-int table_check(struct table *t, table_finding_fn *finding, table_ref_fn *ref, void *ctx)
+int table_check(struct table *t, table_finding_fn *finding, table_ref_fn *ref,
+                const struct store_prefix *prefix, void *ctx)
 {
-    struct checker c = {.t = t, .finding = finding, .ref = ref, .ctx = ctx, .whole = true};
+    struct checker c = {.t = t, .finding = finding, .ref = ref, .prefix = prefix, .ctx = ctx};
+    c.whole = true;
     assert(finding);
     c.seen = table_meta_new();
     check_ends(&c);
     if (!done(&c))
         check_layout(&c);
+    load_filters(&c);
     if (!done(&c))
         check_entries(&c);
     if (!done(&c))
         check_sections(&c);
+    release_filters(&c);
     table_meta_unref(c.seen);
     buf_release(&c.last_key);
     buf_release(&c.frame);

@@ -20,6 +20,7 @@
  *    25  shares           to the end, per blob file: varints file minus the one before, references,
  * bytes 26  held             to the end, per pin: varints pin minus the one before, bytes
  *    27  cut_seq          varint; not in properties
+ *    28  prefix_rule      varint
  *    29  ingest_seq       varint; not in properties
  *    40  key_epoch        varint
  *
@@ -56,6 +57,7 @@ enum {
     META_SHARES = 25,
     META_HELD = 26,
     META_CUT_SEQ = 27,
+    META_PREFIX_RULE = 28,
     META_INGEST_SEQ = 29,
     META_KEY_EPOCH = 40,
 };
@@ -236,6 +238,7 @@ void table_meta_encode(const struct table_meta *m, struct buf *out)
     put_shares(out, m);
     put_held(out, m);
     put_number(out, META_CUT_SEQ, m->cut_seq);
+    put_number(out, META_PREFIX_RULE, m->prefix_rule);
     put_number(out, META_INGEST_SEQ, m->ingest_seq);
     put_number(out, META_KEY_EPOCH, m->key_epoch);
 }
@@ -339,6 +342,8 @@ static bool decode_field(struct table_meta *m, uint64_t tag, struct slice field)
         return decode_number(field, &m->ingest_seq);
     case META_KEY_EPOCH:
         return decode_number32(field, &m->key_epoch);
+    case META_PREFIX_RULE:
+        return decode_number(field, &m->prefix_rule);
     default:
         return tag % 2 == 0;
     }

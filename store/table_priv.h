@@ -78,6 +78,36 @@ struct iter *table_lens_iter(struct iter *inner, const struct table_meta *m,
 /* The tombstones of the file that are seen: `all`, or others in its place. Takes over `all`. */
 struct rangedel *table_lens_rangedel(struct rangedel *all, const struct table_meta *m);
 
+/* ---- the filter (table_filter.c) ---- */
+
+enum { TABLE_FILTER_PART_HASHES = 16 << 10 };
+
+/* Zero-initialised: none. */
+struct table_filter {
+    bool is_there;
+    struct buf bytes;
+    struct filter whole; /* over `bytes`, if it is not in parts */
+    struct frame_ref *parts;
+    uint32_t part_count; /* 0: it is whole */
+};
+
+/* How many parts a filter is written in; 1: it is whole. */
+uint32_t table_filter_parts(size_t hash_count, uint32_t whole_max);
+/* Puts the hashes in the order of their parts, in memory anew; part p ends before ends[p]. */
+void table_filter_sort(uint64_t **hashes, size_t count, uint32_t parts, size_t *ends);
+/* Appends the payload of the filter's frame when it is in parts, which follow each other. */
+void table_filter_directory(const struct frame_ref *parts, uint32_t count, struct buf *out);
+/* Opens it by the payload of the filter's frame, which may be taken over; parts lie before `end` in
+ * the file. Returns 0 or -EIO, to be raised. */
+int table_filter_open(struct table_filter *f, struct buf *payload, uint64_t end);
+void table_filter_release(struct table_filter *f);
+uint64_t table_filter_memory_bytes(const struct table_filter *f);
+uint32_t table_filter_part_of(const struct table_filter *f, uint64_t hash);
+struct table;
+/* `*maybe`: the table may have the hash. Returns 0, -EIO raised by corrupt(), or an I/O error. */
+int table_filter_ask(struct table *t, uint64_t hash, bool *maybe);
+void table_filter_prefetch(const struct table *t, uint64_t hash);
+
 /* ---- an open table (table.c) ---- */
 
 struct table {
@@ -88,9 +118,7 @@ struct table {
     struct table_footer footer;
     uint64_t data_end; /* data frames lie in [FILE_HEADER_SIZE, data_end) */
     struct table_index index;
-    bool has_filter;
-    struct buf filter_bytes;
-    struct filter filter;
+    struct table_filter filter;
     struct rangedel *rangedel;
 };
 

@@ -216,16 +216,19 @@ static bool in_span(const struct table *t, struct slice key)
 
 void table_prefetch(const struct table *t, uint64_t hash)
 {
-    if (t->has_filter)
-        filter_prefetch(&t->filter, hash);
+    table_filter_prefetch(t, hash);
 }
 
-/* The filter's answer, counted. */
-static bool filter_passes(const struct table *t, struct lookup *l)
+/* May the table have the key? The filter knows better than the span what is not there. */
+static int may_have(struct table *t, struct lookup *l, bool *maybe)
 {
-    bool maybe = filter_may_contain(&t->filter, l->hash);
-    l->filter_negatives += !maybe;
-    return maybe;
+    if (!t->filter.is_there) {
+        *maybe = in_span(t, l->key);
+        return 0;
+    }
+    int rc = table_filter_ask(t, l->hash, maybe);
+    l->filter_negatives += rc == 0 && !*maybe;
+    return rc;
 }
 
 static int get(struct table *t, struct lookup *l, struct held_block *held)
@@ -237,13 +240,13 @@ static int get(struct table *t, struct lookup *l, struct held_block *held)
         rangedel_cover(t->rangedel, l->key, l->read_seq, &cover);
         lookup_cover(l, cover.seq);
     }
-    /* The filter knows better than the span what is not there. */
-    if (t->has_filter ? !filter_passes(t, l) : !in_span(t, l->key))
-        return 0;
-    bool met = false;
+    bool maybe, met = false;
+    int rc = may_have(t, l, &maybe);
+    if (rc || !maybe)
+        return rc;
     uint64_t upto = table_lens_upto(t->meta, l->read_seq);
-    int rc = upto ? get_entries(t, l, upto, held, &met) : 0;
-    l->filter_false_positives += t->has_filter && upto && !met && rc == 0;
+    rc = upto ? get_entries(t, l, upto, held, &met) : 0;
+    l->filter_false_positives += t->filter.is_there && upto && !met && rc == 0;
     return rc;
 }
 

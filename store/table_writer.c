@@ -53,7 +53,7 @@ static void writer_assert_valid(const struct table_writer *w)
 {
     assert(!w->failed);
     assert(!w->waits || w->data.count == 0);
-    assert(w->hash_count <= w->meta->entry_count && w->hash_count <= w->hash_cap);
+    assert(w->hash_count <= 2 * w->meta->entry_count && w->hash_count <= w->hash_cap);
     assert(w->meta->entry_count >= w->data.count);
     assert(w->index.count == 0 || w->meta->entry_count > 0);
     (void)w;
@@ -162,6 +162,20 @@ static void add_hash(struct table_writer *w, uint64_t hash)
     w->hashes[w->hash_count++] = hash;
 }
 
+/* Of a key that is new: its hash, and that of its prefix if that is new as well. */
+static void add_hashes(struct table_writer *w, struct slice key)
+{
+    const struct store_prefix *rule = w->opt.prefix;
+    add_hash(w, w->last_hash);
+    size_t len = rule ? rule->len(key) : 0;
+    if (len == 0)
+        return;
+    assert(len <= key.len);
+    struct slice prefix = slice_of(key.data, len), last = buf_slice(&w->last_key);
+    if (!slice_has_prefix(last, prefix) || rule->len(last) != len)
+        add_hash(w, filter_hash_prefix(prefix, rule->id));
+}
+
 /* Entries may come from damaged tables, so a reference that is none is no mistake of ours. */
 static int count_ref(struct table_writer *w, const struct entry *e)
 {
@@ -223,7 +237,7 @@ int table_add(struct table_writer *w, const struct entry *e)
     if (first || !slice_eq(last, e->key)) {
         w->last_hash = filter_hash(e->key);
         if (w->opt.filter_one_in)
-            add_hash(w, w->last_hash);
+            add_hashes(w, e->key);
     }
     if (first)
         buf_set(&w->meta->smallest, e->key);
@@ -288,19 +302,49 @@ static void complete_meta(struct table_writer *w)
         buf_set(&m->limit, buf_slice(&w->last_key));
         buf_put_u8(&m->limit, 0);
     }
+    if (w->hash_count > 0 && w->opt.prefix)
+        m->prefix_rule = w->opt.prefix->id;
     if (w->rangedel)
         count_rangedel(m, w->rangedel);
     table_meta_assert_valid(m);
 }
 
-static int put_filter(struct table_writer *w, struct frame_ref *where)
+static int put_whole_filter(struct table_writer *w, uint64_t *hashes, size_t count,
+                            struct frame_ref *where)
 {
-    if (w->hash_count == 0)
-        return 0;
     buf_clear(&w->scratch);
-    filter_build(w->hashes, w->hash_count, w->opt.filter_one_in, &w->scratch);
+    filter_build(hashes, count, w->opt.filter_one_in, &w->scratch);
     /* As good as random: it cannot be compressed. */
     return put_frame(w, buf_slice(&w->scratch), 0, where);
+}
+
+static int put_parts(struct table_writer *w, uint32_t parts, struct frame_ref *where)
+{
+    size_t *ends = mem_alloc(parts * sizeof *ends), begin = 0;
+    struct frame_ref *refs = mem_alloc(parts * sizeof *refs);
+    int rc = 0;
+    table_filter_sort(&w->hashes, w->hash_count, parts, ends);
+    for (uint32_t p = 0; p < parts && !rc; begin = ends[p++])
+        rc = put_whole_filter(w, w->hashes + begin, ends[p] - begin, &refs[p]);
+    if (!rc) {
+        buf_clear(&w->scratch);
+        table_filter_directory(refs, parts, &w->scratch);
+        rc = put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, where);
+    }
+    free(ends);
+    free(refs);
+    return rc;
+}
+
+static int put_filter(struct table_writer *w, struct frame_ref *where)
+{
+    enum { WHOLE_KEYS = 1 << 20 };
+    if (w->hash_count == 0)
+        return 0;
+    uint32_t whole = w->opt.filter_whole_keys ? w->opt.filter_whole_keys : WHOLE_KEYS;
+    uint32_t parts = table_filter_parts(w->hash_count, whole);
+    return parts > 1 ? put_parts(w, parts, where)
+                     : put_whole_filter(w, w->hashes, w->hash_count, where);
 }
 
 static int put_rangedel(struct table_writer *w, struct frame_ref *where)

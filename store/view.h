@@ -60,6 +60,7 @@ struct view_context {
     struct counters *counters; /* may be NULL */
     struct env *env;           /* its clock, for `counters` */
     uint64_t blob_reads;       /* atomic: values read from files; not those that the cache had */
+    const struct store_prefix *prefix; /* may be NULL */
 };
 
 /* One point read at `read_seq` (at least 1): the memtables, level 0, then one table a level; folds

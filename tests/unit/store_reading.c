@@ -400,12 +400,22 @@ static void check_all(struct pair_of *p)
     store_read_end(&read);
 }
 
+static size_t two(struct slice key)
+{
+    return key.len < 2 ? 0 : 2;
+}
+
+static const struct store_prefix first_two = {.id = 3, .len = two};
+
 static void shape(struct rig *r, struct simrng *rng)
 {
     r->opt.merge = &history_merge;
     r->opt.block_bytes = simrng_coin(rng) ? 200 : 2000;
     r->opt.table_bytes = simrng_coin(rng) ? 2000 : 32 << 10;
     r->opt.filter_one_in = simrng_below(rng, 4) ? 2 + (uint32_t)simrng_below(rng, 100) : 0;
+    r->opt.filter_bottom = simrng_coin(rng);
+    r->opt.filter_whole_keys = simrng_coin(rng) ? 1 + (uint32_t)simrng_below(rng, 20) : 1 << 20;
+    r->opt.prefix = simrng_below(rng, 3) ? &first_two : NULL;
     r->opt.separate_min = 100;
     r->opt.direct_min = 250;
     r->opt.cache_bytes = simrng_below(rng, 4) ? 256 << 10 : 0;
@@ -430,6 +440,130 @@ static void reads_as_the_model_does(void **state)
         p.pin_count = 0;
     }
     history_release(&p.h);
+}
+
+/* ---- prefixes ---- */
+
+static size_t up_to_slash(struct slice key)
+{
+    const uint8_t *slash = key.len ? memchr(key.data, '/', key.len) : NULL;
+    return slash ? (size_t)(slash - key.data) + 1 : 0;
+}
+
+static const struct store_prefix folders = {.id = 9, .len = up_to_slash};
+
+static struct store_insight insight_of(struct rig *r)
+{
+    struct store_insight i;
+    store_get_insight(r->s, &i);
+    return i;
+}
+
+static size_t count_under(const struct store_read *read, const char *prefix, bool backwards)
+{
+    size_t n = 0;
+    struct store_iter *it = store_iter_new_prefix(read, slice_str(prefix));
+    int rc = backwards ? store_iter_last(it) : store_iter_first(it);
+    for (; rc == 0; rc = backwards ? store_iter_prev(it) : store_iter_next(it))
+        n++;
+    assert_absent(rc);
+    store_iter_free(it);
+    return n;
+}
+
+static void scans_ask_the_filters_for_prefixes(void **state)
+{
+    struct rig *r = *state;
+    enum { FOLDERS = 400 };
+    char key[32];
+    struct store_read read;
+    r->opt.prefix = &folders;
+    r->opt.filter_whole_keys = 200;
+    r->opt.block_bytes = 512;
+    rig_open(r);
+    for (int i = 0; i < FOLDERS; i += 2) {
+        for (int n = 0; n < 3; n++) {
+            snprintf(key, sizeof key, "%04d/%d", i, n);
+            rig_put(r, key, "value");
+        }
+    }
+    assert_ok(store_flush(r->s));
+    rig_put(r, "0000/zz", "value"); /* a second table of level 0, with a span that holds all */
+    rig_put(r, "9999/zz", "value");
+    assert_ok(store_flush(r->s));
+    store_read_begin(r->s, &read);
+    struct store_stats s = rig_stats(r);
+    uint64_t asked = s.cache_hits + s.cache_misses;
+    for (int i = 1; i < FOLDERS; i += 2) {
+        snprintf(key, sizeof key, "%04d/", i);
+        assert_int_equal(count_under(&read, key, i % 4 == 1), 0);
+    }
+    uint64_t denied = insight_of(r).filter_prefix_negatives;
+    assert_in_range(denied, FOLDERS * 9 / 10, FOLDERS); /* of two tables each */
+    s = rig_stats(r);
+    assert_in_range(s.cache_hits + s.cache_misses - asked, 1, FOLDERS); /* parts of filters */
+    for (int i = 0; i < FOLDERS; i += 2) {
+        snprintf(key, sizeof key, "%04d/", i);
+        assert_int_equal(count_under(&read, key, i % 4 == 0), i ? 3 : 4);
+    }
+    /* Bounds that leave the prefix are not asked about it. */
+    denied = insight_of(r).filter_prefix_negatives;
+    struct store_iter *it = store_iter_new(&read, slice_str("0001/"), slice_str("0003/"));
+    assert_ok(store_iter_first(it));
+    store_iter_free(it);
+    it = store_iter_new(&read, slice_str("0001/"), (struct slice){0});
+    assert_ok(store_iter_first(it));
+    store_iter_free(it);
+    assert_int_equal(insight_of(r).filter_prefix_negatives, denied);
+    store_read_end(&read);
+    rig_close(r);
+
+    static const struct store_prefix other = {.id = 10, .len = up_to_slash};
+    r->opt.prefix = &other; /* the filters were not made by this rule */
+    rig_open(r);
+    store_read_begin(r->s, &read);
+    assert_int_equal(count_under(&read, "0001/", false), 0);
+    assert_int_equal(count_under(&read, "0002/", false), 3);
+    assert_int_equal(insight_of(r).filter_prefix_negatives, 0);
+    store_read_end(&read);
+    rig_close(r);
+}
+
+/* ---- where filters are made ---- */
+
+static uint64_t table_bytes(struct rig *r)
+{
+    return rig_stats(r).level_bytes[6];
+}
+
+static void the_last_level_may_do_without(void **state)
+{
+    struct rig *r = *state;
+    uint64_t bytes[2];
+    struct store_read read;
+    for (uint32_t bottom = 0; bottom < 2; bottom++) {
+        snprintf(r->dir, sizeof r->dir, "/vol%u", bottom);
+        r->opt.filter_bottom = bottom;
+        assert_ok(store_create(r->dir, &r->opt));
+        rig_open(r);
+        for (int i = 0; i < 2000; i++) {
+            char key[16];
+            snprintf(key, sizeof key, "%06d", i * 7 % 2000);
+            rig_put(r, key, "v");
+            if (i == 1000) /* so that two tables are merged, and none just moves down */
+                assert_ok(store_flush(r->s));
+        }
+        assert_ok(store_compact(r->s, (struct slice){0}, (struct slice){0}));
+        bytes[bottom] = table_bytes(r);
+        store_read_begin(r->s, &read);
+        assert_absent(store_has(&read, slice_str("000100x")));
+        assert_ok(store_has(&read, slice_str("000100")));
+        store_read_end(&read);
+        struct store_insight i = insight_of(r);
+        assert_int_equal(i.filter_negatives + i.filter_false_positives, bottom);
+        rig_close(r);
+    }
+    assert_in_range(bytes[1] - bytes[0], 2000 * 6 / 8, 2000 * 9 / 8);
 }
 
 /* ---- values that outlive their read ---- */
@@ -484,6 +618,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_SIM(filters_are_counted),
         RIG_SIM(reads_as_the_model_does),
+        RIG_SIM(scans_ask_the_filters_for_prefixes),
+        RIG_SIM(the_last_level_may_do_without),
         RIG_SIM(pinned_values_outlive_the_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,7 @@ static struct report check(struct table *t)
 {
     struct report r = {0};
     logged_reset();
-    assert_ok(table_check(t, on_finding, on_ref, &r));
+    assert_ok(table_check(t, on_finding, on_ref, NULL, &r));
     assert_int_equal(logged.count, 0);
     return r;
 }
@@ -68,6 +68,13 @@ static void make(struct maker *m, int zstd_level)
     assert_ok(maker_write(m));
 }
 
+static size_t two(struct slice key)
+{
+    return key.len < 2 ? 0 : 2;
+}
+
+static const struct store_prefix two_letters = {.id = 7, .len = two};
+
 static void test_sound_tables(void **state)
 {
     struct simrng rng = {unit_seed()};
@@ -80,6 +87,8 @@ static void test_sound_tables(void **state)
         m.opt.block_bytes = 1u << simrng_below(&rng, 13);
         m.opt.zstd_level = (int)simrng_below(&rng, 3);
         m.opt.filter_one_in = simrng_below(&rng, 3) ? 100 : 0;
+        m.opt.filter_whole_keys = simrng_coin(&rng) ? 1 + (uint32_t)simrng_below(&rng, 40) : 0;
+        m.opt.prefix = simrng_coin(&rng) ? &two_letters : NULL;
         if (count)
             maker_fill(&m, &rng, count, 1 + simrng_below(&rng, count * 2), simrng_below(&rng, 9));
         else
@@ -96,7 +105,7 @@ static void test_sound_tables(void **state)
             fail_msg("%zu findings; the first: %s", r.total, r.first);
         assert_int_equal(r.refs, refs);
         assert_int_equal(r.ref_bytes, bytes);
-        assert_ok(table_check(t, on_finding, NULL, &r));
+        assert_ok(table_check(t, on_finding, NULL, &two_letters, &r));
         assert_int_equal(r.total, 0);
         table_unref(t);
         maker_clear(&m);
@@ -153,18 +162,18 @@ static void test_stops(void **state)
     make(&m, 0);
     assert_ok(maker_open(&m, &t));
     struct report r = {.stop_at_ref = 2};
-    assert_int_equal(table_check(t, on_finding, on_ref, &r), 43);
+    assert_int_equal(table_check(t, on_finding, on_ref, NULL, &r), 43);
     assert_int_equal(r.refs, 2);
     simdisk_fail(m.disk, &(struct sim_fault){SIM_READ, NULL, 4, -EREMOTEIO, true});
     r = (struct report){0};
     logged_reset();
-    assert_errno(table_check(t, on_finding, on_ref, &r), EREMOTEIO);
+    assert_errno(table_check(t, on_finding, on_ref, NULL, &r), EREMOTEIO);
     assert_int_equal(r.total, 0);
     simdisk_heal(m.disk);
     assert_ok(simdisk_truncate(m.disk, MAKER_PATH, 500));
     for (int stop_at = 1; stop_at < 5; stop_at++) {
         r = (struct report){.stop_at = stop_at};
-        assert_int_equal(table_check(t, on_finding, on_ref, &r), 42);
+        assert_int_equal(table_check(t, on_finding, on_ref, NULL, &r), 42);
         assert_int_equal(r.total, stop_at);
     }
     table_unref(t);
