@@ -1,19 +1,21 @@
-/* env_place: a fixture: an empty folder in the real system's env or on a simulated disk, and what
- * is needed to run the same tests in both. At the end it must be possible to remove it, and on the
- * simulated disk nothing may be open or locked. */
+/* env_place: a fixture: an empty folder in the real system's env, on a simulated disk or in memory,
+ * and what is needed to run the same tests in all of them. At the end it must be possible to remove
+ * it, and on the simulated disk nothing may be open or locked. */
 #ifndef VARVE_UNIT_ENV_PLACE_H
 #define VARVE_UNIT_ENV_PLACE_H
 
 #include <stdio.h>
 #include <unistd.h>
 
+#include "tests/sim/memdisk.h"
 #include "tests/sim/simdisk.h"
 #include "tests/unit/env_files.h"
 
 /* Where a test works: an empty folder in some env. */
 struct place {
     struct env *env;
-    struct simdisk *disk; /* NULL: the real system */
+    struct simdisk *disk; /* NULL: the real system, or memory */
+    struct memdisk *memory;
     char folder[256];
     char path[4][512];
     int next;
@@ -35,6 +37,17 @@ static inline int place_sim(void **state)
     struct place *p = mem_zalloc(sizeof *p);
     p->disk = simdisk_new(1);
     p->env = simdisk_env(p->disk);
+    strcpy(p->folder, "/vol");
+    assert_ok(p->env->mkdir(p->env, p->folder));
+    *state = p;
+    return 0;
+}
+
+static inline int place_memory(void **state)
+{
+    struct place *p = mem_zalloc(sizeof *p);
+    p->memory = memdisk_new();
+    p->env = memdisk_env(p->memory);
     strcpy(p->folder, "/vol");
     assert_ok(p->env->mkdir(p->env, p->folder));
     *state = p;
@@ -68,6 +81,8 @@ static inline int place_leave(void **state)
         assert_int_equal(simdisk_open_files(p->disk), 0);
         assert_int_equal(simdisk_locks(p->disk), 0);
         simdisk_free(p->disk);
+    } else if (p->memory) {
+        memdisk_free(p->memory); /* asserts that nothing is open or locked */
     } else {
         place_remove_folder(p->folder);
     }
@@ -90,7 +105,7 @@ static inline const char *in(struct place *p, const char *name)
     return path;
 }
 
-/* Entries for cmocka's table: the test in both places, or in one. */
+/* Entries for cmocka's table: the test in one place, or in all. */
 #define PLACE_POSIX(test)                                     \
     {                                                         \
         "posix: " #test, test, place_posix, place_leave, NULL \
@@ -99,6 +114,10 @@ static inline const char *in(struct place *p, const char *name)
     {                                                     \
         "sim: " #test, test, place_sim, place_leave, NULL \
     }
-#define PLACE_BOTH(test) PLACE_POSIX(test), PLACE_SIM(test)
+#define PLACE_MEMORY(test)                                      \
+    {                                                           \
+        "memory: " #test, test, place_memory, place_leave, NULL \
+    }
+#define PLACE_ALL(test) PLACE_POSIX(test), PLACE_SIM(test), PLACE_MEMORY(test)
 
 #endif

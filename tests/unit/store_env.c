@@ -1,5 +1,5 @@
-/* env: the contract of files, on the real system and on the simulated disk alike. What each adds is
- * tested in store_env_posix.c, store_fd_pool.c and store_simdisk*.c. */
+/* env: the contract of files, on the real system, on the simulated disk and in memory alike. What
+ * each adds is tested in store_env_posix.c, store_fd_pool.c and store_simdisk*.c. */
 #include "store/env.h"
 
 #include <errno.h>
@@ -196,16 +196,16 @@ static void test_allocate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLACE_BOTH(test_open_modes),
-        PLACE_BOTH(test_open_what_is_no_file),
-        PLACE_BOTH(test_read_at_the_end),
-        PLACE_BOTH(test_holes_and_truncation),
-        PLACE_BOTH(test_too_far),
-        PLACE_BOTH(test_like_an_array),
-        PLACE_BOTH(test_read_only_handle),
-        PLACE_BOTH(test_several_handles),
-        PLACE_BOTH(test_removed_while_open),
-        PLACE_BOTH(test_allocate),
+        PLACE_ALL(test_open_modes),
+        PLACE_ALL(test_open_what_is_no_file),
+        PLACE_ALL(test_read_at_the_end),
+        PLACE_ALL(test_holes_and_truncation),
+        PLACE_ALL(test_too_far),
+        PLACE_ALL(test_like_an_array),
+        PLACE_ALL(test_read_only_handle),
+        PLACE_ALL(test_several_handles),
+        PLACE_ALL(test_removed_while_open),
+        PLACE_ALL(test_allocate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

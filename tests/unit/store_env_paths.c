@@ -230,10 +230,10 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLACE_BOTH(test_rename),  PLACE_BOTH(test_list),      PLACE_BOTH(test_remove_while_listing),
-        PLACE_BOTH(test_folders), PLACE_BOTH(test_file_size), PLACE_BOTH(test_lock),
-        PLACE_BOTH(test_link),    PLACE_BOTH(test_lock_read), PLACE_BOTH(test_space),
-        PLACE_BOTH(test_clocks),  PLACE_BOTH(test_random),
+        PLACE_ALL(test_rename),  PLACE_ALL(test_list),      PLACE_ALL(test_remove_while_listing),
+        PLACE_ALL(test_folders), PLACE_ALL(test_file_size), PLACE_ALL(test_lock),
+        PLACE_ALL(test_link),    PLACE_ALL(test_lock_read), PLACE_ALL(test_space),
+        PLACE_ALL(test_clocks),  PLACE_ALL(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

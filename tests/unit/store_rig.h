@@ -15,13 +15,15 @@
 #include "store/env_posix.h"
 #include "store/format.h"
 #include "store/store.h"
+#include "tests/sim/memdisk.h"
 #include "tests/sim/simdisk.h"
 #include "tests/sim/simrng.h"
 #include "tests/unit/unit.h"
 
 struct rig {
     struct env *env;
-    struct simdisk *disk; /* NULL: the real system */
+    struct simdisk *disk; /* NULL: the real system, or memory */
+    struct memdisk *memory;
     char dir[256];
     struct store_options opt;
     struct store *s;
@@ -150,6 +152,17 @@ static inline int rig_sim(void **state)
     return 0;
 }
 
+static inline int rig_memory(void **state)
+{
+    struct rig *r = mem_zalloc(sizeof *r);
+    r->memory = memdisk_new();
+    r->env = memdisk_env(r->memory);
+    strcpy(r->dir, "/vol");
+    rig_make(r);
+    *state = r;
+    return 0;
+}
+
 /* In memory where the system has such a place: the disk's speed is not what is tested. */
 static inline int rig_posix(void **state)
 {
@@ -182,6 +195,8 @@ static inline int rig_leave(void **state)
         assert_int_equal(simdisk_open_files(r->disk), 0);
         assert_int_equal(simdisk_locks(r->disk), 0);
         simdisk_free(r->disk);
+    } else if (r->memory) {
+        memdisk_free(r->memory); /* asserts that nothing is open or locked */
     } else {
         assert_ok(r->env->list(r->env, r->dir, rig_remove_entry, r->dir));
         assert_ok(rmdir(r->dir));
@@ -194,6 +209,10 @@ static inline int rig_leave(void **state)
 #define RIG_SIM(test)                                 \
     {                                                 \
         "sim: " #test, test, rig_sim, rig_leave, NULL \
+    }
+#define RIG_MEMORY(test)                                    \
+    {                                                       \
+        "memory: " #test, test, rig_memory, rig_leave, NULL \
     }
 #define RIG_POSIX(test)                                   \
     {                                                     \
