@@ -32,8 +32,7 @@ static const char usage[] =
     "  --brief               no entries\n"
     "  --blocks              blocks and indexes, too\n"
     "  --values              values in full\n"
-    "  --json                print it as JSON\n"
-    CMD_PASSPHRASE_HELP
+    "  --json                print it as JSON\n" CMD_PASSPHRASE_HELP
     "  -h, --help            print this\n"
     "  -V, --version         print the version\n";
 

@@ -28,9 +28,9 @@ static const char usage[] =
     "  -f                    accepted for fsck(8); every check is a full one\n"
     "  --no-snapshots        leave the trees of the snapshots out\n"
     "  -v, --verbose         also print notes, such as the unfinished last record after a crash\n"
-    "  --json                print the report as JSON\n"
-    CMD_PASSPHRASE_HELP
-    "                        of an encrypted volume; with -a or -p, and where nobody can be asked,\n"
+    "  --json                print the report as JSON\n" CMD_PASSPHRASE_HELP
+    "                        of an encrypted volume; with -a or -p, and where nobody can be "
+    "asked,\n"
     "                        its checksums are verified without\n"
     "  --keyless             verify the checksums of an encrypted volume without its passphrase\n"
     "  -h, --help            print this\n"

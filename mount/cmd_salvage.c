@@ -27,8 +27,7 @@ static const char usage[] =
     "space as the volume's tables. If you can, copy the folder first.\n"
     "\n"
     "  -y, --yes             do not ask\n"
-    "  --json                print the report as JSON\n"
-    CMD_PASSPHRASE_HELP
+    "  --json                print the report as JSON\n" CMD_PASSPHRASE_HELP
     "  -h, --help            print this\n"
     "  -V, --version         print the version\n"
     "\n"

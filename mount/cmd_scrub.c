@@ -15,8 +15,8 @@
 #include "mount/control.h"
 #include "mount/explain.h"
 #include "mount/json.h"
-#include "mount/passphrase.h"
 #include "mount/options.h"
+#include "mount/passphrase.h"
 #include "mount/tell.h"
 
 static const char usage[] =
@@ -32,8 +32,7 @@ static const char usage[] =
     "  --no-wait             start it on the mount and return\n"
     "  --rate=SIZE           read no more than so many bytes a second (of a volume that is not\n"
     "                        mounted; default: no limit)\n"
-    "  --json                print the report as JSON\n"
-    CMD_PASSPHRASE_HELP
+    "  --json                print the report as JSON\n" CMD_PASSPHRASE_HELP
     "  -h, --help            print this\n"
     "  -V, --version         print the version\n"
     "\n"
