@@ -346,6 +346,8 @@ int keyslots_read(struct env *env, const char *dir, struct key_file *out)
     }
     if (err == -ENOENT)
         err = 1;
+    else if (err == -EACCES || err == -EPERM)
+        ; /* of the whole folder, most likely: the caller says so */
     else if (err)
         log_message(LOG_ERROR, "%s: cannot read it: %s", path, strerror(-err));
     else

@@ -100,7 +100,8 @@ const struct setting settings_table[] = {
      .min = 0,
      .max = GIB,
      .preset = MIB,
-     .help = "size of the event log, EVENTS and EVENTS.1 together; 0 writes none"},
+     .help = "size of the event log, EVENTS and EVENTS.1 together; 0, and an encrypted volume, has "
+             "none"},
     {.name = "filter.bottom",
      .kind = STORE_SETTING_COUNT,
      .when = SETTING_LIVE,

@@ -262,7 +262,8 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
         err = take_lock(t);
     if (err == 0)
         err = take_keys(t, o);
-    if (err == 0 && !t->read_only)
+    /* Names of snapshots and pictures of keys are nobody's business where all else is encrypted. */
+    if (err == 0 && !t->read_only && !t->keys)
         t->events = events_new(t->env, t->dir, &t->settings.live.events_bytes);
     if (err == 0)
         err = recover(t, &next_seq);

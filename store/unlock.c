@@ -4,6 +4,7 @@
  * before unlock_ask() returns. */
 #include "store/unlock.h"
 
+#include "store/manifest.h"
 #include "store/secret.h"
 
 #include <assert.h>
@@ -59,6 +60,27 @@ static int open_keys(void *ctx, struct slice passphrase)
     return keyslots_unlock(r->env, r->dir, passphrase, r->out);
 }
 
+/* What the header of the manifest in force says; false also when it cannot be read. */
+static bool manifest_is_encrypted(struct env *env, const char *dir)
+{
+    uint8_t bytes[FILE_HEADER_SIZE];
+    struct file_header h = {0};
+    struct env_file *f;
+    uint64_t number;
+    size_t got = 0;
+    if (manifest_current(env, dir, &number) != 0)
+        return false;
+    char *path = name_file(dir, FILE_MANIFEST, number);
+    int err = env->open(env, path, ENV_OPEN_READ, &f);
+    free(path);
+    if (err < 0)
+        return false;
+    err = f->ops->read(f, 0, bytes, sizeof bytes, &got);
+    f->ops->close(f);
+    return err == 0 && file_header_decode(slice_of(bytes, got), &h) == HEADER_OK &&
+           h.cipher != CIPHER_NONE;
+}
+
 int unlock_store(struct env *env, const char *dir, const struct store_options *o,
                  struct keyslots **out)
 {
@@ -66,8 +88,10 @@ int unlock_store(struct env *env, const char *dir, const struct store_options *o
     struct key_file file;
     *out = NULL;
     int err = keyslots_read(env, dir, &file);
+    if (err == 1 && o->secret && o->secret->required)
+        return manifest_is_encrypted(env, dir) ? unlock_missing(env, dir) : -EMEDIUMTYPE;
     if (err == 1)
-        return o->secret && o->secret->required ? -EMEDIUMTYPE : 0;
+        return 0; /* if it is encrypted after all, the manifest will tell */
     if (err)
         return err;
     return o->secret ? unlock_ask(o->secret, open_keys, &r) : -ENOKEY;
