@@ -133,6 +133,7 @@ static int make_encrypted(const char *path, struct fs_make_options *o, bool as_j
         return status;
     o->secret = &passphrase.secret;
     status = make(path, o, as_json, quiet);
+    o->secret = NULL;
     passphrase_wipe(&passphrase);
     return status;
 }
