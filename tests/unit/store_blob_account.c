@@ -184,7 +184,7 @@ static void play_end(struct play *p)
 {
     for (int i = 0; i < PINS_MAX; i++)
         if (p->snapshots[i].used) {
-            char name[8];
+            char name[32];
             snprintf(name, sizeof name, "p%d", i);
             assert_ok(store_pin_delete(p->r->s, name));
             p->snapshots[i].used = false;

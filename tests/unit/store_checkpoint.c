@@ -86,7 +86,7 @@ static void test_copies(void **state)
     rig_open(r);
     rig_fill(r, 0, 400, 700, 0);
     for (int i = 0; i < 3; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "-copy%d", i);
         other = beside(r, name);
         simdisk_fail(r->disk,
@@ -435,7 +435,7 @@ static void test_while_a_writer_goes_on(void **state)
     rig_open(r);
     assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
     for (int i = 0; i < 6; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "-copy%d", i);
         struct rig other = beside(r, name);
         usleep(20000);
