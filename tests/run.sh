@@ -14,7 +14,7 @@ set -u
 timeout_seconds=${TEST_TIMEOUT:-600}
 work=$(mktemp -d "${TMPDIR:-/tmp}/varve-run.XXXXXX")
 passed=0 failed=0 jobs=1 started=0
-declare -A program_of=() log_of=() # of the running ones, by process id
+declare -A program_of=() log_of=() start_of=() # of the running ones, by process id
 failures=()
 
 cleanup()
@@ -67,7 +67,7 @@ reap()
     program=${program_of[$pid]} log=${log_of[$pid]}
     unset "program_of[$pid]"
     count "$program" $status "$log"
-    echo "== $program"
+    echo "== $program, $((SECONDS - start_of[$pid])) s"
     cat "$log"
 }
 
@@ -88,7 +88,7 @@ while [ $# != 0 ]; do
     [ ${#program_of[@]} -lt "$jobs" ] || reap
     log=$work/$((started++))
     timeout --kill-after=10 "$timeout_seconds" "${prefix[@]}" "$1" </dev/null >"$log" 2>&1 &
-    program_of[$!]=$1 log_of[$!]=$log
+    program_of[$!]=$1 log_of[$!]=$log start_of[$!]=$SECONDS
     shift
 done
 drain
