@@ -15,6 +15,7 @@ SANITIZE ?=
 WERROR   ?=
 JOBS     ?= $(shell nproc)
 FUZZ_TOTAL ?= 60
+FUZZ_SEED ?= 0
 FUZZ_SECONDS ?= $(shell n=$(words $(FUZZ)); echo $$(( ($(FUZZ_TOTAL) + n - 1) / (n > 0 ? n : 1) )))
 
 comma := ,
@@ -154,17 +155,17 @@ bench-store: ## our store against RocksDB, LevelDB and LMDB in one run: the tabl
 	@tests/bench/bench_store.py --kvbench $(BUILD)/kvbench $(BENCH_ARGS)
 
 .PHONY: fuzz
-fuzz: ## run the fuzz targets with clang, for FUZZ_TOTAL (60) seconds in all or FUZZ_SECONDS each
+fuzz: ## run the fuzz targets with clang, for FUZZ_TOTAL (60) seconds in all or FUZZ_SECONDS each; FUZZ_SEED=0 is random
 	@tests/setup.sh ci
 	$(again) BUILD=build-fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined fuzz-run
 
 .PHONY: fuzz-run
 fuzz-run: $(FUZZ)
-	@for target in $(notdir $(FUZZ)); do \
+	@failed=; for target in $(notdir $(FUZZ)); do \
 		echo "== $$target, $(FUZZ_SECONDS) s"; mkdir -p $(BUILD)/corpus/$$target; \
-		$(BUILD)/tests/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096 \
-			-print_final_stats=0 -verbosity=0 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$$target || exit; \
-	done
+		$(BUILD)/tests/fuzz/$$target -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096 \
+			-print_final_stats=0 -verbosity=0 -artifact_prefix=$(BUILD)/$$target- $(BUILD)/corpus/$$target || failed="$$failed $$target"; \
+	done; [ -z "$$failed" ] || { echo "fuzz: failed:$$failed"; exit 1; }
 
 .PHONY: lint
 lint: ## clang-format and cppcheck
