@@ -43,9 +43,6 @@ UNIT_STORE := $(call tests,$(wildcard tests/unit/store_*.c))
 UNIT_FS    := $(call tests,$(wildcard tests/unit/fs_*.c))
 UNIT_MOUNT := $(call tests,$(wildcard tests/unit/mount_*.c))
 UNIT       := $(UNIT_STORE) $(UNIT_FS) $(UNIT_MOUNT)
-# Long, and of one thread only: there is nothing in them for a sanitizer of threads to find.
-UNIT_ALONE := $(call tests,tests/unit/store_compact_pick_lives.c)
-UNIT_RUN   := $(if $(filter thread,$(SANITIZE)),$(filter-out $(UNIT_ALONE),$(UNIT)),$(UNIT))
 SIM        := $(call tests,$(wildcard tests/sim/test_*.c))
 FUZZ       := $(call tests,$(wildcard tests/fuzz/fuzz_*.c))
 TIDY       := $(wildcard tests/tidy/test_*)
@@ -126,8 +123,8 @@ check-tidy: ## format, layers, headers, linkage
 
 check-unit: ## one test program for each module
 	@tests/setup.sh check
-	$(again) WERROR=1 $(UNIT_RUN)
-	$(run) -j $(JOBS) $(UNIT_RUN)
+	$(again) WERROR=1 $(UNIT)
+	$(run) -j $(JOBS) $(UNIT)
 
 check-sim: ## the store and the file system on a simulated disk that fails
 	@tests/setup.sh check
