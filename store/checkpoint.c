@@ -97,6 +97,7 @@ static void gather(struct making *m)
     for (uint32_t i = 0; i < v->blob_count; i++) {
         const struct version_blob_state *b = &v->blobs[i];
         edit_add_blob(e, b->blob->number, b->count, b->bytes, b->file_bytes);
+        edit_set_blob_key(e, b->blob->number, b->key_epoch, b->header_sum);
         if (b->garbage_count > 0 || b->garbage_bytes > 0)
             edit_add_garbage(e, b->blob->number, b->garbage_count, b->garbage_bytes);
     }
@@ -200,13 +201,23 @@ static int bring_file(struct making *m, enum file_kind kind, uint64_t number)
         err = copy_file(m, from, to);
         m->done.copied_files += err == 0;
     }
-    if (err == -ENOENT)
+    if (err == -ENOENT && kind == FILE_PARITY)
+        err = 0; /* not every file has a companion */
+    else if (err == -ENOENT)
         err = corrupt(from, UINT64_MAX, "the file is missing");
     else if (err < 0)
         log_message(LOG_ERROR, "%s: cannot be made of %s: %s", to, from, strerror(-err));
     free(from);
     free(to);
     return err;
+}
+
+/* The companion too: what damages a file that two stores share damages it for both, and each heals
+ * it for itself, by a copy that takes the place of its own name. */
+static int bring_protected(struct making *m, enum file_kind kind, uint64_t number)
+{
+    int err = bring_file(m, kind, number);
+    return err == 0 ? bring_file(m, FILE_PARITY, number) : err;
 }
 
 /* Not a link: who may open the one volume is soon not the affair of the other. */
@@ -230,10 +241,10 @@ static int bring_files(struct making *m)
     const struct version *v = m->made;
     int err = m->env->keys ? bring_keys(m) : 0;
     for (uint32_t i = 0; i < v->blob_count && err == 0; i++)
-        err = bring_file(m, FILE_BLOB, v->blobs[i].blob->number);
+        err = bring_protected(m, FILE_BLOB, v->blobs[i].blob->number);
     for (int level = 0; level < LEVEL_COUNT; level++)
         for (uint32_t i = 0; i < v->levels[level].count && err == 0; i++)
-            err = bring_file(m, FILE_TABLE, v->levels[level].tables[i]->number);
+            err = bring_protected(m, FILE_TABLE, v->levels[level].tables[i]->number);
     return err;
 }
 

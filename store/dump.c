@@ -131,14 +131,20 @@ void dump_entry(struct dump *d, const char *where, const struct entry *e)
 
 /* ---- files ---- */
 
-static void file_item(struct dump *d, const char *name, const struct file *f, uint64_t size)
+void dump_uuid_digits(const uint8_t uuid[UUID_SIZE], char out[DUMP_UUID_TEXT])
 {
     static const char digits[] = "0123456789abcdef";
-    char uuid[2 * UUID_SIZE + 1] = {0};
     for (int i = 0; i < UUID_SIZE; i++) {
-        uuid[2 * i] = digits[f->header.uuid[i] >> 4];
-        uuid[2 * i + 1] = digits[f->header.uuid[i] & 15];
+        out[2 * i] = digits[uuid[i] >> 4];
+        out[2 * i + 1] = digits[uuid[i] & 15];
     }
+    out[2 * UUID_SIZE] = 0;
+}
+
+static void file_item(struct dump *d, const char *name, const struct file *f, uint64_t size)
+{
+    char uuid[DUMP_UUID_TEXT];
+    dump_uuid_digits(f->header.uuid, uuid);
     dump_begin(d, "file");
     dump_text(d, "name", name);
     dump_text(d, "kind", file_kind_name(f->header.kind));

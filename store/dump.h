@@ -30,6 +30,9 @@ void dump_number(struct dump *d, const char *name, uint64_t number);
 void dump_hex(struct dump *d, const char *name, uint64_t number);
 void dump_time(struct dump *d, const char *name, int64_t realtime_ns);
 void dump_text(struct dump *d, const char *name, const char *text);
+/* The digits of a uuid, for dump_text(). */
+enum { DUMP_UUID_TEXT = 2 * UUID_SIZE + 1 };
+void dump_uuid_digits(const uint8_t uuid[UUID_SIZE], char out[DUMP_UUID_TEXT]);
 void dump_key(struct dump *d, const char *name, struct slice key);
 void dump_value(struct dump *d, const char *name, struct slice value);
 /* Shows the item; nothing is shown any more once `fn` ended it. */

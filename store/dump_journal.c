@@ -49,6 +49,10 @@ static void show_tables(struct dump *d, const struct edit *e)
         dump_number(d, "max_seq", m->max_seq);
         dump_number(d, "entries", m->entry_count);
         dump_number(d, "tombstone_fragments", m->rangedel_count);
+        if (m->cut_seq)
+            dump_number(d, "cut_seq", m->cut_seq);
+        if (m->ingest_seq)
+            dump_number(d, "ingest_seq", m->ingest_seq);
         dump_end(d);
     }
 }
@@ -85,6 +89,18 @@ static void show_pins(struct dump *d, const struct edit *e)
     }
 }
 
+static void show_ancestors(struct dump *d, const struct lineage *l)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        char uuid[DUMP_UUID_TEXT];
+        dump_uuid_digits(l->parts[i].uuid, uuid);
+        dump_begin(d, "ancestor");
+        dump_text(d, "volume", uuid);
+        dump_number(d, "files_below", l->parts[i].end);
+        dump_end(d);
+    }
+}
+
 static void show_edit(struct dump *d, const struct dump_frame *frame)
 {
     struct edit e;
@@ -102,7 +118,10 @@ static void show_edit(struct dump *d, const struct dump_frame *frame)
         dump_number(d, "flushed_seq", e.flushed_seq);
     if (e.has_log)
         dump_number(d, "log_number", e.log_number);
+    if (e.has_history)
+        dump_number(d, "history_seq", e.history_seq);
     dump_end(d);
+    show_ancestors(d, &e.ancestors);
     show_tables(d, &e);
     show_blob_numbers(d, "blob-added", e.blobs_added, e.blobs_added_count);
     show_blob_numbers(d, "blob-garbage", e.blobs_garbage, e.blobs_garbage_count);

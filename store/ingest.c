@@ -66,6 +66,7 @@ struct ingest *ingest_new(struct commit *c)
     g->set = settings_get(&c->tree->settings);
     g->file_seq = tree_published(c->tree);
     job_build_options(c->tree, g->set, &opt);
+    opt.table.placed_later = true;
     opt.ctx = g;
     opt.next_file = next_file;
     opt.rangedels = no_rangedels;

@@ -214,6 +214,24 @@ int manifest_read(const struct version_source *src, uint8_t uuid_out[UUID_SIZE],
     return ret != 0 ? ret : manifest_read_file(src, uuid_out, *manifest_number, version, end);
 }
 
+void manifest_each_table(struct env *env, const char *dir, uint64_t number,
+                         const uint8_t uuid[UUID_SIZE], manifest_table_fn *fn, void *ctx)
+{
+    struct journal_reader *j;
+    struct slice record;
+    if (journal_open(env, dir, FILE_MANIFEST, number, uuid, &j) != 0)
+        return;
+    while (journal_next(j, &record) == 0) {
+        struct edit e;
+        edit_init(&e);
+        if (edit_decode(record, &e) == 0)
+            for (uint32_t i = 0; i < e.tables_added_count; i++)
+                fn(ctx, e.tables_added[i].meta);
+        edit_release(&e);
+    }
+    journal_reader_free(j);
+}
+
 /* ---- writing ---- */
 
 struct manifest {

@@ -27,6 +27,13 @@ int manifest_current(struct env *env, const char *dir, uint64_t *number);
 int manifest_read_file(const struct version_source *src, uint8_t uuid_out[UUID_SIZE],
                        uint64_t number, struct version **version, enum journal_end *end);
 
+/* Every table that an edit of manifest `number` adds, in order, as far as the manifest reads, also
+ * those that a later edit removed; `meta` lives during the call. Nothing if it is not that of
+ * volume `uuid`. For salvage: what does not read is passed over in silence. */
+typedef void manifest_table_fn(void *ctx, struct table_meta *meta);
+void manifest_each_table(struct env *env, const char *dir, uint64_t number,
+                         const uint8_t uuid[UUID_SIZE], manifest_table_fn *fn, void *ctx);
+
 /* ---- writing: one thread at a time ---- */
 
 struct manifest;

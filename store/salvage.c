@@ -1,5 +1,6 @@
-/* salvage: which way to go, and putting the result in force; see salvage.h. What is found in tables
- * and logs is salvage_table.c's and salvage_log.c's, what is made of it salvage_build.c's.
+/* salvage: which way to go, and putting the result in force; see salvage.h. What manifests say is
+ * salvage_manifest.c's, what is found in tables and logs salvage_table.c's and salvage_log.c's,
+ * what is made of it salvage_build.c's.
  *
  * Order of writes: new tables, their names, copies of what is replaced; then a new manifest, and
  * CURRENT last (manifest.h). An end anywhere before leaves everything that was there. */
@@ -15,7 +16,7 @@
 #include "store/err.h"
 #include "store/file.h"
 
-enum { COPY_BYTES = 1 << 20, SECTOR_BYTES = 4096, BOTTOM = LEVEL_COUNT - 1, UUIDS_MAX = 16 };
+enum { COPY_BYTES = 1 << 20, SECTOR_BYTES = 4096, BOTTOM = LEVEL_COUNT - 1 };
 #define NUMBER_MAX (UINT64_MAX / 2)
 
 /* ---- telling ---- */
@@ -139,105 +140,6 @@ static int by_number(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-static bool is_there(const struct salvage *s, enum file_kind kind, uint64_t number)
-{
-    for (size_t i = 0; i < s->file_count; i++)
-        if (s->files[i].kind == kind && s->files[i].number == number)
-            return true;
-    return false;
-}
-
-/* The volume of most files that can be opened. 0, or -EIO: there is none. */
-static int find_uuid(struct salvage *s)
-{
-    uint8_t uuids[UUIDS_MAX][UUID_SIZE];
-    uint32_t counts[UUIDS_MAX] = {0}, known = 0, best = 0;
-    for (size_t i = 0; i < s->file_count; i++) {
-        struct file f;
-        if (s->files[i].kind > FILE_BLOB ||
-            file_open_maybe(s->env, s->dir, s->files[i].kind, s->files[i].number, NULL, &f) != 0)
-            continue;
-        uint32_t at = 0;
-        while (at < known && memcmp(uuids[at], f.header.uuid, UUID_SIZE) != 0)
-            at++;
-        if (at == known && known < UUIDS_MAX)
-            memcpy(uuids[known++], f.header.uuid, UUID_SIZE);
-        if (at < known && ++counts[at] > counts[best])
-            best = at;
-        file_close(&f);
-    }
-    if (known == 0)
-        return corrupt(s->dir, UINT64_MAX, "no file of a volume that can be read is in it");
-    memcpy(s->uuid, uuids[best], UUID_SIZE);
-    return 0;
-}
-
-/* ---- manifests ---- */
-
-struct best {
-    struct version *version; /* NULL: none can be read */
-    uint64_t number;
-    bool in_force; /* CURRENT names it */
-    bool clean;    /* it ends as it should */
-    bool complete; /* all files that it names are there */
-};
-
-static bool complete(const struct salvage *s, const struct version *v)
-{
-    for (int level = 0; level < LEVEL_COUNT; level++)
-        for (uint32_t i = 0; i < v->levels[level].count; i++)
-            if (!is_there(s, FILE_TABLE, v->levels[level].tables[i]->number))
-                return false;
-    for (uint32_t i = 0; i < v->blob_count; i++)
-        if (!is_there(s, FILE_BLOB, v->blobs[i].blob->number))
-            return false;
-    return true;
-}
-
-/* A manifest that ends in bytes that do not verify may have lost edits, and with them the names of
- * files: is there a table that it does not name? */
-static bool names_all_tables(const struct salvage *s, const struct version *v)
-{
-    uint64_t named = 0, there = 0;
-    for (int level = 0; level < LEVEL_COUNT; level++)
-        named += v->levels[level].count;
-    for (size_t i = 0; i < s->file_count; i++)
-        there += s->files[i].kind == FILE_TABLE;
-    return there <= named;
-}
-
-/* Is it a better base than what there is? */
-static void offer(struct salvage *s, struct best *b, uint64_t number, bool in_force)
-{
-    struct version *v;
-    enum journal_end end;
-    if (manifest_read_file(&s->source, s->uuid, number, &v, &end) != 0)
-        return;
-    struct best new = {.version = v,
-                       .number = number,
-                       .in_force = in_force,
-                       .clean = end == JOURNAL_CLEAN,
-                       .complete =
-                           complete(s, v) && (end == JOURNAL_CLEAN || names_all_tables(s, v))};
-    if (!b->version || (new.complete && !b->complete)) {
-        version_unref(b->version);
-        *b = new;
-    } else {
-        version_unref(v);
-    }
-}
-
-/* The newest manifest of which all is there, or the newest that can be read. */
-static void find_manifest(struct salvage *s, struct best *b)
-{
-    uint64_t current = 0;
-    if (manifest_current(s->env, s->dir, &current) == 0)
-        offer(s, b, current, true);
-    for (size_t i = s->file_count; i-- > 0 && !b->complete;)
-        if (s->files[i].kind == FILE_MANIFEST && s->files[i].number != current)
-            offer(s, b, s->files[i].number, false);
-}
-
 /* ---- the first way: the manifest is good ---- */
 
 static int replace_table(struct salvage *s, int level, struct table_meta *m)
@@ -246,7 +148,8 @@ static int replace_table(struct salvage *s, int level, struct table_meta *m)
     struct edit *e = &s->edit;
     uint32_t before = e->tables_added_count;
     uint64_t lost;
-    salvage_scan_table(s, m->number, found, s->dels, &lost);
+    bool placed_later;
+    salvage_scan_table(s, m->number, m, found, s->dels, &lost, &placed_later);
     salvage_tell(s, FINDING_SALVAGE_TABLE, STORE_DAMAGE, FILE_TABLE, m->number, UINT64_MAX,
                  "%" PRIu64 " of %" PRIu64 " bytes cannot be read; %" PRIu64 " of %" PRIu64
                  " entries are saved",
@@ -287,12 +190,8 @@ static int replace_damaged(struct salvage *s, const struct version *v)
         for (uint32_t i = 0; i < v->levels[level].count && err == 0; i++) {
             struct table_meta *m = v->levels[level].tables[i]->meta;
             struct table *table;
-            /* By its meta, too: a whole table may be an older one. */
-            bool sound = table_open(s->env, s->dir, m, s->uuid, s->cache, &table) == 0;
-            if (sound)
-                table_unref(table);
-            sound = sound && salvage_open_table(s, m->number, &table) == 0;
-            if (sound) {
+            /* By its meta: a whole table may be an older one. */
+            if (salvage_open_table(s, m->number, m, &table) == 0) {
                 table_unref(table);
                 s->report->tables_kept++;
             } else {
@@ -301,6 +200,13 @@ static int replace_damaged(struct salvage *s, const struct version *v)
             salvage_did(s, m->size_bytes);
         }
     return err;
+}
+
+/* Nobody knows any more what was dropped, and what of the past is whole. */
+static void forget_history(struct salvage *s, uint64_t seq)
+{
+    s->edit.has_history = true;
+    s->edit.history_seq = seq;
 }
 
 static int put_in_force(struct salvage *s, const struct version *base)
@@ -317,11 +223,14 @@ static int put_in_force(struct salvage *s, const struct version *base)
     return err;
 }
 
-static int repair(struct salvage *s, const struct best *b)
+static int repair(struct salvage *s, const struct salvage_best *b)
 {
+    uint64_t losses = s->report->losses;
     int err = replace_damaged(s, b->version);
     if (err < 0)
         return err;
+    if (s->report->losses > losses)
+        forget_history(s, b->version->flushed_seq);
     if (s->report->tables_rebuilt == 0 && b->in_force && b->clean)
         return 1;
     if (!b->in_force)
@@ -332,40 +241,69 @@ static int repair(struct salvage *s, const struct best *b)
 
 /* ---- the second way: from the files alone ---- */
 
+static void take_whole_table(struct salvage *s, struct table *table)
+{
+    const struct table_meta *m = table_get_meta(table);
+    if (m->max_seq > s->max_seq)
+        s->max_seq = m->max_seq;
+    salvage_add_child(s, table_iter_new(table, TABLE_ITER_READAHEAD));
+    salvage_add_rangedels(s, table_rangedel(table));
+    s->report->tables_kept++;
+}
+
+static int take_damaged_table(struct salvage *s, const struct salvage_file *f,
+                              const struct table_meta *known, bool *placed_later)
+{
+    struct memtable *found = memtable_new();
+    uint64_t lost;
+    salvage_scan_table(s, f->number, known, found, s->dels, &lost, placed_later);
+    salvage_tell(s, FINDING_SALVAGE_TABLE, STORE_DAMAGE, FILE_TABLE, f->number, UINT64_MAX,
+                 "%" PRIu64 " of %" PRIu64 " bytes cannot be read; %" PRIu64 " entries are saved",
+                 lost, f->bytes, memtable_entry_count(found));
+    salvage_add_child(s, memtable_iter_new(found));
+    memtable_unref(found);
+    s->report->tables_rebuilt++;
+    s->report->losses++;
+    return salvage_keep_copy(s, FILE_TABLE, f->number);
+}
+
+/* What a manifest alone says, and none does. */
+static void tell_unplaced(struct salvage *s, uint64_t number, bool placed_later)
+{
+    bool shared = memcmp(salvage_uuid(s, number), s->uuid, UUID_SIZE) != 0;
+    if (placed_later)
+        salvage_tell(s, FINDING_SALVAGE_PLACE, STORE_DAMAGE, FILE_TABLE, number, UINT64_MAX,
+                     "it was ingested, and no manifest says when: its values may stand behind "
+                     "ones that were written to the same keys while that went on");
+    if (shared)
+        salvage_tell(s, FINDING_SALVAGE_PLACE, STORE_DAMAGE, FILE_TABLE, number, UINT64_MAX,
+                     "it is shared with the volume that this one is a checkpoint of, and no "
+                     "manifest says up to where: it may hold what was written there later");
+    s->report->losses += placed_later || shared;
+}
+
 static int gather_tables(struct salvage *s)
 {
-    for (size_t i = 0; i < s->file_count; i++) {
+    int err = 0;
+    for (size_t i = 0; i < s->file_count && err == 0; i++) {
         const struct salvage_file *f = &s->files[i];
         struct table *table;
         if (f->kind != FILE_TABLE)
             continue;
-        if (salvage_open_table(s, f->number, &table) == 0) {
-            const struct table_meta *m = table_get_meta(table);
-            if (m->max_seq > s->max_seq)
-                s->max_seq = m->max_seq;
-            salvage_add_child(s, table_iter_new(table, TABLE_ITER_READAHEAD));
-            salvage_add_rangedels(s, table_rangedel(table));
+        struct table_meta *known = salvage_known(s, f->number);
+        bool placed_later = false;
+        if (salvage_open_table(s, f->number, known, &table) == 0) {
+            placed_later = table_get_meta(table)->placed_later;
+            take_whole_table(s, table);
             table_unref(table);
-            s->report->tables_kept++;
         } else {
-            struct memtable *found = memtable_new();
-            uint64_t lost;
-            salvage_scan_table(s, f->number, found, s->dels, &lost);
-            salvage_tell(s, FINDING_SALVAGE_TABLE, STORE_DAMAGE, FILE_TABLE, f->number, UINT64_MAX,
-                         "%" PRIu64 " of %" PRIu64 " bytes cannot be read; %" PRIu64
-                         " entries are saved",
-                         lost, f->bytes, memtable_entry_count(found));
-            salvage_add_child(s, memtable_iter_new(found));
-            memtable_unref(found);
-            s->report->tables_rebuilt++;
-            s->report->losses++;
-            int err = salvage_keep_copy(s, FILE_TABLE, f->number);
-            if (err < 0)
-                return err;
+            err = take_damaged_table(s, f, known, &placed_later);
         }
+        if (!known)
+            tell_unplaced(s, f->number, placed_later);
         salvage_did(s, f->bytes);
     }
-    return 0;
+    return err;
 }
 
 static void keep_pins(struct salvage *s, const struct version *old)
@@ -404,6 +342,7 @@ static void clamp_pins(struct salvage *s)
 static int rebuild(struct salvage *s, const struct version *old)
 {
     struct version *empty = version_new(&s->source);
+    salvage_know(s);
     salvage_tell(s, FINDING_SALVAGE, STORE_NOTE, FILE_MANIFEST, 0, UINT64_MAX,
                  "there is no manifest that leads to all files: the store is rebuilt from them");
     int err = gather_tables(s);
@@ -421,6 +360,7 @@ static int rebuild(struct salvage *s, const struct version *old)
     s->edit.has_uuid = s->edit.has_flushed = s->edit.has_log = true;
     s->edit.features = old ? old->features : 0;
     s->edit.flushed_seq = s->max_seq + 1;
+    forget_history(s, s->max_seq + 1);
     s->edit.log_number = s->next_file;
     if (err == 0)
         err = put_in_force(s, empty);
@@ -438,6 +378,10 @@ static void release(struct salvage *s)
     rangedel_builder_free(s->dels);
     edit_release(&s->edit);
     cache_free(s->cache);
+    for (size_t i = 0; i < s->known_count; i++)
+        table_meta_unref(s->known[i]);
+    free(s->known);
+    lineage_release(&s->lineage);
     free(s->files);
 }
 
@@ -455,21 +399,20 @@ int salvage_run(struct env *env, const char *dir, const struct store_options *o,
                         .report = out,
                         .next_file = 1,
                         .dels = rangedel_builder_new()};
-    struct best best = {0};
-    s.source = (struct version_source){.env = env, .dir = dir, .uuid = s.uuid, .cache = s.cache};
+    struct salvage_best best = {0};
+    s.source = (struct version_source){
+        .env = env, .dir = dir, .uuid = s.uuid, .lineage = &s.lineage, .cache = s.cache};
     *out = (struct store_salvage_report){0};
     edit_init(&s.edit);
     int err = env->list(env, dir, note_file, &s);
     if (s.file_count)
         qsort(s.files, s.file_count, sizeof *s.files, by_number);
     if (err == 0)
-        find_manifest(&s, &best);
+        salvage_find_manifest(&s, &best);
     if (best.version && best.version->next_file > s.next_file)
         s.next_file = best.version->next_file;
-    if (err == 0 && best.version)
-        memcpy(s.uuid, best.version->uuid, UUID_SIZE);
-    else if (err == 0)
-        err = find_uuid(&s);
+    if (err == 0 && !best.version)
+        err = salvage_find_uuid(&s);
     if (err == 0)
         err = best.complete ? repair(&s, &best) : rebuild(&s, best.version);
     version_unref(best.version);

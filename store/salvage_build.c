@@ -155,51 +155,74 @@ static void scan_blob(struct salvage *s, const struct file *f, uint64_t size, ui
     framescan_release(&scan);
 }
 
+/* What the manifest is to know of a blob file. */
+struct account {
+    uint64_t count, bytes, size;
+    uint32_t key_epoch;
+    uint64_t header_sum;
+};
+
+static void take_header(struct account *a, const struct file_header *h)
+{
+    a->key_epoch = h->key_epoch;
+    a->header_sum = file_header_sum(h);
+}
+
 /* A file with nothing but a header in place of one that is gone: what refers to it is told by file
- * and offset, and leaves it in the end, as if its values were damaged. */
-static int make_placeholder(struct salvage *s, uint64_t number, uint64_t *size)
+ * and offset, and leaves it in the end, as if its values were damaged. Of this volume, whoever made
+ * the one that is gone, so it has a number that an ancestor's would have: see salvage_uuid(). */
+static int make_placeholder(struct salvage *s, uint64_t number, struct account *a)
 {
     struct blob_writer *w;
     salvage_tell(s, FINDING_SALVAGE_BLOB, STORE_DAMAGE, FILE_BLOB, number, UINT64_MAX,
                  "the file is missing, and so are all values in it");
     s->report->losses++;
-    int err = blob_create(s->env, s->dir, number, s->uuid, &w);
+    int err = blob_create(s->env, s->dir, number, salvage_uuid(s, number), &w);
     if (err == 0) {
         err = blob_sync(w);
-        *size = blob_size(w);
+        a->size = blob_size(w);
+        take_header(a, blob_writer_header(w));
         blob_writer_free(w);
     }
     return err;
+}
+
+static void read_blob(struct salvage *s, uint64_t number, struct account *a)
+{
+    struct file f;
+    if (file_open(s->env, s->dir, FILE_BLOB, number, salvage_uuid(s, number), &f) == 0) {
+        scan_blob(s, &f, a->size, &a->count, &a->bytes);
+        take_header(a, &f.header);
+        file_close(&f);
+    } else {
+        salvage_tell(s, FINDING_SALVAGE_BLOB, STORE_DAMAGE, FILE_BLOB, number, 0,
+                     "the file cannot be opened: all values in it are lost");
+        s->report->losses++;
+    }
 }
 
 /* `share` is what all tables refer to. What else is in the file is garbage. */
 static int add_blob(struct salvage *s, const struct table_blob_share *share)
 {
     const struct salvage_file *on_disk = find_file(s, FILE_BLOB, share->file);
-    struct file f;
-    uint64_t count = 0, bytes = 0, size = on_disk ? on_disk->bytes : 0;
+    struct account a = {.size = on_disk ? on_disk->bytes : 0};
     int err = 0;
-    if (!on_disk)
-        err = make_placeholder(s, share->file, &size);
-    else if (file_open(s->env, s->dir, FILE_BLOB, share->file, s->uuid, &f) == 0) {
-        scan_blob(s, &f, size, &count, &bytes);
-        file_close(&f);
-    } else {
-        salvage_tell(s, FINDING_SALVAGE_BLOB, STORE_DAMAGE, FILE_BLOB, share->file, 0,
-                     "the file cannot be opened: all values in it are lost");
-        s->report->losses++;
-    }
-    if (count < share->count || bytes < share->bytes) {
-        count = share->count;
-        bytes = share->bytes;
+    if (on_disk)
+        read_blob(s, share->file, &a);
+    else
+        err = make_placeholder(s, share->file, &a);
+    if (a.count < share->count || a.bytes < share->bytes) {
+        a.count = share->count;
+        a.bytes = share->bytes;
     }
     if (err == 0) {
-        edit_add_blob(&s->edit, share->file, count, bytes, size);
-        if (count > share->count)
-            edit_add_garbage(&s->edit, share->file, count - share->count, bytes - share->bytes);
+        edit_add_blob(&s->edit, share->file, a.count, a.bytes, a.size);
+        edit_set_blob_key(&s->edit, share->file, a.key_epoch, a.header_sum);
+        if (a.count > share->count)
+            edit_add_garbage(&s->edit, share->file, a.count - share->count, a.bytes - share->bytes);
         s->report->blob_files++;
     }
-    salvage_did(s, size);
+    salvage_did(s, a.size);
     return err;
 }
 

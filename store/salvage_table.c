@@ -24,10 +24,13 @@ static int count_finding(void *ctx, int code, uint64_t offset, const char *text)
     return 1; /* one is enough */
 }
 
-int salvage_open_table(struct salvage *s, uint64_t number, struct table **out)
+int salvage_open_table(struct salvage *s, uint64_t number, struct table_meta *meta,
+                       struct table **out)
 {
+    const uint8_t *uuid = salvage_uuid(s, number);
     uint64_t found = 0;
-    int err = table_open_file(s->env, s->dir, number, s->uuid, s->cache, out);
+    int err = meta ? table_open(s->env, s->dir, meta, uuid, s->cache, out)
+                   : table_open_file(s->env, s->dir, number, uuid, s->cache, out);
     if (err == 0 && (table_check(*out, count_finding, NULL, NULL, &found) < 0 || found)) {
         table_unref(*out);
         *out = NULL;
@@ -39,11 +42,24 @@ int salvage_open_table(struct salvage *s, uint64_t number, struct table **out)
 
 struct scanning {
     struct salvage *s;
+    const struct table_meta *meta; /* NULL: nothing is known of it */
     struct memtable *out;
     struct rangedel_builder *dels;
     uint64_t size;
-    const char *path;
+    bool placed_later;
 };
+
+/* How the volume sees what has number `seq` in the file (table_lens.c): false: not at all. */
+static bool see(const struct scanning *c, uint64_t *seq)
+{
+    if (c->meta && c->meta->cut_seq && *seq >= c->meta->cut_seq)
+        return false;
+    if (c->meta && c->meta->ingest_seq)
+        *seq = c->meta->ingest_seq;
+    if (*seq > c->s->max_seq)
+        c->s->max_seq = *seq;
+    return true;
+}
 
 /* Nothing but handles of frames before `at`, one behind the other: an index. */
 static bool is_index(struct block_iter *bi, uint64_t at)
@@ -74,9 +90,9 @@ static void take_tombstones(struct scanning *c, struct slice payload)
     for (size_t i = 0; i < rangedel_count(r); i++) {
         struct rangedel_fragment f = rangedel_at(r, i);
         for (uint32_t k = 0; k < f.seq_count; k++) {
-            rangedel_builder_add(c->dels, f.start, f.end, f.seqs[k]);
-            if (f.seqs[k] > c->s->max_seq)
-                c->s->max_seq = f.seqs[k];
+            uint64_t seq = f.seqs[k];
+            if (see(c, &seq))
+                rangedel_builder_add(c->dels, f.start, f.end, seq);
         }
     }
     rangedel_unref(r);
@@ -85,15 +101,23 @@ static void take_tombstones(struct scanning *c, struct slice payload)
 static void take_entries(struct scanning *c, struct block_iter *bi)
 {
     for (int err = iter_first(&bi->it); err == 0; err = iter_next(&bi->it)) {
-        const struct entry *e = &bi->it.e;
+        struct entry e = bi->it.e;
         struct blob_ref ref;
-        if (e->type >= ENTRY_RANGE_DELETE || e->seq == 0 || e->seq > SEQ_MAX || e->key.len == 0 ||
-            (entry_type_is_blob(e->type) && !blob_ref_decode(e->value, &ref)))
+        if (e.type >= ENTRY_RANGE_DELETE || e.seq == 0 || e.seq > SEQ_MAX || e.key.len == 0 ||
+            (entry_type_is_blob(e.type) && !blob_ref_decode(e.value, &ref)))
             continue;
-        memtable_add(c->out, e);
-        if (e->seq > c->s->max_seq)
-            c->s->max_seq = e->seq;
+        if (see(c, &e.seq))
+            memtable_add(c->out, &e);
     }
+}
+
+static void take_properties(struct scanning *c, struct slice payload)
+{
+    struct table_meta *m;
+    if (table_meta_decode(payload, &m) != 0)
+        return;
+    c->placed_later |= m->placed_later;
+    table_meta_unref(m);
 }
 
 static void take_payload(struct scanning *c, const struct framescan_item *item,
@@ -102,8 +126,10 @@ static void take_payload(struct scanning *c, const struct framescan_item *item,
     struct block block;
     struct block_iter bi;
     bool last = item->offset + item->len + TABLE_FOOTER_SIZE == c->size;
-    if (block_open(payload, &block) != 0)
-        return; /* filter or properties */
+    if (block_open(payload, &block) != 0) {
+        take_properties(c, payload); /* or a filter, which is none */
+        return;
+    }
     block_iter_init(&bi);
     block_iter_set(&bi, &block);
     if (is_tombstones(&bi))
@@ -136,22 +162,23 @@ static void scan_frames(struct scanning *c, const struct file *f, uint64_t *lost
     buf_release(&payload);
 }
 
-void salvage_scan_table(struct salvage *s, uint64_t number, struct memtable *out,
-                        struct rangedel_builder *dels, uint64_t *lost)
+void salvage_scan_table(struct salvage *s, uint64_t number, const struct table_meta *meta,
+                        struct memtable *out, struct rangedel_builder *dels, uint64_t *lost,
+                        bool *placed_later)
 {
     struct file f;
-    struct scanning c = {.s = s, .out = out, .dels = dels};
+    struct scanning c = {.s = s, .meta = meta, .out = out, .dels = dels};
     char *path = name_file(s->dir, FILE_TABLE, number);
     uint64_t size = 0;
     *lost = 0;
     (void)s->env->file_size(s->env, path, &size);
-    if (file_open(s->env, s->dir, FILE_TABLE, number, s->uuid, &f) != 0) {
+    if (file_open(s->env, s->dir, FILE_TABLE, number, salvage_uuid(s, number), &f) != 0) {
         *lost = size;
     } else {
-        c.path = f.path;
         if (file_size(&f, true, &c.size) == 0 && c.size > FILE_HEADER_SIZE)
             scan_frames(&c, &f, lost);
         file_close(&f);
     }
+    *placed_later = c.placed_later;
     free(path);
 }

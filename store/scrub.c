@@ -324,8 +324,8 @@ static void check_parity(struct stepping *p, uint64_t damaged_before)
         return;
     if (want.parity == 0)
         parity_remove(t->env, t->dir, p->target->number);
-    else if (parity_make(t->env, t->dir, p->target->kind, p->target->number, t->uuid, &want,
-                         &bytes) == 0)
+    else if (parity_make(t->env, t->dir, p->target->kind, p->target->number,
+                         tree_file_uuid(t, p->target->number), &want, &bytes) == 0)
         s->at.parity_made++;
 }
 
@@ -368,7 +368,8 @@ static void step_file(struct stepping *p)
     if (target->number != s->at.file)
         s->at.offset = 0;
     s->at.file = target->number;
-    int err = file_open_maybe(t->env, t->dir, target->kind, target->number, t->uuid, &p->file);
+    const uint8_t *uuid = tree_file_uuid(t, target->number);
+    int err = file_open_maybe(t->env, t->dir, target->kind, target->number, uuid, &p->file);
     if (err == 0)
         err = file_size(&p->file, !target->grows, &p->size);
     if (err != 0) {

@@ -542,12 +542,13 @@ enum store_finding_code {
     FINDING_BLOB_TWICE = 135, /* two references to one value */
     FINDING_SCRUB = 137,      /* a scrub met bytes that do not verify and cannot be rebuilt */
     FINDING_REPAIRED = 136,   /* damaged on disk, but rebuilt from parity whenever it is read */
-    /* 151 to 155: what a salvage found and did */
+    /* 151 to 156: what a salvage found and did */
     FINDING_SALVAGE = 151,       /* which way it went */
     FINDING_SALVAGE_TABLE = 152, /* a table of which only a part could be read */
     FINDING_SALVAGE_LOG = 153,   /* a log, or the rest of one, that was left out */
     FINDING_SALVAGE_BLOB = 154,  /* values that are lost, or a blob file that nothing refers to */
     FINDING_SALVAGE_PINS = 155,  /* snapshots may be lost */
+    FINDING_SALVAGE_PLACE = 156, /* where entries stand in history only a lost manifest knew */
     FINDING_FILE_HEADER =
         141, /* (of a store that does not open) a file's header is damaged or another file's */
     FINDING_KEYS = 142,    /* KEYS is missing or damaged */
@@ -614,8 +615,8 @@ struct store_salvage_report {
  * whole, otherwise from tables, logs and blob files alone. Nothing is removed; what is replaced and
  * could not be read whole is kept under another name. Takes as much space as there is in tables.
  * `fn` and `progress` may be NULL. Returns 0, 1 when there was nothing to do (and nothing was
- * done), -EAGAIN when it is open, -ENOENT when there is nothing of a store in `dir`, or an error:
- * then it can be tried again. */
+ * done), -EAGAIN when it is open, -ENOENT when there is nothing of a store in `dir`,
+ * -EUCLEAN for a checkpoint that was not finished, or an error: then it can be tried again. */
 int store_salvage(const char *dir, const struct store_options *o, store_finding_fn *fn,
                   store_progress_fn *progress, void *ctx, struct store_salvage_report *report);
 

@@ -27,6 +27,15 @@ int store_salvage(const char *dir, const struct store_options *o, store_finding_
     struct env_lock *lock = NULL;
     char *path = name_lock(dir);
     *report = (struct store_salvage_report){0};
+    /* Of a checkpoint that was not finished no more than a part is there. */
+    uint64_t size;
+    char *marker = name_incomplete(dir);
+    bool incomplete = env->file_size(env, marker, &size) == 0;
+    free(marker);
+    if (incomplete) {
+        free(path);
+        return -EUCLEAN;
+    }
     /* In a folder that has nothing of a store no lock file is made. */
     int err = env->list(env, dir, is_ours, NULL);
     err = err == 1 ? env->lock(env, path, &lock) : err == 0 ? -ENOENT : err;

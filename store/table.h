@@ -51,6 +51,7 @@ struct table_meta {
     uint64_t raw_bytes;        /* of data blocks before compression */
     uint64_t created_ns;       /* realtime */
     uint32_t key_epoch;        /* which generation of the key; 0: not encrypted */
+    bool placed_later;         /* written before its entries had their numbers: see ingest_seq */
     uint64_t prefix_rule;      /* the filter knows the keys' prefixes by this one; 0: it does not */
     struct table_blob_share *shares; /* ascending file */
     uint32_t share_count;
@@ -77,10 +78,11 @@ void table_meta_add_held(struct table_meta *m, uint64_t pin, uint64_t bytes);
 
 /* ---- writing ---- */
 struct table_options {
-    uint32_t block_bytes;              /* aim of an uncompressed data block */
-    int zstd_level;                    /* 0: none */
-    uint32_t filter_one_in;            /* false positives; 0: no filter */
-    uint32_t filter_whole_keys;        /* a filter over more hashes is written in parts; 0: 1 Mi */
+    uint32_t block_bytes;       /* aim of an uncompressed data block */
+    int zstd_level;             /* 0: none */
+    uint32_t filter_one_in;     /* false positives; 0: no filter */
+    uint32_t filter_whole_keys; /* a filter over more hashes is written in parts; 0: 1 Mi */
+    bool placed_later; /* the entries' numbers are not known yet (ingest.h); the file says so */
     const struct store_prefix *prefix; /* whose hashes go into the filter, too; NULL: none */
 };
 

@@ -23,6 +23,7 @@
  *    28  prefix_rule      varint
  *    29  ingest_seq       varint; not in properties
  *    40  key_epoch        varint
+ *    42  placed_later     varint 1
  *
  * Guarantees: decoding is total (any input ends in 0 or -EIO, and takes memory in proportion to its
  * length); what decodes is valid.
@@ -60,6 +61,7 @@ enum {
     META_PREFIX_RULE = 28,
     META_INGEST_SEQ = 29,
     META_KEY_EPOCH = 40,
+    META_PLACED_LATER = 42,
 };
 
 struct table_meta *table_meta_new(void)
@@ -241,6 +243,7 @@ void table_meta_encode(const struct table_meta *m, struct buf *out)
     put_number(out, META_PREFIX_RULE, m->prefix_rule);
     put_number(out, META_INGEST_SEQ, m->ingest_seq);
     put_number(out, META_KEY_EPOCH, m->key_epoch);
+    put_number(out, META_PLACED_LATER, m->placed_later);
 }
 
 /* ---- decoding ---- */
@@ -254,6 +257,14 @@ static bool decode_number(struct slice field, uint64_t *v)
 static bool decode_number32(struct slice field, uint32_t *v)
 {
     return take_varint32(&field, v) && field.len == 0;
+}
+
+static bool decode_flag(struct slice field, bool *flag)
+{
+    uint64_t v;
+    bool good = decode_number(field, &v) && v == 1;
+    *flag = good;
+    return good;
 }
 
 static bool decode_tag(struct slice field, uint64_t *v)
@@ -342,6 +353,8 @@ static bool decode_field(struct table_meta *m, uint64_t tag, struct slice field)
         return decode_number(field, &m->ingest_seq);
     case META_KEY_EPOCH:
         return decode_number32(field, &m->key_epoch);
+    case META_PLACED_LATER:
+        return decode_flag(field, &m->placed_later);
     case META_PREFIX_RULE:
         return decode_number(field, &m->prefix_rule);
     default:

@@ -76,6 +76,7 @@ int table_create(struct env *env, const char *dir, uint64_t number, const uint8_
     w->meta = table_meta_new();
     w->meta->number = number;
     w->meta->key_epoch = file.file.header.key_epoch;
+    w->meta->placed_later = opt->placed_later;
     block_writer_init(&w->data, BLOCK_RESTART_INTERVAL);
     block_writer_init(&w->index, INDEX_INTERVAL);
     writer_assert_valid(w);

@@ -149,6 +149,12 @@ void tree_readers_release(struct tree_readers *r);
  * manifest when due. */
 int tree_install(struct tree *t, struct edit *edit, struct memgen *const *flushed, uint32_t count);
 
+/* Of the volume whose file `number` is, in its header: this one's, or an ancestor's (lineage.h). */
+static inline const uint8_t *tree_file_uuid(const struct tree *t, uint64_t number)
+{
+    return lineage_uuid(&t->lineage, number, t->uuid);
+}
+
 /* The number of the manifest in force. */
 uint64_t tree_manifest_number(struct tree *t);
 /* Starts a new manifest with the present state as its base, since the one in force is damaged.

@@ -170,7 +170,10 @@ int version_blob_reopen(struct version_blob *b)
     const struct version_source *src = b->source;
     struct blob_reader *fresh;
     pthread_mutex_lock(&b->opening);
-    int err = blob_open(src->env, src->dir, b->number, src->uuid, &fresh);
+    const uint8_t *uuid = lineage_uuid(src->lineage, b->number, src->uuid);
+    int err = blob_open(src->env, src->dir, b->number, uuid, &fresh);
+    if (err == 0)
+        err = require_header(b, &fresh);
     if (err == 0) {
         blob_set_care(fresh, src->care);
         if (b->reader) {
