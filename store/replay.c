@@ -213,19 +213,35 @@ static int replay_records(struct replay *r, enum replay_end *end)
     return 0;
 }
 
-/* What was read from TAIL goes where it belongs, before TAIL is used for the next log. */
-static int keep_tail(struct replay *r)
+/* Cuts off what the file has behind `offset`, durably: a power cut may have left a frame of a
+ * record there whose predecessors it lost. No reader gets to it, until they are put back. */
+static int cut_behind(struct env_file *io, uint64_t offset)
+{
+    uint64_t size;
+    int err = io->ops->size(io, &size);
+    if (err == 0 && size > offset)
+        err = io->ops->truncate(io, offset);
+    return err == 0 && size > offset ? io->ops->sync(io) : err;
+}
+
+/* What was read from TAIL goes where it belongs, before TAIL is used for the next log. What the
+ * file holds from there on is no part of history, and must not become one by what is put before
+ * it; where it had been synced, it is left for someone to repair. */
+static int keep_tail(struct replay *r, enum replay_end end)
 {
     struct tree *t = r->tree;
     struct env_file *io;
     uint64_t offset;
     struct slice bytes = journal_from_tail(r->log, &offset);
-    if (bytes.len == 0 || t->read_only)
+    bool refused = end == REPLAY_DAMAGED && t->settings.live.recovery != STORE_RECOVER_POINT;
+    if (bytes.len == 0 || t->read_only || refused)
         return 0;
     int err = t->env->open(t->env, r->name, ENV_OPEN_WRITE, &io);
     if (err < 0)
         return err;
-    err = io->ops->write(io, offset, bytes.data, bytes.len);
+    err = cut_behind(io, offset);
+    if (err == 0)
+        err = io->ops->write(io, offset, bytes.data, bytes.len);
     if (err == 0)
         err = io->ops->sync(io);
     io->ops->close(io);
@@ -260,7 +276,7 @@ int replay_log(struct tree *t, uint64_t number, bool first, struct replay_target
         r.gen = to->next_gen(to->ctx, number, to->seq);
         err = replay_records(&r, end);
         if (err == 0)
-            err = keep_tail(&r);
+            err = keep_tail(&r, *end);
     }
     journal_reader_free(r.log);
     free(r.name);
