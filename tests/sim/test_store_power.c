@@ -230,7 +230,7 @@ static void test_crash_chain(void **state)
             /* Go on behind the last batch that survived; batches that were lost are played again.
              */
             while (from < w.count && batches > 0)
-                batches -= w.steps[from++].kind == STEP_WRITE;
+                batches -= step_is_batch(&w.steps[from++]);
             simdisk_cut_at(d, 1 + (dice >> 33) % 120, SIM_CUT_WITHIN);
             int err = workload_play(&w, from, simdisk_env(d), DIR, &p);
             snprintf(where, sizeof where, "seed %llu, crash %d", (unsigned long long)(seed + round),

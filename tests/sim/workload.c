@@ -37,9 +37,32 @@ static void make_op(struct simrng *r, struct op *o)
     o->fill = (uint32_t)simrng_next(r);
 }
 
-static void make_step(struct simrng *r, struct step *s, bool reopen)
+/* Ascending keys. */
+static void make_ingestion(struct simrng *r, struct step *s)
 {
-    uint64_t dice = simrng_below(r, 100);
+    int key = (int)simrng_below(r, WORKLOAD_KEYS), stride = 1 + (int)simrng_below(r, 4);
+    *s = (struct step){.kind = STEP_INGEST_BEGIN};
+    for (; key < WORKLOAD_KEYS && s->op_count < WORKLOAD_OPS; key += stride)
+        s->ops[s->op_count++] = (struct op){
+            .kind = OP_PUT, .key = key, .len = value_len(r), .fill = (uint32_t)simrng_next(r)};
+}
+
+/* `ingesting`: what has begun; op_count 0: nothing. */
+static void make_step(struct simrng *r, struct step *s, bool reopen, struct step *ingesting)
+{
+    uint64_t dice = simrng_below(r, 100), other = simrng_below(r, 100);
+    if (ingesting->op_count == 0 && other < 5) {
+        make_ingestion(r, ingesting);
+        *s = *ingesting;
+        return;
+    }
+    if (ingesting->op_count > 0 && other < 20) {
+        *s = *ingesting;
+        s->kind = STEP_INGEST;
+        *ingesting = (struct step){0};
+        return;
+    }
+    reopen = reopen && ingesting->op_count == 0;
     *s = (struct step){.kind = STEP_WRITE};
     if (dice < 74) {
         s->op_count = 1 + (int)simrng_below(r, 6);
@@ -61,9 +84,10 @@ static void make_step(struct simrng *r, struct step *s, bool reopen)
 void workload_make(struct workload *w, uint64_t seed, size_t steps, bool reopen)
 {
     struct simrng r = {seed};
+    struct step ingesting = {0};
     *w = (struct workload){.steps = mem_alloc(steps * sizeof *w->steps), .count = steps};
     for (size_t i = 0; i < steps; i++)
-        make_step(&r, &w->steps[i], reopen);
+        make_step(&r, &w->steps[i], reopen, &ingesting);
 }
 
 void workload_release(struct workload *w)
@@ -135,7 +159,7 @@ void workload_model(const struct workload *w, size_t batches, struct model *m)
 {
     *m = (struct model){0};
     for (size_t i = 0; i < w->count && batches > 0; i++) {
-        if (w->steps[i].kind != STEP_WRITE)
+        if (!step_is_batch(&w->steps[i]))
             continue;
         model_apply(m, &w->steps[i]);
         batches--;
@@ -314,30 +338,80 @@ static int play_pin(struct store *s, const struct step *step, struct progress *p
     return 0;
 }
 
-static int play_step(struct store **s, struct store_batch *b, const struct step *step,
-                     const char *dir, const struct store_options *o, struct progress *p)
+/* What is being played. */
+struct play {
+    const char *dir;
+    struct store_options o;
+    struct store *s;
+    struct store_batch *b;
+    struct store_ingest *ingest; /* NULL: none has begun */
+    int ingested;                /* of its keys */
+};
+
+/* Hands over its keys up to `end`. */
+static int ingest_upto(struct play *y, const struct step *step, int end)
+{
+    struct buf value = {0};
+    char room[16];
+    int err = 0;
+    if (!y->ingest) {
+        y->ingest = store_ingest_new(y->s);
+        y->ingested = 0;
+    }
+    for (; y->ingested < end && err == 0; y->ingested++) {
+        const struct op *o = &step->ops[y->ingested];
+        value_of(o, &value);
+        err = store_ingest_put(y->ingest, key_of(o->key, room), buf_slice(&value));
+    }
+    buf_release(&value);
+    return err;
+}
+
+/* Also one that has not begun: the history is played from there. */
+static int play_ingest(struct play *y, const struct step *step, struct progress *p)
+{
+    int err = ingest_upto(y, step, step->op_count);
+    if (err == 0) {
+        p->in_flight = true;
+        err = store_ingest_finish(y->ingest);
+    }
+    if (err == 0) {
+        p->in_flight = false;
+        p->synced = ++p->acked;
+    }
+    store_ingest_free(y->ingest);
+    y->ingest = NULL;
+    return err;
+}
+
+static int play_step(struct play *y, const struct step *step, struct progress *p)
 {
     int err = 0;
     switch (step->kind) {
     case STEP_WRITE:
-        return play_write(*s, b, step, p);
+        return play_write(y->s, y->b, step, p);
+    case STEP_INGEST_BEGIN:
+        return ingest_upto(y, step, step->op_count / 2);
+    case STEP_INGEST:
+        return play_ingest(y, step, p);
     case STEP_PIN:
     case STEP_UNPIN:
-        return play_pin(*s, step, p);
+        return play_pin(y->s, step, p);
     case STEP_SYNC:
-        err = store_sync(*s);
+        err = store_sync(y->s);
         break;
     case STEP_WORK:
-        err = store_work(*s);
+        err = store_work(y->s);
         return err < 0 ? err : 0;
     case STEP_FLUSH:
-        err = store_flush(*s);
+        err = store_flush(y->s);
         break;
     case STEP_REOPEN:
-        err = store_close(*s);
-        *s = NULL;
+        assert(!y->ingest);
+        err = store_close(y->s);
+        y->s = NULL;
         if (err == 0)
-            err = store_open(dir, o, s);
+            err = store_open(y->dir, &y->o, &y->s);
         break;
     }
     if (err == 0)
@@ -348,19 +422,18 @@ static int play_step(struct store **s, struct store_batch *b, const struct step 
 int workload_play(const struct workload *w, size_t from, struct env *env, const char *dir,
                   struct progress *p)
 {
-    struct store_options o;
-    struct store *s = NULL;
-    struct store_batch *b = NULL;
-    workload_options(&o, env);
-    int err = store_open(dir, &o, &s);
+    struct play y = {.dir = dir};
+    workload_options(&y.o, env);
+    int err = store_open(dir, &y.o, &y.s);
     for (size_t i = from; i < w->count && err == 0; i++) {
-        if (!b)
-            b = store_batch_new(s);
-        err = play_step(&s, b, &w->steps[i], dir, &o, p);
+        if (!y.b)
+            y.b = store_batch_new(y.s);
+        err = play_step(&y, &w->steps[i], p);
     }
-    store_batch_free(b);
-    if (s) {
-        int closed = store_close(s);
+    store_batch_free(y.b);
+    store_ingest_free(y.ingest);
+    if (y.s) {
+        int closed = store_close(y.s);
         if (err == 0 && closed == 0)
             p->synced = p->acked;
         err = err ? err : closed;

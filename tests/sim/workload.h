@@ -10,7 +10,19 @@
 
 enum { WORKLOAD_KEYS = 24, WORKLOAD_PINS = 4 };
 
-enum step_kind { STEP_WRITE, STEP_SYNC, STEP_PIN, STEP_UNPIN, STEP_WORK, STEP_FLUSH, STEP_REOPEN };
+/* A bulk ingestion is begun with the first half of its keys at one step, and put into the store at
+ * a later one, as a batch of its own; what is written between is older than it. */
+enum step_kind {
+    STEP_WRITE,
+    STEP_SYNC,
+    STEP_PIN,
+    STEP_UNPIN,
+    STEP_WORK,
+    STEP_FLUSH,
+    STEP_REOPEN,
+    STEP_INGEST_BEGIN,
+    STEP_INGEST
+};
 
 enum op_kind { OP_PUT, OP_DELETE, OP_MERGE, OP_DELETE_RANGE };
 struct op {
@@ -19,9 +31,10 @@ struct op {
     uint32_t len; /* of the value, which follows from `fill` */
     uint32_t fill;
 };
+enum { WORKLOAD_OPS = 8 };
 struct step {
     enum step_kind kind;
-    struct op ops[6];
+    struct op ops[WORKLOAD_OPS];
     int op_count;
     bool sync;
     int pin;
@@ -31,6 +44,12 @@ struct workload {
     struct step *steps;
     size_t count;
 };
+
+/* Is the step one batch of the history? */
+static inline bool step_is_batch(const struct step *s)
+{
+    return s->kind == STEP_WRITE || s->kind == STEP_INGEST;
+}
 
 /* `reopen`: the history closes and opens the store now and then. */
 void workload_make(struct workload *w, uint64_t seed, size_t steps, bool reopen);
