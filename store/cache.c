@@ -11,7 +11,9 @@
  * Invariants:
  *   1. `used` is the sum of the shards' bytes and of reservations about to become resident.
  *   2. `used` grows only in reserve(), which never takes it above the capacity.
- *   3. An item that did not fit ("loose") is in no shard and lives by its pins alone. */
+ *   3. `kept` is the sum of the charges of resident items that are kept; it grows only in keep(),
+ *      which never takes it above its part of the capacity.
+ *   4. An item that did not fit ("loose") is in no shard and lives by its pins alone. */
 #include "store/cache.h"
 
 #include <assert.h>
@@ -20,11 +22,13 @@
 #include "store/cache_shard.h"
 
 enum { SHARD_COUNT_LOG2 = 4, SHARD_COUNT = 1 << SHARD_COUNT_LOG2 };
+enum { KEPT_PART = 4 }; /* of the capacity may be kept */
 
 struct cache {
     struct cache_shard shards[SHARD_COUNT];
     _Atomic uint64_t capacity;
     _Atomic uint64_t used;
+    _Atomic uint64_t kept; /* of these, charges of items that are kept */
     _Atomic uint64_t loose_bytes, loose_count;
     atomic_uint turn; /* the shard that gives when none is above its share */
 };
@@ -56,6 +60,20 @@ void cache_free(struct cache *c)
 
 /* ---- the budget ---- */
 
+/* Is what is kept no more than may be? It is more after the capacity shrank. */
+static bool keeps(struct cache *c)
+{
+    return atomic_load(&c->kept) <= atomic_load(&c->capacity) / KEPT_PART;
+}
+
+/* Under the mutex of the item's shard. */
+static void keep(struct cache *c, struct cached *item)
+{
+    uint64_t charge = cached_charge(item), kept = atomic_load(&c->kept);
+    while (!item->kept && kept + charge <= atomic_load(&c->capacity) / KEPT_PART)
+        item->kept = atomic_compare_exchange_weak(&c->kept, &kept, kept + charge);
+}
+
 /* Evicts one item of the first shard, from `first` on, that has a victim and more than `floor`
  * bytes. */
 static bool evict_from(struct cache *c, size_t first, uint64_t floor)
@@ -65,9 +83,11 @@ static bool evict_from(struct cache *c, size_t first, uint64_t floor)
         if (atomic_load_explicit(&s->bytes, memory_order_relaxed) <= floor)
             continue;
         pthread_mutex_lock(&s->mutex);
-        struct cached *victim = cache_shard_take_victim(s);
+        struct cached *victim = cache_shard_take_victim(s, keeps(c));
         pthread_mutex_unlock(&s->mutex);
         if (victim) {
+            if (victim->kept)
+                atomic_fetch_sub(&c->kept, cached_charge(victim));
             assert(atomic_load(&victim->refs) == 1);
             atomic_fetch_sub(&c->used, cached_charge(victim));
             cached_free(victim);
@@ -169,7 +189,7 @@ struct cache_item *cache_put(struct cache *c, uint64_t file, uint64_t offset, st
 }
 
 static struct cache_item *insert(struct cache *c, uint64_t file, uint64_t offset,
-                                 struct cache_item *pub, bool evicting)
+                                 struct cache_item *pub, bool evicting, bool kept)
 {
     struct cached *item = (struct cached *)pub;
     cached_name(item, file, offset);
@@ -185,6 +205,8 @@ static struct cache_item *insert(struct cache *c, uint64_t file, uint64_t offset
         atomic_fetch_add_explicit(&item->refs, 1, memory_order_relaxed); /* for residence */
         cache_shard_insert(s, item);
     }
+    if (kept)
+        keep(c, earlier ? earlier : item);
     pthread_mutex_unlock(&s->mutex);
     if (!earlier)
         return &item->pub; /* if the capacity shrank meanwhile, the release will see it */
@@ -196,13 +218,32 @@ static struct cache_item *insert(struct cache *c, uint64_t file, uint64_t offset
 struct cache_item *cache_insert(struct cache *c, uint64_t file, uint64_t offset,
                                 struct cache_item *item)
 {
-    return insert(c, file, offset, item, true);
+    return insert(c, file, offset, item, true, false);
+}
+
+struct cache_item *cache_insert_kept(struct cache *c, uint64_t file, uint64_t offset,
+                                     struct cache_item *item)
+{
+    return insert(c, file, offset, item, true, true);
+}
+
+void cache_let_go(struct cache *c, uint64_t file, uint64_t offset)
+{
+    uint64_t hash = cached_hash(file, offset);
+    struct cache_shard *s = &c->shards[shard_index(hash)];
+    pthread_mutex_lock(&s->mutex);
+    struct cached *item = cache_shard_find(s, hash, file, offset);
+    if (item && item->kept) {
+        item->kept = false;
+        atomic_fetch_sub(&c->kept, cached_charge(item));
+    }
+    pthread_mutex_unlock(&s->mutex);
 }
 
 struct cache_item *cache_insert_if_room(struct cache *c, uint64_t file, uint64_t offset,
                                         struct cache_item *item)
 {
-    return insert(c, file, offset, item, false);
+    return insert(c, file, offset, item, false, false);
 }
 
 struct cache_item *cache_insert_loose(struct cache *c, struct cache_item *item)
@@ -234,6 +275,7 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 {
     *out = (struct cache_stats){
         .used_bytes = atomic_load(&c->used) + atomic_load(&c->loose_bytes),
+        .kept_bytes = atomic_load(&c->kept),
         .capacity_bytes = atomic_load(&c->capacity),
         .items = atomic_load(&c->loose_count),
     };

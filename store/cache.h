@@ -40,6 +40,12 @@ struct cache_item *cache_insert(struct cache *c, uint64_t file, uint64_t offset,
 /* The same, but nothing is evicted for it: it becomes resident only if there is room. */
 struct cache_item *cache_insert_if_room(struct cache *c, uint64_t file, uint64_t offset,
                                         struct cache_item *item);
+/* As cache_insert(), and once it is resident it is kept: not evicted before cache_let_go(), as long
+ * as all that is kept fits into a quarter of the capacity. What does not fit is like the rest. */
+struct cache_item *cache_insert_kept(struct cache *c, uint64_t file, uint64_t offset,
+                                     struct cache_item *item);
+/* What is kept under this key, if anything, is like the rest from now on. */
+void cache_let_go(struct cache *c, uint64_t file, uint64_t offset);
 /* Hands it out pinned, for this holder alone: it is freed at its release. */
 struct cache_item *cache_insert_loose(struct cache *c, struct cache_item *item);
 
@@ -52,7 +58,7 @@ struct cache_item *cache_pin(struct cache_item *item);
 void cache_release(struct cache *c, struct cache_item *item);
 
 struct cache_stats {
-    uint64_t used_bytes, capacity_bytes, items, hits, misses, evictions;
+    uint64_t used_bytes, kept_bytes, capacity_bytes, items, hits, misses, evictions;
 };
 void cache_stats(struct cache *c, struct cache_stats *out);
 

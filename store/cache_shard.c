@@ -88,8 +88,8 @@ static void table_remove(struct cache_shard *s, struct cached *item)
     *link = item->chain;
 }
 
-static struct cached *table_find(struct cache_shard *s, uint64_t hash, uint64_t file,
-                                 uint64_t offset)
+struct cached *cache_shard_find(struct cache_shard *s, uint64_t hash, uint64_t file,
+                                uint64_t offset)
 {
     struct cached *item = *bucket_of(s, hash);
     while (item && (item->file != file || item->offset != offset))
@@ -140,7 +140,7 @@ static void ring_remove(struct cache_shard *s, struct cached *item)
 
 struct cached *cache_shard_pin(struct cache_shard *s, uint64_t hash, uint64_t file, uint64_t offset)
 {
-    struct cached *item = table_find(s, hash, file, offset);
+    struct cached *item = cache_shard_find(s, hash, file, offset);
     if (item) {
         assert(item->resident);
         atomic_fetch_add_explicit(&item->refs, 1, memory_order_relaxed);
@@ -153,7 +153,7 @@ struct cached *cache_shard_pin(struct cache_shard *s, uint64_t hash, uint64_t fi
 void cache_shard_insert(struct cache_shard *s, struct cached *item)
 {
     assert(!item->resident);
-    assert(!table_find(s, item->hash, item->file, item->offset));
+    assert(!cache_shard_find(s, item->hash, item->file, item->offset));
     if (s->count == s->bucket_count)
         table_grow(s);
     table_insert(s, item);
@@ -173,14 +173,14 @@ static void remove_item(struct cache_shard *s, struct cached *item)
     atomic_fetch_sub_explicit(&s->bytes, cached_charge(item), memory_order_relaxed);
 }
 
-struct cached *cache_shard_take_victim(struct cache_shard *s)
+struct cached *cache_shard_take_victim(struct cache_shard *s, bool spare_kept)
 {
     /* Each round lowers every use count, so one round more than they go high finds a victim. */
     for (size_t steps = s->count * (USE_MAX + 1); steps > 0; steps--) {
         struct cached *item = s->hand;
         s->hand = item->next;
         /* Also an acquire: what the last holder read of the data came before it is freed. */
-        if (atomic_load(&item->refs) > 1)
+        if (atomic_load(&item->refs) > 1 || (item->kept && spare_kept))
             continue;
         if (item->use == 0) {
             remove_item(s, item);

@@ -17,6 +17,7 @@ struct cached {
     uint64_t hash;
     atomic_uint refs;
     bool resident;        /* shard's mutex; false from the start for an item that did not fit */
+    bool kept;            /* shard's mutex; counted in the cache's kept_bytes */
     uint8_t use;          /* shard's mutex; hits since the hand came by, up to a few */
     struct cached *chain; /* shard's mutex; next in the bucket */
     struct cached *prev, *next; /* shard's mutex; the ring */
@@ -60,8 +61,11 @@ struct cached *cache_shard_pin(struct cache_shard *s, uint64_t hash, uint64_t fi
                                uint64_t offset);
 /* Makes an item resident whose key is not; takes over one reference. */
 void cache_shard_insert(struct cache_shard *s, struct cached *item);
+/* The resident item, without a reference; NULL if there is none. */
+struct cached *cache_shard_find(struct cache_shard *s, uint64_t hash, uint64_t file,
+                                uint64_t offset);
 /* Moves the hand to the next item that is not pinned and was not used of late and takes it out,
- * with the one reference that is left; NULL if all are pinned. */
-struct cached *cache_shard_take_victim(struct cache_shard *s);
+ * with the one reference that is left; NULL if all are pinned, or kept and to be spared. */
+struct cached *cache_shard_take_victim(struct cache_shard *s, bool spare_kept);
 
 #endif

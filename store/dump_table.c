@@ -155,6 +155,9 @@ static void show_handle(struct dump *d, const struct entry *e)
         dump_number(d, "bytes", h.where.len);
         dump_number(d, "min_seq", h.min_seq);
         dump_number(d, "max_seq", h.max_seq);
+        uint32_t blocks;
+        if (value.len > 0 && take_varint32(&value, &blocks))
+            dump_number(d, "part_of_blocks", blocks);
     } else {
         dump_text(d, "damage", "a handle does not decode");
     }
@@ -196,6 +199,27 @@ static void show_filter_parts(struct dump *d, const struct table_filter *parts)
     dump_end(d);
 }
 
+/* Is it nothing but handles, without prints: a part of the index? */
+static bool is_index_part(const struct dump_frame *frame)
+{
+    struct block b;
+    struct block_iter bi;
+    struct block_handle h;
+    if (block_open(frame->payload, &b) < 0 || b.prints)
+        return false;
+    block_iter_init(&bi);
+    block_iter_set(&bi, &b);
+    int rc = iter_first(&bi.it);
+    bool handles = rc == 0;
+    for (; rc == 0 && handles; rc = iter_next(&bi.it)) {
+        struct slice value = bi.it.e.value;
+        handles = bi.it.e.type == ENTRY_PUT && block_handle_take(&value, &h) && value.len == 0 &&
+                  h.where.offset + h.where.len <= frame->offset;
+    }
+    block_iter_release(&bi);
+    return handles;
+}
+
 /* Does a part of the filter begin there? */
 static bool is_part(const struct table_filter *parts, const struct table_footer *footer,
                     uint64_t offset)
@@ -222,7 +246,7 @@ static void show_frame(struct dump *d, const struct table_footer *footer,
     } else if (is_at(&footer->rangedel, frame->offset)) {
         show_tombstones(d, frame);
     } else {
-        show_entries(d, frame, is_at(&footer->index, frame->offset));
+        show_entries(d, frame, is_at(&footer->index, frame->offset) || is_index_part(frame));
     }
 }
 

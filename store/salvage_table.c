@@ -2,8 +2,9 @@
  *
  * A table whose index, footer or properties are damaged still has its blocks: each is a frame that
  * verifies by itself, in the order of keys. Which frames are blocks of data follows from where they
- * stand and what they hold: the index ends at the footer and has nothing but handles, tombstones
- * have a type that data has not, and filter and properties are no blocks. */
+ * stand and what they hold: an index, or a part of one, has nothing but handles of frames that
+ * follow each other; it ends at the footer, or has no prints; tombstones have a type that data has
+ * not, and filter and properties are no blocks. */
 #include "store/salvage_priv.h"
 
 #include <assert.h>
@@ -61,20 +62,37 @@ static bool see(const struct scanning *c, uint64_t *seq)
     return true;
 }
 
-/* Nothing but handles of frames before `at`, one behind the other: an index. */
-static bool is_index(struct block_iter *bi, uint64_t at)
+/* Nothing but handles of frames before `at`, one behind the other, each with a number behind it if
+ * they are of parts: an index, a part of one, or the top of one. `first`: where the first must be;
+ * 0: anywhere. */
+static bool is_index(struct block_iter *bi, uint64_t first, uint64_t at)
 {
-    uint64_t expected = FILE_HEADER_SIZE;
+    uint64_t expected = first;
+    uint32_t blocks;
     int err = iter_first(&bi->it);
     for (; err == 0; err = iter_next(&bi->it)) {
         struct slice value = bi->it.e.value;
         struct block_handle h;
-        if (bi->it.e.type != ENTRY_PUT || !block_handle_take(&value, &h) || value.len > 0 ||
-            h.where.offset != expected || h.where.offset + h.where.len > at)
+        if (bi->it.e.type != ENTRY_PUT || !block_handle_take(&value, &h))
+            return false;
+        if (value.len > 0 && (!take_varint32(&value, &blocks) || value.len > 0))
+            return false;
+        if ((expected && h.where.offset != expected) || h.where.offset < FILE_HEADER_SIZE ||
+            h.where.len > at || h.where.offset > at - h.where.len)
             return false;
         expected = h.where.offset + h.where.len;
     }
     return err == 1;
+}
+
+/* Blocks of data have prints, where an index is in parts: it is younger than they are. */
+static bool may_be_index(const struct scanning *c, const struct framescan_item *item,
+                         struct block_iter *bi)
+{
+    bool last = item->offset + item->len + TABLE_FOOTER_SIZE == c->size;
+    if (last && is_index(bi, FILE_HEADER_SIZE, item->offset))
+        return true;
+    return !bi->block.prints && is_index(bi, 0, item->offset);
 }
 
 static bool is_tombstones(struct block_iter *bi)
@@ -125,7 +143,6 @@ static void take_payload(struct scanning *c, const struct framescan_item *item,
 {
     struct block block;
     struct block_iter bi;
-    bool last = item->offset + item->len + TABLE_FOOTER_SIZE == c->size;
     if (block_open(payload, &block) != 0) {
         take_properties(c, payload); /* or a filter, which is none */
         return;
@@ -134,7 +151,7 @@ static void take_payload(struct scanning *c, const struct framescan_item *item,
     block_iter_set(&bi, &block);
     if (is_tombstones(&bi))
         take_tombstones(c, payload);
-    else if (!last || !is_index(&bi, item->offset))
+    else if (!may_be_index(c, item, &bi))
         take_entries(c, &bi);
     block_iter_release(&bi);
 }

@@ -106,6 +106,8 @@ struct store_options {
                                reads mostly find something; default 1 */
     uint32_t filter_whole_keys; /* a filter over more keys is kept in parts, in the cache; default
                                    1 Mi */
+    uint32_t index_whole_bytes; /* a larger index of a table is kept in parts, in the cache; default
+                                   512 KiB */
     const struct store_prefix *prefix; /* lives as long as the store; NULL: none */
     uint32_t workers;       /* background threads; 0: the caller pulls store_work(); default 2 */
     uint64_t reserve_bytes; /* disk space that only STORE_RESERVE writes may use; default 64 MiB */

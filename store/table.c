@@ -1,14 +1,15 @@
 /* table: opening a table. Reading it is table_read.c's and table_iter.c's.
  *
- * Index, filter and range tombstones are decoded at opening and stay; data blocks come and go
- * through the cache under (table number, offset of the frame).
+ * Index, filter and range tombstones are decoded at opening and stay; of an index or a filter in
+ * parts only what says where the parts are. Parts and data blocks come and go through the cache
+ * under (table number, offset of the frame).
  *
  * Guarantees: what a table says was verified: the footer by its checksum and the tag that the
  * manifest knows, each frame by a checksum that is bound to this file and this offset. A reference,
  * a length or a count from disk is checked before it is used.
  *
  * Invariants (table_assert_valid):
- *   1. All fields but `refs` are fixed once the table is open.
+ *   1. All fields but the atomic ones are fixed once the table is open.
  *   2. FILE_HEADER_SIZE <= data_end <= the offset of each section; sections end before the footer.
  *   3. The index is empty exactly if the table has no point entries. */
 #include "store/table_priv.h"
@@ -26,6 +27,7 @@ static void table_assert_valid(const struct table *t)
     assert(t->cache && t->meta && t->rangedel);
     assert(t->data_end >= FILE_HEADER_SIZE);
     assert((t->index.count == 0) == (t->meta->entry_count == 0));
+    assert(t->block_count >= t->index.count && (t->begins || t->block_count == t->index.count));
     (void)t;
 }
 
@@ -98,18 +100,37 @@ static int read_section(struct table *t, const struct frame_ref *where, struct b
     return rc;
 }
 
+/* Takes over what was decoded of the index's frame. */
+static void take_index(struct table *t, struct table_index_draft *d)
+{
+    t->index_memory = mem_alloc(table_index_size(d));
+    table_index_lay(d, t->index_memory);
+    table_index_view(t->index_memory, &t->index);
+    t->block_count = d->begins[d->count];
+    if (!d->in_parts)
+        return;
+    t->begins = mem_dup(d->begins, ((size_t)d->count + 1) * sizeof *d->begins);
+    t->data_end = t->index.entries[0].handle.where.offset;
+}
+
 static int load_index(struct table *t)
 {
     struct buf payload = {0};
+    struct table_index_draft draft;
     const struct frame_ref *where = &t->footer.index;
     if ((where->len == 0) != (t->meta->entry_count == 0))
         return corrupt(t->file.path, where->offset, "the index does not fit the number of entries");
     if (where->len == 0)
         return 0;
     int rc = read_section(t, where, &payload);
-    if (!rc)
-        rc = table_index_build(&t->index, buf_slice(&payload), t->data_end, t->file.path,
-                               where->offset);
+    if (!rc) {
+        const char *fault = table_index_decode(buf_slice(&payload), t->data_end, &draft);
+        if (fault)
+            rc = corrupt(t->file.path, where->offset, "%s", fault);
+        else
+            take_index(t, &draft);
+        table_index_draft_release(&draft);
+    }
     buf_release(&payload);
     return rc;
 }
@@ -237,9 +258,11 @@ void table_unref(struct table *t)
     assert(before > 0);
     if (before > 1)
         return;
+    table_part_close(t);
     file_close(&t->file);
     table_meta_unref(t->meta);
-    table_index_release(&t->index);
+    free(t->index_memory);
+    free(t->begins);
     table_filter_release(&t->filter);
     rangedel_unref(t->rangedel);
     free(t);
@@ -264,5 +287,8 @@ uint64_t table_memory_bytes(const struct table *t)
 {
     /* A fragment is taken at its frame's share, with what pointers and numbers add. */
     uint64_t rangedel = t->footer.rangedel.len + rangedel_count(t->rangedel) * 64;
-    return table_index_memory_bytes(&t->index) + table_filter_memory_bytes(&t->filter) + rangedel;
+    uint64_t index = t->index.count * (sizeof *t->index.order + sizeof *t->index.entries +
+                                       (t->begins ? sizeof *t->begins : 0)) +
+                     t->index.keys.len;
+    return index + table_filter_memory_bytes(&t->filter) + rangedel;
 }

@@ -1,11 +1,13 @@
 /* table: an immutable sorted file of entries and range tombstones.
  *
- *   file header | data frames | filter frame | range-tombstone frame | properties frame | index
- * frame | footer
+ *   file header | data frames | index parts | filter parts | filter frame | range-tombstone frame |
+ *   properties frame | index frame | footer
  *
  * Data frames hold blocks (block.h) of about `block_bytes` before compression. The index is a block
  * with one entry per data block: key = a separator (>= every key in the block, <= every key in the
- * next), value = block_handle. The filter (filter.h) is over filter_hash() of each distinct user
+ * next), value = block_handle. A large one is cut into parts; then the index frame holds one entry
+ * per part: key = the last separator of the part, value = block_handle of the part's frame and a
+ * varint, how many blocks it has. The filter (filter.h) is over filter_hash() of each distinct user
  * key. Properties say what the picker and the accountant need without reading the data.
  *
  * A table spans the half-open interval of user keys [smallest, limit): its point keys and its
@@ -82,6 +84,7 @@ struct table_options {
     int zstd_level;             /* 0: none */
     uint32_t filter_one_in;     /* false positives; 0: no filter */
     uint32_t filter_whole_keys; /* a filter over more hashes is written in parts; 0: 1 Mi */
+    uint32_t index_whole_bytes; /* a larger index is written in parts; 0: 512 KiB */
     bool placed_later; /* the entries' numbers are not known yet (ingest.h); the file says so */
     const struct store_prefix *prefix; /* whose hashes go into the filter, too; NULL: none */
 };
@@ -111,7 +114,8 @@ void table_abandon(struct table_writer *w);
 struct table; /* reference-counted, thread-safe */
 
 /* Opens by its meta: checks header, size, tag, footer, and loads index, filter and range
- * tombstones, which stay in memory as long as the table is open. -EIO raised by corrupt(), also for
+ * tombstones, which stay in memory as long as the table is open; of an index or filter in parts
+ * only where these are. -EIO raised by corrupt(), also for
  * a missing file. `cache` (may not be NULL) holds the data blocks; one reference in `*out`. Takes a
  * reference on `meta`. */
 int table_open(struct env *env, const char *dir, struct table_meta *meta,
@@ -120,6 +124,9 @@ int table_open(struct env *env, const char *dir, struct table_meta *meta,
  */
 int table_open_file(struct env *env, const char *dir, uint64_t number,
                     const uint8_t uuid[UUID_SIZE], struct cache *cache, struct table **out);
+/* Is the table on a level above the last? Then parts of its index and filter, as they are read, are
+ * kept in the cache (cache_insert_kept()). False at first. Thread-safe. */
+void table_set_upper(struct table *t, bool upper);
 /* Who is told of frames that had to be rebuilt from parity (file.h). */
 void table_set_care(struct table *t, struct care *care);
 struct table *table_ref(struct table *t);

@@ -135,7 +135,7 @@ static int pin_part(struct table *t, const struct frame_ref *where, struct cache
             cache_discard(room);
             rc = corrupt(t->file.path, where->offset, "a part of the filter does not decode");
         } else {
-            *item = cache_insert(t->cache, t->meta->number, where->offset, room);
+            *item = table_cache_part(t, where->offset, room);
         }
     }
     buf_release(&frame);

@@ -1,8 +1,9 @@
-/* table_index: the index of a table, as it is written, and as flat arrays while the table is open.
+/* table_index: the index of a table, or a part of it, as flat arrays in one piece of memory.
  *
- * On disk the index is a block (block.h) of separators and handles. It is decoded once, at opening:
- * a search is then a binary search over an array of words, and looks at whole separators only where
- * their words are equal.
+ * On disk it is a block (block.h) of separators and handles. It is decoded once, when it comes into
+ * memory: a search is then a binary search over an array of words, and looks at whole separators
+ * only where their words are equal. The index of a large table is cut into parts; then the arrays
+ * of this module are those of one part, or of the top, whose handles are those of the parts.
  *
  * A separator is a place in internal order: (key, seq). It is at or after every entry of its block
  * and before every entry of the next. Its number is 0 (behind all versions of its key), but where
@@ -28,48 +29,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- writing ---- */
+/* What stands before the arrays: order, newest, entries, keys. */
+struct image {
+    uint32_t count, shared;
+    uint64_t keys_len;
+};
 
-/* The shortest key from `last` on that is below `next`, or `last` itself where there is none
- * without trouble. "the quick" and "the slow" are kept apart by "the s", "ab" and "ad" by "ac". */
-static void separate(struct slice last, struct slice next, struct buf *out)
-{
-    size_t same = slice_shared(last, next);
-    assert(slice_cmp(last, next) < 0);
-    buf_set(out, last);
-    if (same == last.len)
-        return; /* a prefix of `next`: nothing shorter is left */
-    if (next.len > same + 1) {
-        buf_set(out, slice_of(next.data, same + 1));
-    } else if (last.data[same] + 1 < next.data[same]) {
-        out->data[same]++;
-        out->len = same + 1;
-    }
-    assert(slice_cmp(last, buf_slice(out)) <= 0 && slice_cmp(buf_slice(out), next) < 0);
-}
-
-void table_index_add(struct block_writer *w, const struct block_handle *h, struct slice last_key,
-                     uint64_t last_seq, const struct slice *next_key)
-{
-    struct buf key = {0}, value = {0};
-    struct entry e = {.type = ENTRY_PUT};
-    if (!next_key) {
-        buf_set(&key, last_key);
-    } else if (slice_eq(last_key, *next_key)) {
-        buf_set(&key, last_key);
-        e.seq = last_seq;
-    } else {
-        separate(last_key, *next_key, &key);
-    }
-    block_handle_encode(h, &value);
-    e.key = buf_slice(&key);
-    e.value = buf_slice(&value);
-    block_writer_add(w, &e);
-    buf_release(&key);
-    buf_release(&value);
-}
-
-/* ---- building ---- */
+/* ---- decoding ---- */
 
 static struct slice separator(const struct table_index *ix, uint32_t i)
 {
@@ -99,19 +65,6 @@ static uint64_t frame_end(const struct table_index_entry *e)
     return e->handle.where.offset + e->handle.where.len;
 }
 
-static void index_assert_valid(const struct table_index *ix)
-{
-    for (uint32_t i = 1; i < ix->count; i++) {
-        const struct table_index_entry *e = &ix->entries[i];
-        assert(frame_end(e - 1) <= e->handle.where.offset);
-        assert(ix->order[i - 1] <= ix->order[i]);
-        assert(entry_cmp(separator(ix, i - 1), e[-1].sep_seq, separator(ix, i), e->sep_seq) < 0);
-        (void)e;
-    }
-    assert(ix->shared <= ix->keys.len);
-    (void)ix;
-}
-
 /* NULL, or what is wrong with a handle that follows frames up to `begin`. */
 static const char *handle_fault(const struct block_handle *h, uint64_t begin, uint64_t data_end)
 {
@@ -125,37 +78,62 @@ static const char *handle_fault(const struct block_handle *h, uint64_t begin, ui
     return NULL;
 }
 
-/* Takes one entry of the index block; NULL, or what is wrong with it. */
-static const char *take_entry(struct table_index *ix, uint32_t *cap, const struct entry *e,
-                              uint64_t data_end)
+/* Room for one more entry. */
+static void grow(struct table_index_draft *d)
 {
-    struct slice value = e->value;
-    struct block_handle h;
-    if (e->type != ENTRY_PUT || !block_handle_take(&value, &h) || value.len)
+    if (d->count < d->cap)
+        return;
+    d->cap = d->cap ? d->cap * 2 : 16;
+    d->entries = mem_realloc(d->entries, d->cap * sizeof *d->entries);
+    d->begins = mem_realloc(d->begins, ((size_t)d->cap + 1) * sizeof *d->begins);
+}
+
+/* Behind the handle of a part: how many blocks it has. All entries are of one kind. */
+static const char *take_blocks(struct table_index_draft *d, struct slice *value)
+{
+    uint32_t blocks = 1;
+    bool part = value->len > 0;
+    if (part && (!take_varint32(value, &blocks) || value->len || blocks == 0))
         return "an index entry is no block handle";
-    uint64_t begin = ix->count ? frame_end(&ix->entries[ix->count - 1]) : FILE_HEADER_SIZE;
-    const char *fault = handle_fault(&h, begin, data_end);
-    if (fault)
-        return fault;
-    if (e->key.len > FRAME_RAW_MAX - ix->keys.len)
-        return "the separators are too long";
-    if (ix->count == *cap) {
-        *cap = *cap ? *cap * 2 : 16;
-        ix->entries = mem_realloc(ix->entries, *cap * sizeof *ix->entries);
-    }
-    assert(ix->count < *cap);
-    ix->entries[ix->count++] =
-        (struct table_index_entry){h, e->seq, (uint32_t)ix->keys.len, (uint32_t)e->key.len};
-    buf_append(&ix->keys, e->key);
+    if (d->count > 0 && d->in_parts != part)
+        return "the index has blocks and parts";
+    d->in_parts = part;
+    if (blocks > UINT32_MAX - 1 - d->begins[d->count])
+        return "the index has too many blocks";
+    d->begins[d->count + 1] = d->begins[d->count] + blocks;
     return NULL;
 }
 
-static const char *take_entries(struct table_index *ix, struct slice payload, uint64_t data_end)
+/* Takes one entry of the index block; NULL, or what is wrong with it. */
+static const char *take_entry(struct table_index_draft *d, const struct entry *e, uint64_t data_end)
+{
+    struct slice value = e->value;
+    struct block_handle h;
+    if (e->type != ENTRY_PUT || !block_handle_take(&value, &h))
+        return "an index entry is no block handle";
+    uint64_t begin = d->count ? frame_end(&d->entries[d->count - 1]) : FILE_HEADER_SIZE;
+    const char *fault = handle_fault(&h, begin, data_end);
+    if (fault)
+        return fault;
+    if (e->key.len > FRAME_RAW_MAX - d->keys.len)
+        return "the separators are too long";
+    grow(d);
+    fault = take_blocks(d, &value);
+    if (fault)
+        return fault;
+    assert(d->count < d->cap);
+    d->entries[d->count++] =
+        (struct table_index_entry){h, e->seq, (uint32_t)d->keys.len, (uint32_t)e->key.len};
+    buf_append(&d->keys, e->key);
+    return NULL;
+}
+
+static const char *take_entries(struct table_index_draft *d, struct slice payload,
+                                uint64_t data_end)
 {
     const char *fault = NULL;
     struct block block;
     struct block_iter bi;
-    uint32_t cap = 0;
     block_iter_init(&bi);
     int rc = block_open(payload, &block);
     if (!rc) {
@@ -163,7 +141,7 @@ static const char *take_entries(struct table_index *ix, struct slice payload, ui
         rc = iter_first(&bi.it);
     }
     while (!rc && !fault) {
-        fault = take_entry(ix, &cap, &bi.it.e, data_end);
+        fault = take_entry(d, &bi.it.e, data_end);
         rc = iter_next(&bi.it);
     }
     if (rc < 0)
@@ -172,53 +150,92 @@ static const char *take_entries(struct table_index *ix, struct slice payload, ui
     return fault;
 }
 
-/* The words, once all separators are known: the first and the last share what all share. */
-static void fill_order(struct table_index *ix)
+const char *table_index_decode(struct slice payload, uint64_t data_end, struct table_index_draft *d)
 {
-    if (ix->count == 0)
-        return;
-    ix->newest = mem_zalloc((ix->count / TABLE_INDEX_GROUP + 1) * sizeof *ix->newest);
-    for (uint32_t i = 0; i < ix->count; i++) {
-        uint64_t *newest = &ix->newest[i / TABLE_INDEX_GROUP], max = ix->entries[i].handle.max_seq;
-        *newest = max > *newest ? max : *newest;
-    }
-    ix->shared = (uint32_t)slice_shared(separator(ix, 0), separator(ix, ix->count - 1));
-    ix->entries = mem_realloc(ix->entries, ix->count * sizeof *ix->entries);
-    ix->keys.data = mem_realloc(ix->keys.data, ix->keys.len);
-    ix->keys.cap = ix->keys.len;
-    ix->order = mem_alloc(ix->count * sizeof *ix->order);
-    for (uint32_t i = 0; i < ix->count; i++)
-        ix->order[i] = order_of(after_shared(ix, separator(ix, i)));
-}
-
-int table_index_build(struct table_index *ix, struct slice payload, uint64_t data_end,
-                      const char *name, uint64_t offset)
-{
-    assert(ix->count == 0 && data_end >= FILE_HEADER_SIZE);
-    const char *fault = take_entries(ix, payload, data_end);
-    if (!fault && ix->count == 0)
+    assert(data_end >= FILE_HEADER_SIZE);
+    *d = (struct table_index_draft){0};
+    grow(d);
+    d->begins[0] = 0;
+    const char *fault = take_entries(d, payload, data_end);
+    if (!fault && d->count == 0)
         fault = "the index is empty";
-    if (fault) {
-        table_index_release(ix);
-        return corrupt(name, offset, "%s", fault);
+    return fault;
+}
+
+void table_index_draft_release(struct table_index_draft *d)
+{
+    free(d->entries);
+    free(d->begins);
+    buf_release(&d->keys);
+    *d = (struct table_index_draft){0};
+}
+
+/* ---- in one piece ---- */
+
+static size_t group_count(uint32_t count)
+{
+    return count / TABLE_INDEX_GROUP + 1;
+}
+
+size_t table_index_size(const struct table_index_draft *d)
+{
+    return sizeof(struct image) + d->count * (sizeof(uint64_t) + sizeof *d->entries) +
+           group_count(d->count) * sizeof(uint64_t) + d->keys.len;
+}
+
+void table_index_view(const void *memory, struct table_index *ix)
+{
+    const struct image *image = memory;
+    assert((uintptr_t)memory % sizeof(uint64_t) == 0);
+    ix->count = image->count;
+    ix->shared = image->shared;
+    ix->order = (const uint64_t *)(image + 1);
+    ix->newest = ix->order + ix->count;
+    ix->entries = (const struct table_index_entry *)(ix->newest + group_count(ix->count));
+    ix->keys = slice_of((const uint8_t *)(ix->entries + ix->count), image->keys_len);
+}
+
+static void index_assert_valid(const struct table_index *ix)
+{
+    for (uint32_t i = 1; i < ix->count; i++) {
+        const struct table_index_entry *e = &ix->entries[i];
+        assert(frame_end(e - 1) <= e->handle.where.offset);
+        assert(ix->order[i - 1] <= ix->order[i]);
+        assert(entry_cmp(separator(ix, i - 1), e[-1].sep_seq, separator(ix, i), e->sep_seq) < 0);
+        (void)e;
     }
-    fill_order(ix);
-    index_assert_valid(ix);
-    return 0;
+    assert(ix->shared <= ix->keys.len);
+    (void)ix;
 }
 
-void table_index_release(struct table_index *ix)
+static struct slice drafted(const struct table_index_draft *d, uint32_t i)
 {
-    free(ix->order);
-    free(ix->newest);
-    free(ix->entries);
-    buf_release(&ix->keys);
-    *ix = (struct table_index){0};
+    return slice_of(d->keys.data + d->entries[i].sep_at, d->entries[i].sep_len);
 }
 
-uint64_t table_index_memory_bytes(const struct table_index *ix)
+/* The words are filled in once all separators are known: the first and the last share what all
+ * share. */
+void table_index_lay(const struct table_index_draft *d, void *memory)
 {
-    return ix->count * (sizeof *ix->order + sizeof *ix->entries) + ix->keys.cap;
+    struct image *image = memory;
+    struct table_index ix;
+    assert(d->count > 0);
+    *image = (struct image){
+        .count = d->count,
+        .shared = (uint32_t)slice_shared(drafted(d, 0), drafted(d, d->count - 1)),
+        .keys_len = d->keys.len,
+    };
+    table_index_view(memory, &ix);
+    uint64_t *order = (uint64_t *)(image + 1), *newest = order + d->count;
+    memset(newest, 0, group_count(d->count) * sizeof *newest);
+    memcpy(newest + group_count(d->count), d->entries, d->count * sizeof *d->entries);
+    memcpy((uint8_t *)memory + table_index_size(d) - d->keys.len, d->keys.data, d->keys.len);
+    for (uint32_t i = 0; i < d->count; i++) {
+        uint64_t *group = &newest[i / TABLE_INDEX_GROUP], max = d->entries[i].handle.max_seq;
+        *group = max > *group ? max : *group;
+        order[i] = order_of(after_shared(&ix, separator(&ix, i)));
+    }
+    index_assert_valid(&ix);
 }
 
 uint32_t table_index_young(const struct table_index *ix, uint32_t i, uint32_t end, uint64_t seq)

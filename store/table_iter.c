@@ -8,7 +8,7 @@
  * fear the bytes. Every fault is raised by corrupt(). A seek may be given the cursor's own key.
  *
  * Invariants:
- *   1. `at` is the block that `bi` is set to, or BLOCK_NONE.
+ *   1. `at` is the block that `bi` is set to, or BLOCK_NONE; then it is in `part`.
  *   2. At most one of `pin` and `payload` holds that block's payload.
  *   3. While `it.valid`, it.e is bi.it.e. */
 #include "store/table_priv.h"
@@ -26,6 +26,7 @@ struct table_iter {
     struct table *t; /* a reference */
     int flags;
     uint32_t at;
+    struct table_part part;
     struct block_iter bi;
     struct cache_item *pin;
     struct buf payload;
@@ -49,17 +50,16 @@ static void unload(struct table_iter *ti)
     ti->it.valid = false;
 }
 
-/* Fetches the payload of block `i` from wherever it is to be had. */
-static int fetch(struct table_iter *ti, uint32_t i, struct slice *payload)
+/* Fetches the payload of the block at `where` from wherever it is to be had. */
+static int fetch(struct table_iter *ti, const struct frame_ref *where, struct slice *payload)
 {
     struct table *t = ti->t;
-    uint64_t number = t->meta->number, offset = t->index.entries[i].handle.where.offset;
     assert(!ti->pin);
-    ti->pin = cache_get(t->cache, number, offset);
+    ti->pin = cache_get(t->cache, t->meta->number, where->offset);
     if (!ti->pin) {
         int rc = ti->flags & TABLE_ITER_FILL_CACHE
-                     ? table_cache_block(t, i, &ti->window, &ti->frame, &ti->pin)
-                     : table_read_block(t, i, &ti->window, &ti->frame, &ti->payload);
+                     ? table_cache_block(t, where, &ti->window, &ti->frame, &ti->pin)
+                     : table_read_block(t, where, &ti->window, &ti->frame, &ti->payload);
         if (rc)
             return rc;
     }
@@ -67,17 +67,26 @@ static int fetch(struct table_iter *ti, uint32_t i, struct slice *payload)
     return 0;
 }
 
+/* Of the block that the cursor is in. */
+static const struct frame_ref *place(const struct table_iter *ti)
+{
+    return &table_part_entry(&ti->part, ti->at)->handle.where;
+}
+
 static int load(struct table_iter *ti, uint32_t i)
 {
     struct slice payload;
     struct block block;
-    assert(i < ti->t->index.count);
     if (ti->at == i)
         return 0;
     unload(ti);
-    int rc = fetch(ti, i, &payload);
+    int rc = table_part_at(ti->t, i, &ti->part);
+    if (rc)
+        return rc;
+    const struct frame_ref *where = &table_part_entry(&ti->part, i)->handle.where;
+    rc = fetch(ti, where, &payload);
     if (!rc)
-        rc = table_open_block(ti->t, i, payload, &block);
+        rc = table_open_block(ti->t, where, payload, &block);
     if (rc)
         return rc;
     block_iter_set(&ti->bi, &block);
@@ -89,7 +98,7 @@ static int load(struct table_iter *ti, uint32_t i)
 
 static int raised(struct table_iter *ti, int rc)
 {
-    return rc < 0 ? table_block_corrupt(ti->t, ti->at, "an entry does not decode") : rc;
+    return rc < 0 ? table_frame_corrupt(ti->t, place(ti), "an entry does not decode") : rc;
 }
 
 static int block_first(struct table_iter *ti)
@@ -104,25 +113,18 @@ static int block_last(struct table_iter *ti)
 
 /* ---- from block to block ---- */
 
-/* How `e` lies to the separator behind block `i`: <= 0 is in the block or before it. */
-static int side_of(const struct table_iter *ti, const struct entry *e, uint32_t i)
-{
-    const struct table_index *ix = &ti->t->index;
-    return entry_cmp(e->key, e->seq, table_index_separator(ix, i), ix->entries[i].sep_seq);
-}
-
 /* From the end of a block, on which the cursor stood if it is valid, to the start of the next. */
 static int cross_forward(struct table_iter *ti)
 {
     uint32_t i = ti->at;
-    assert(i + 1 < ti->t->index.count);
-    if (ti->it.valid && side_of(ti, &ti->it.e, i) > 0)
-        return table_block_corrupt(ti->t, i, "the last entry is past the separator");
+    assert(i + 1 < ti->t->block_count);
+    if (ti->it.valid && table_part_side(ti->t, &ti->part, i, &ti->it.e) > 0)
+        return table_frame_corrupt(ti->t, place(ti), "the last entry is past the separator");
     int rc = load(ti, i + 1);
     if (!rc)
         rc = block_first(ti);
-    if (!rc && side_of(ti, &ti->bi.it.e, i) <= 0)
-        rc = table_block_corrupt(ti->t, i + 1, "the first entry is before the separator");
+    if (!rc && table_part_side(ti->t, &ti->part, i, &ti->bi.it.e) <= 0)
+        rc = table_frame_corrupt(ti->t, place(ti), "the first entry is before the separator");
     return rc;
 }
 
@@ -130,13 +132,13 @@ static int cross_backward(struct table_iter *ti)
 {
     uint32_t i = ti->at;
     assert(i > 0);
-    if (ti->it.valid && side_of(ti, &ti->it.e, i - 1) <= 0)
-        return table_block_corrupt(ti->t, i, "the first entry is before the separator");
+    if (ti->it.valid && table_part_side(ti->t, &ti->part, i - 1, &ti->it.e) <= 0)
+        return table_frame_corrupt(ti->t, place(ti), "the first entry is before the separator");
     int rc = load(ti, i - 1);
     if (!rc)
         rc = block_last(ti);
-    if (!rc && side_of(ti, &ti->bi.it.e, i - 1) > 0)
-        rc = table_block_corrupt(ti->t, i - 1, "the last entry is past the separator");
+    if (!rc && table_part_side(ti->t, &ti->part, i - 1, &ti->bi.it.e) > 0)
+        rc = table_frame_corrupt(ti->t, place(ti), "the last entry is past the separator");
     return rc;
 }
 
@@ -148,7 +150,7 @@ static int stand(struct table_iter *ti, int rc)
         return rc;
     ti->it.e = ti->bi.it.e;
     if (ti->it.e.type == ENTRY_RANGE_DELETE)
-        return table_block_corrupt(ti->t, ti->at, "a tombstone among the entries");
+        return table_frame_corrupt(ti->t, place(ti), "a tombstone among the entries");
     ti->it.valid = true;
     return 0;
 }
@@ -156,7 +158,7 @@ static int stand(struct table_iter *ti, int rc)
 /* Ends a forward move that did `rc` within the block. */
 static int settle_forward(struct table_iter *ti, int rc)
 {
-    while (rc == 1 && ti->at + 1 < ti->t->index.count)
+    while (rc == 1 && ti->at + 1 < ti->t->block_count)
         rc = cross_forward(ti);
     return stand(ti, rc);
 }
@@ -174,7 +176,7 @@ static int table_iter_first(struct iter *it)
 {
     struct table_iter *ti = table_iter_of(it);
     it->valid = false;
-    if (ti->t->index.count == 0)
+    if (ti->t->block_count == 0)
         return 1;
     int rc = load(ti, 0);
     return rc ? rc : settle_forward(ti, block_first(ti));
@@ -184,26 +186,29 @@ static int table_iter_last(struct iter *it)
 {
     struct table_iter *ti = table_iter_of(it);
     it->valid = false;
-    if (ti->t->index.count == 0)
+    if (ti->t->block_count == 0)
         return 1;
-    int rc = load(ti, ti->t->index.count - 1);
+    int rc = load(ti, ti->t->block_count - 1);
     return rc ? rc : settle_backward(ti, block_last(ti));
 }
 
 static int table_iter_seek(struct iter *it, struct slice key, uint64_t seq)
 {
     struct table_iter *ti = table_iter_of(it);
-    uint32_t i = table_index_search(&ti->t->index, key, seq);
+    uint32_t i;
     it->valid = false;
-    if (i == ti->t->index.count)
-        return 1;
-    if (ti->at != i && ti->at != BLOCK_NONE) {
+    if (ti->at != BLOCK_NONE) {
         /* The key may lie in the block that goes. */
         buf_set(&ti->target, key);
         key = buf_slice(&ti->target);
     }
-    int rc = load(ti, i);
-    return rc ? rc : settle_forward(ti, raised(ti, iter_seek(&ti->bi.it, key, seq)));
+    int rc = table_part_find(ti->t, key, seq, &ti->part, &i);
+    if (rc == 0 && i < ti->t->block_count) {
+        rc = load(ti, i);
+        return rc ? rc : settle_forward(ti, raised(ti, iter_seek(&ti->bi.it, key, seq)));
+    }
+    unload(ti); /* the part may be another than the block's */
+    return rc ? rc : 1;
 }
 
 static int table_iter_next(struct iter *it)
@@ -224,31 +229,43 @@ static int table_iter_prev(struct iter *it)
  * `stop`, in front of which all keys below `end` are. */
 static int cross_to_young(struct table_iter *ti, uint32_t stop, uint64_t seq, struct slice end)
 {
-    const struct table_index *ix = &ti->t->index;
+    uint32_t young = ti->at + 1;
     assert(ti->at < stop);
-    uint32_t young = table_index_young(ix, ti->at + 1, stop, seq);
-    if (young == stop) {
-        if (end.len > 0)
-            return table_iter_seek(&ti->it, end, SEQ_MAX);
-        ti->it.valid = false;
-        return 1;
-    }
-    int rc = load(ti, young);
+    unload(ti);
+    int rc = table_part_young(ti->t, &ti->part, &young, stop, seq);
+    if (rc)
+        return rc;
+    if (young == stop)
+        return end.len > 0 ? table_iter_seek(&ti->it, end, SEQ_MAX) : 1;
+    rc = load(ti, young);
     return settle_forward(ti, rc ? rc : block_first(ti));
+}
+
+/* Behind the last block in which keys below `end` may be. */
+static int find_stop(struct table_iter *ti, struct slice end, uint32_t *stop)
+{
+    struct table_part part = {0};
+    int rc = 0;
+    *stop = ti->t->block_count;
+    if (end.len > 0)
+        rc = table_part_find(ti->t, end, SEQ_MAX, &part, stop);
+    table_part_release(ti->t, &part);
+    if (*stop < ti->t->block_count)
+        ++*stop; /* they may be in the block that has it */
+    return rc;
 }
 
 /* Whole blocks are passed over by the highest number that the index knows of each. */
 static int table_iter_skip(struct iter *it, uint64_t seq, struct slice end)
 {
     struct table_iter *ti = table_iter_of(it);
-    const struct table_index *ix = &ti->t->index;
+    uint32_t stop;
     assert(it->valid && ti->at != BLOCK_NONE);
-    uint32_t stop = end.len ? table_index_search(ix, end, SEQ_MAX) : ix->count;
-    stop =
-        stop < ix->count ? stop + 1 : stop; /* keys below `end` may be in the block that has it */
-    int rc = 0;
+    int rc = find_stop(ti, end, &stop);
+    if (rc)
+        it->valid = false;
     while (rc == 0 && it->e.seq < seq && (end.len == 0 || slice_cmp(it->e.key, end) < 0)) {
-        bool old = ix->entries[ti->at].handle.max_seq < seq;
+        bool old = table_part_entry(&ti->part, ti->at)->handle.max_seq < seq;
         it->stepped++;
         rc = old ? 1 : raised(ti, iter_next(&ti->bi.it));
         if (rc == 1 && (old || ti->at + 1 < stop))
@@ -263,6 +280,7 @@ static void table_iter_free(struct iter *it)
 {
     struct table_iter *ti = table_iter_of(it);
     unload(ti);
+    table_part_release(ti->t, &ti->part);
     block_iter_release(&ti->bi);
     buf_release(&ti->payload);
     buf_release(&ti->frame);

@@ -8,48 +8,77 @@
 #include "store/filter.h"
 #include "store/table.h"
 
+#include <assert.h>
+
 /* ---- meta (table_meta.c) ---- */
 void table_meta_assert_valid(const struct table_meta *m);
 
-/* ---- the index (table_index.c) ---- */
+/* ---- the index, written (table_index_write.c) ---- */
+
+enum {
+    TABLE_INDEX_INTERVAL =
+        1, /* whole separators: what they decode to is no longer than the block */
+    TABLE_INDEX_PART_BYTES = 16 << 10,
+};
 
 /* Adds the entry of the block at `h`, whose last entry is (last_key, last_seq), before a block that
  * begins with `next_key` (NULL: there is none). */
 void table_index_add(struct block_writer *w, const struct block_handle *h, struct slice last_key,
                      uint64_t last_seq, const struct slice *next_key);
+/* Writes a frame and tells where it will be. Returns 0 or an I/O error. */
+typedef int table_put_fn(void *ctx, struct slice payload, struct frame_ref *where);
+/* Cuts the index in `w` into parts of about `part_bytes`, gives each to `put`, and leaves in `w`
+ * the top: an entry for each part. Returns what `put` returned. */
+int table_index_cut(struct block_writer *w, uint32_t part_bytes, table_put_fn *put, void *ctx);
 
-/* Decoded: a data block, and the highest place in internal order that may lie in it. */
+/* ---- the index, in memory (table_index.c) ---- */
+
+/* Decoded: a data block (of a top: a part), and the highest place in internal order that may lie in
+ * it. */
 struct table_index_entry {
     struct block_handle handle;
     uint64_t sep_seq;
     uint32_t sep_at, sep_len; /* the separator's key, in `keys` */
 };
 
-/* `order[i]` holds the eight bytes that follow the first `shared` of separator i, as a big-endian
- * number, zeros where it ends: most of a search looks at nothing else. */
+/* A view of an index that lies in one piece of memory. `order[i]` holds the eight bytes that follow
+ * the first `shared` of separator i, as a big-endian number, zeros where it ends: most of a search
+ * looks at nothing else. */
 enum { TABLE_INDEX_GROUP = 64 };
 struct table_index {
     uint32_t count;
     uint32_t shared; /* bytes that all separators begin with */
-    uint64_t *order;
-    uint64_t *newest; /* of each TABLE_INDEX_GROUP blocks: the highest number */
+    const uint64_t *order;
+    const uint64_t *newest; /* of each TABLE_INDEX_GROUP entries: the highest number */
+    const struct table_index_entry *entries;
+    struct slice keys;
+};
+
+/* What was decoded, before its size is known. */
+struct table_index_draft {
     struct table_index_entry *entries;
+    uint32_t count, cap;
+    bool in_parts;
+    uint32_t *begins; /* of each entry, and behind the last: blocks before it */
     struct buf keys;
 };
 
-/* Decodes an index block over frames that lie in [FILE_HEADER_SIZE, data_end) of file `name`;
- * `offset` is the index's own, for messages. Into a zeroed `*ix`. Returns 0 or -EIO raised by
- * corrupt(). */
-int table_index_build(struct table_index *ix, struct slice payload, uint64_t data_end,
-                      const char *name, uint64_t offset);
-void table_index_release(struct table_index *ix);
-/* The first block that can hold an entry at or after (key, seq) in internal order; `count`: none.
- */
+/* Decodes the payload of an index frame, or of a part, whose handles are of frames in
+ * [FILE_HEADER_SIZE, data_end). NULL, or what is wrong with it (a constant text); the draft is to
+ * be released in either case. */
+const char *table_index_decode(struct slice payload, uint64_t data_end,
+                               struct table_index_draft *d);
+void table_index_draft_release(struct table_index_draft *d);
+size_t table_index_size(const struct table_index_draft *d);
+/* Into table_index_size() bytes, aligned to 8. */
+void table_index_lay(const struct table_index_draft *d, void *memory);
+/* The view lives as long as the memory, which may be copied, but not moved under it. */
+void table_index_view(const void *memory, struct table_index *ix);
+
+/* The first entry whose separator is at or after (key, seq) in internal order; `count`: none. */
 uint32_t table_index_search(const struct table_index *ix, struct slice key, uint64_t seq);
-/* The first block in [i, end) that may have an entry with a number of at least `seq`; `end`: none.
- */
+/* The first entry in [i, end) that may have a number of at least `seq`; `end`: none. */
 uint32_t table_index_young(const struct table_index *ix, uint32_t i, uint32_t end, uint64_t seq);
-uint64_t table_index_memory_bytes(const struct table_index *ix);
 
 static inline struct slice table_index_separator(const struct table_index *ix, uint32_t i)
 {
@@ -117,10 +146,59 @@ struct table {
     struct table_meta *meta; /* a reference */
     struct table_footer footer;
     uint64_t data_end; /* data frames lie in [FILE_HEADER_SIZE, data_end) */
-    struct table_index index;
+    void *index_memory;
+    struct table_index index; /* over `index_memory`: all of it, or, in parts, the top */
+    uint32_t *begins;         /* in parts: of part p the number of its first block; NULL: whole */
+    uint32_t block_count;
     struct table_filter filter;
     struct rangedel *rangedel;
+    bool upper;      /* atomic; parts of index and filter are kept in the cache */
+    bool ever_upper; /* atomic; it was so once */
 };
+
+/* ---- parts of the index (table_part.c) ---- */
+
+/* The part of the index that somebody is at; zero-initialised: none. A whole index is one part. */
+struct table_part {
+    const struct table_index *ix; /* NULL: none */
+    uint32_t begin;               /* number of its first block */
+    struct table_index view;
+    struct cache_item *item; /* pins it; NULL: a whole index */
+};
+
+/* Which part of an index in parts has block `i` (< block_count). */
+uint32_t table_part_of(const struct table *t, uint32_t i);
+/* Makes `*p` the part that has block `i` (< block_count). Returns 0, -EIO raised by corrupt(), or
+ * an I/O error; then `*p` is none. */
+int table_part_at(struct table *t, uint32_t i, struct table_part *p);
+/* The first block that can hold an entry at or after (key, seq) in internal order, and `*p` is its
+ * part; block_count: none. Returns as above. */
+int table_part_find(struct table *t, struct slice key, uint64_t seq, struct table_part *p,
+                    uint32_t *i);
+/* The first block in [*i, end) that may have a number of at least `seq`, into `*i`; `end`: none.
+ * Parts that have none are not read. Returns as above. */
+int table_part_young(struct table *t, struct table_part *p, uint32_t *i, uint32_t end,
+                     uint64_t seq);
+void table_part_release(struct table *t, struct table_part *p);
+/* How (key, seq) lies to the separator behind block `i`, which is in `*p` or in the part before:
+ * <= 0 is in the block or before it. */
+int table_part_side(const struct table *t, const struct table_part *p, uint32_t i,
+                    const struct entry *e);
+/* Block `i`, which is in `*p`. */
+static inline const struct table_index_entry *table_part_entry(const struct table_part *p,
+                                                               uint32_t i)
+{
+    assert(p->ix && i >= p->begin && i - p->begin < p->ix->count);
+    return &p->ix->entries[i - p->begin];
+}
+/* NULL, or why the decoded part `p` of `t` is not what the top says of it. */
+const char *table_part_fault(const struct table *t, uint32_t p, const struct table_index_draft *d);
+/* Of a table that is closed: nothing of it is kept in the cache any more. */
+void table_part_close(struct table *t);
+/* Makes a part of index or filter resident, kept if the table is of an upper level. */
+struct cache_item *table_cache_part(struct table *t, uint64_t offset, struct cache_item *item);
+
+/* ---- data blocks (table_read.c) ---- */
 
 /* Bytes of the file that were read ahead; zero-initialised is none. */
 struct table_window {
@@ -129,19 +207,18 @@ struct table_window {
     size_t piece_bytes; /* read at once next time; 0: nothing is read ahead */
 };
 
-/* Reads, verifies and decodes the payload of data block `i`, past the cache. Replaces `*payload`;
- * `window` and `frame` are the caller's scratch. Returns 0, -EIO raised by corrupt(), or an I/O
- * error. */
-int table_read_block(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
-                     struct buf *payload);
+/* Reads, verifies and decodes the payload of the data block at `where`, past the cache. Replaces
+ * `*payload`; `window` and `frame` are the caller's scratch. Returns 0, -EIO raised by corrupt(),
+ * or an I/O error. */
+int table_read_block(struct table *t, const struct frame_ref *where, struct table_window *window,
+                     struct buf *frame, struct buf *payload);
 /* The same, decoded to where it stays: `*item` is pinned in the cache. */
-int table_cache_block(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
-                      struct cache_item **item);
-/* A view of data block `i`, pinned in the cache, read if it must be. Returns as above. */
-int table_pin_block(struct table *t, uint32_t i, struct cache_item **item, struct block *block);
-/* The view of a payload of data block `i`. Returns 0 or -EIO raised by corrupt(). */
-int table_open_block(struct table *t, uint32_t i, struct slice payload, struct block *block);
-/* Raises corrupt() for data block `i`. */
-int table_block_corrupt(struct table *t, uint32_t i, const char *why);
+int table_cache_block(struct table *t, const struct frame_ref *where, struct table_window *window,
+                      struct buf *frame, struct cache_item **item);
+/* The view of a payload of the data block at `where`. Returns 0 or -EIO raised by corrupt(). */
+int table_open_block(struct table *t, const struct frame_ref *where, struct slice payload,
+                     struct block *block);
+/* Raises corrupt() for a frame of the table. */
+int table_frame_corrupt(struct table *t, const struct frame_ref *where, const char *why);
 
 #endif

@@ -19,20 +19,16 @@ enum { WINDOW_PIECE_MAX = 1 << 20 };
 
 /* ---- blocks ---- */
 
-static const struct block_handle *handle_at(const struct table *t, uint32_t i)
+int table_frame_corrupt(struct table *t, const struct frame_ref *where, const char *why)
 {
-    assert(i < t->index.count);
-    return &t->index.entries[i].handle;
+    return corrupt(t->file.path, where->offset, "%s", why);
 }
 
-int table_block_corrupt(struct table *t, uint32_t i, const char *why)
+int table_open_block(struct table *t, const struct frame_ref *where, struct slice payload,
+                     struct block *block)
 {
-    return corrupt(t->file.path, handle_at(t, i)->where.offset, "%s", why);
-}
-
-int table_open_block(struct table *t, uint32_t i, struct slice payload, struct block *block)
-{
-    return block_open(payload, block) ? table_block_corrupt(t, i, "a block does not decode") : 0;
+    return block_open(payload, block) ? table_frame_corrupt(t, where, "a block does not decode")
+                                      : 0;
 }
 
 /* Makes `*frame` the bytes at `where`, read ahead unless they are there already. */
@@ -58,11 +54,10 @@ static int window_read(struct table *t, struct table_window *w, const struct fra
     return 0;
 }
 
-/* The verified frame of block `i`: its header and its payload as stored, in `frame` or `window`. */
-static int read_frame(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
-                      struct frame_header *h, struct slice *stored)
+/* The verified frame at `where`: its header and its payload as stored, in `frame` or `window`. */
+static int read_frame(struct table *t, const struct frame_ref *where, struct table_window *window,
+                      struct buf *frame, struct frame_header *h, struct slice *stored)
 {
-    const struct frame_ref *where = &handle_at(t, i)->where;
     struct slice bytes;
     if (window && window->piece_bytes && window_read(t, window, where, &bytes) == 0 &&
         frame_verify(&t->file.codec, where->offset, bytes, h) == FRAME_OK &&
@@ -77,48 +72,50 @@ static int read_frame(struct table *t, uint32_t i, struct table_window *window, 
     return rc;
 }
 
-int table_read_block(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
-                     struct buf *payload)
+int table_read_block(struct table *t, const struct frame_ref *where, struct table_window *window,
+                     struct buf *frame, struct buf *payload)
 {
     struct frame_header h;
     struct slice stored;
     buf_clear(payload);
-    int rc = read_frame(t, i, window, frame, &h, &stored);
-    if (rc == 0 && frame_unpack(&t->file.codec, handle_at(t, i)->where.offset, &h, stored, payload))
-        rc = table_block_corrupt(t, i, "a frame does not decode");
+    int rc = read_frame(t, where, window, frame, &h, &stored);
+    if (rc == 0 && frame_unpack(&t->file.codec, where->offset, &h, stored, payload))
+        rc = table_frame_corrupt(t, where, "a frame does not decode");
     return rc;
 }
 
-int table_cache_block(struct table *t, uint32_t i, struct table_window *window, struct buf *frame,
-                      struct cache_item **item)
+int table_cache_block(struct table *t, const struct frame_ref *where, struct table_window *window,
+                      struct buf *frame, struct cache_item **item)
 {
     struct frame_header h;
     struct slice stored;
     *item = NULL;
-    int rc = read_frame(t, i, window, frame, &h, &stored);
+    int rc = read_frame(t, where, window, frame, &h, &stored);
     if (rc)
         return rc;
-    uint64_t offset = handle_at(t, i)->where.offset;
     struct cache_item *room = cache_alloc(h.raw_len);
-    if (frame_unpack_to(&t->file.codec, offset, &h, stored, cache_bytes(room))) {
+    if (frame_unpack_to(&t->file.codec, where->offset, &h, stored, cache_bytes(room))) {
         cache_discard(room);
-        return table_block_corrupt(t, i, "a frame does not decode");
+        return table_frame_corrupt(t, where, "a frame does not decode");
     }
-    *item = cache_insert(t->cache, t->meta->number, offset, room);
+    *item = cache_insert(t->cache, t->meta->number, where->offset, room);
     return 0;
 }
 
-int table_pin_block(struct table *t, uint32_t i, struct cache_item **item, struct block *block)
+/* A view of the data block at `where`, pinned in the cache, read if it must be. Returns as above.
+ */
+static int pin_block(struct table *t, const struct frame_ref *where, struct cache_item **item,
+                     struct block *block)
 {
-    *item = cache_get(t->cache, t->meta->number, handle_at(t, i)->where.offset);
+    *item = cache_get(t->cache, t->meta->number, where->offset);
     if (!*item) {
         struct buf frame = {0};
-        int rc = table_cache_block(t, i, NULL, &frame, item);
+        int rc = table_cache_block(t, where, NULL, &frame, item);
         buf_release(&frame);
         if (rc)
             return rc;
     }
-    int rc = table_open_block(t, i, (*item)->data, block);
+    int rc = table_open_block(t, where, (*item)->data, block);
     if (rc) {
         cache_release(t->cache, *item);
         *item = NULL;
@@ -128,37 +125,45 @@ int table_pin_block(struct table *t, uint32_t i, struct cache_item **item, struc
 
 /* ---- point reads ---- */
 
-/* The block that a read, or a row of reads, came to last. */
+/* The block that a read, or a row of reads, came to last, and its part of the index. */
 struct held_block {
     uint32_t at;
     struct cache_item *item; /* NULL: none */
     struct block block;
+    struct table_part part;
 };
 
-static void let_go(struct table *t, struct held_block *held)
+static void let_go_block(struct table *t, struct held_block *held)
 {
     if (held->item)
         cache_release(t->cache, held->item);
     held->item = NULL;
 }
 
-static int hold(struct table *t, uint32_t i, struct held_block *held)
+static void let_go(struct table *t, struct held_block *held)
+{
+    let_go_block(t, held);
+    table_part_release(t, &held->part);
+}
+
+static int hold(struct table *t, uint32_t i, const struct frame_ref *where, struct held_block *held)
 {
     if (held->item && held->at == i)
         return 0;
-    let_go(t, held);
+    let_go_block(t, held);
     held->at = i;
-    return table_pin_block(t, i, &held->item, &held->block);
+    return pin_block(t, where, &held->item, &held->block);
 }
 
 /* Reports what block `i` has of the key; `*more`: the read goes on and the block had no more. */
 static int get_in_block(struct table *t, uint32_t i, struct lookup *l, uint64_t upto,
                         struct held_block *held, bool *more, bool *met)
 {
+    const struct frame_ref *where = &table_part_entry(&held->part, i)->handle.where;
     struct block_found f;
     bool wants = true;
     *more = false;
-    int rc = hold(t, i, held);
+    int rc = hold(t, i, where, held);
     if (rc)
         return rc;
     rc = block_find(&held->block, l->key, l->hash, upto - 1, &f);
@@ -175,37 +180,41 @@ static int get_in_block(struct table *t, uint32_t i, struct lookup *l, uint64_t 
             rc = block_find_next(&held->block, &f);
     }
     if (rc < 0)
-        rc = table_block_corrupt(t, i, "an entry does not decode");
+        rc = table_frame_corrupt(t, where, "an entry does not decode");
     *more = rc == 1;
     return rc < 0 ? rc : 0;
 }
 
-/* Can versions of `key` go on behind block `i`, in which the search for it ended? */
-static bool key_continues(const struct table *t, uint32_t i, struct slice key)
+/* Can versions of `key` go on behind block `i` of `part`, in which the search for it ended? */
+static bool key_continues(const struct table *t, const struct table_part *part, uint32_t i,
+                          struct slice key)
 {
-    return i + 1 < t->index.count && t->index.entries[i].sep_seq > 0 &&
-           slice_eq(table_index_separator(&t->index, i), key);
+    return i + 1 < t->block_count && table_part_entry(part, i)->sep_seq > 0 &&
+           slice_eq(table_index_separator(part->ix, i - part->begin), key);
 }
 
 /* `*met` becomes true if there is an entry. */
 static int get_entries(struct table *t, struct lookup *l, uint64_t upto, struct held_block *held,
                        bool *met)
 {
-    uint32_t i = table_index_search(&t->index, l->key, upto - 1);
-    bool more = i < t->index.count;
-    while (more) {
+    uint32_t i;
+    int rc = table_part_find(t, l->key, upto - 1, &held->part, &i);
+    bool more = rc == 0 && i < t->block_count;
+    for (; more; i++) {
+        rc = table_part_at(t, i, &held->part);
+        if (rc)
+            return rc;
         /* A block that is wholly newer than the read need not be looked at. */
-        if (handle_at(t, i)->min_seq >= upto) {
+        if (table_part_entry(&held->part, i)->handle.min_seq >= upto) {
             *met = true; /* not asked: no fault of the filter */
         } else {
-            int rc = get_in_block(t, i, l, upto, held, &more, met);
+            rc = get_in_block(t, i, l, upto, held, &more, met);
             if (rc)
                 return rc;
         }
-        more = more && key_continues(t, i, l->key);
-        i++;
+        more = more && key_continues(t, &held->part, i, l->key);
     }
-    return 0;
+    return rc;
 }
 
 static bool in_span(const struct table *t, struct slice key)
@@ -273,11 +282,22 @@ void table_multi_get(struct table *t, struct table_ask *asks, size_t count)
 
 /* ---- sizes ---- */
 
-/* Where the frames of entries at or after `key` begin. */
-static uint64_t offset_of_key(const struct table *t, struct slice key)
+/* Where the frames of entries at or after `key` begin. If the part of the index that knows it
+ * cannot be read, about there. */
+static uint64_t offset_of_key(struct table *t, struct slice key)
 {
-    uint32_t i = table_index_search(&t->index, key, SEQ_MAX);
-    return i < t->index.count ? handle_at(t, i)->where.offset : t->data_end;
+    struct table_part part = {0};
+    uint32_t i;
+    int rc = table_part_find(t, key, SEQ_MAX, &part, &i);
+    uint64_t at = t->data_end;
+    if (rc < 0)
+        at = FILE_HEADER_SIZE +
+             (uint64_t)((double)(t->data_end - FILE_HEADER_SIZE) *
+                        table_index_search(&t->index, key, SEQ_MAX) / t->index.count);
+    else if (i < t->block_count)
+        at = table_part_entry(&part, i)->handle.where.offset;
+    table_part_release(t, &part);
+    return at;
 }
 
 uint64_t table_range_bytes(struct table *t, struct slice start, struct slice limit)

@@ -4,7 +4,7 @@
  * Guarantees: as table_iter.c's: what comes is in internal order, or ends in -EIO.
  *
  * Invariants:
- *   1. `at` is the block that `bi` is set to, or BLOCK_NONE.
+ *   1. `at` is the block that `bi` is set to, or BLOCK_NONE; then it is in `part`.
  *   2. Each block between two that are read is counted as skipped, once.
  *   3. The window is that of the file's numbers: a table that was ingested is in it whole. */
 #include "store/table_priv.h"
@@ -20,6 +20,7 @@ struct since_iter {
     uint64_t from, to;
     struct table_since_counts *counts; /* the caller's */
     uint32_t at;
+    struct table_part part;
     struct block_iter bi;
     struct buf payload, frame;
     struct table_window window;
@@ -30,26 +31,61 @@ static struct since_iter *since_of(struct iter *it)
     return (struct since_iter *)it;
 }
 
-/* The first block from `i` on that may have something in the window. */
-static uint32_t next_wanted(struct since_iter *s, uint32_t i)
+static bool in_window(const struct since_iter *s, const struct block_handle *h)
 {
-    const struct table_index *ix = &s->t->index;
-    for (; i < ix->count; i++) {
-        const struct block_handle *h = &ix->entries[i].handle;
-        if (h->max_seq >= s->from && h->min_seq < s->to)
+    return h->max_seq >= s->from && h->min_seq < s->to;
+}
+
+/* Is block `i` the first of a part that is not held and has nothing in the window? Then `*end` is
+ * behind it. */
+static bool part_unwanted(const struct since_iter *s, uint32_t i, uint32_t *end)
+{
+    const struct table *t = s->t;
+    uint32_t part = t->begins ? table_part_of(t, i) : 0;
+    if (!t->begins || t->begins[part] != i || in_window(s, &t->index.entries[part].handle))
+        return false;
+    *end = t->begins[part + 1];
+    return true;
+}
+
+/* Moves `*i` on to the first block from there that may have something in the window. */
+static int next_wanted(struct since_iter *s, uint32_t *i)
+{
+    uint32_t end;
+    while (*i < s->t->block_count) {
+        if (part_unwanted(s, *i, &end)) {
+            s->counts->blocks_skipped += end - *i;
+            *i = end;
+            continue;
+        }
+        int err = table_part_at(s->t, *i, &s->part);
+        if (err < 0)
+            return err;
+        if (in_window(s, &table_part_entry(&s->part, *i)->handle))
             break;
         s->counts->blocks_skipped++;
+        ++*i;
     }
-    return i;
+    return 0;
+}
+
+/* Of the block that the cursor is in. */
+static const struct frame_ref *place(const struct since_iter *s)
+{
+    return &table_part_entry(&s->part, s->at)->handle.where;
 }
 
 static int load(struct since_iter *s, uint32_t i)
 {
     struct block block;
     s->at = BLOCK_NONE;
-    int err = table_read_block(s->t, i, &s->window, &s->frame, &s->payload);
+    int err = table_part_at(s->t, i, &s->part);
+    if (err < 0)
+        return err;
+    const struct frame_ref *where = &table_part_entry(&s->part, i)->handle.where;
+    err = table_read_block(s->t, where, &s->window, &s->frame, &s->payload);
     if (err == 0)
-        err = table_open_block(s->t, i, buf_slice(&s->payload), &block);
+        err = table_open_block(s->t, where, buf_slice(&s->payload), &block);
     if (err < 0)
         return err;
     block_iter_set(&s->bi, &block);
@@ -60,20 +96,18 @@ static int load(struct since_iter *s, uint32_t i)
 
 static int raised(struct since_iter *s, int rc)
 {
-    return rc < 0 ? table_block_corrupt(s->t, s->at, "an entry does not decode") : rc;
+    return rc < 0 ? table_frame_corrupt(s->t, place(s), "an entry does not decode") : rc;
 }
 
 /* The entry lies between the separators on both sides of the block. */
 static int check_sides(struct since_iter *s)
 {
-    const struct table_index *ix = &s->t->index;
     const struct entry *e = &s->bi.it.e;
     uint32_t i = s->at;
-    if (entry_cmp(e->key, e->seq, table_index_separator(ix, i), ix->entries[i].sep_seq) > 0)
-        return table_block_corrupt(s->t, i, "an entry is past the separator");
-    if (i > 0 && entry_cmp(e->key, e->seq, table_index_separator(ix, i - 1),
-                           ix->entries[i - 1].sep_seq) <= 0)
-        return table_block_corrupt(s->t, i, "an entry is before the separator");
+    if (table_part_side(s->t, &s->part, i, e) > 0)
+        return table_frame_corrupt(s->t, place(s), "an entry is past the separator");
+    if (i > 0 && table_part_side(s->t, &s->part, i - 1, e) <= 0)
+        return table_frame_corrupt(s->t, place(s), "an entry is before the separator");
     return 0;
 }
 
@@ -83,10 +117,11 @@ static int settle(struct since_iter *s, int rc)
     s->it.valid = false;
     while (rc >= 0) {
         if (rc == 1) {
-            uint32_t i = next_wanted(s, s->at + 1);
-            if (i >= s->t->index.count)
+            uint32_t i = s->at + 1;
+            rc = next_wanted(s, &i);
+            if (rc == 0 && i >= s->t->block_count)
                 return 1;
-            rc = load(s, i);
+            rc = rc < 0 ? rc : load(s, i);
             rc = rc < 0 ? rc : raised(s, iter_first(&s->bi.it));
             continue;
         }
@@ -98,7 +133,7 @@ static int settle(struct since_iter *s, int rc)
     if (rc == 0)
         rc = check_sides(s);
     if (rc == 0 && s->bi.it.e.type == ENTRY_RANGE_DELETE)
-        rc = table_block_corrupt(s->t, s->at, "a tombstone among the entries");
+        rc = table_frame_corrupt(s->t, place(s), "a tombstone among the entries");
     if (rc < 0)
         return rc;
     s->it.e = s->bi.it.e;
@@ -111,11 +146,12 @@ static int settle(struct since_iter *s, int rc)
  * it is `i` itself. */
 static int begin(struct since_iter *s, uint32_t i, const struct slice *key)
 {
-    uint32_t wanted = next_wanted(s, i);
+    uint32_t wanted = i;
     s->it.valid = false;
-    if (wanted >= s->t->index.count)
+    int rc = next_wanted(s, &wanted);
+    if (rc == 0 && wanted >= s->t->block_count)
         return 1;
-    int rc = load(s, wanted);
+    rc = rc < 0 ? rc : load(s, wanted);
     if (rc < 0)
         return rc;
     rc = key && wanted == i ? iter_seek(&s->bi.it, *key, SEQ_MAX) : iter_first(&s->bi.it);
@@ -133,7 +169,10 @@ static int since_seek(struct iter *it, struct slice key, uint64_t seq)
     struct since_iter *s = since_of(it);
     assert(seq == SEQ_MAX);
     (void)seq;
-    return begin(s, table_index_search(&s->t->index, key, SEQ_MAX), &key);
+    uint32_t i;
+    it->valid = false;
+    int err = table_part_find(s->t, key, SEQ_MAX, &s->part, &i);
+    return err < 0 ? err : begin(s, i, &key);
 }
 
 static int since_next(struct iter *it)
@@ -146,6 +185,7 @@ static int since_next(struct iter *it)
 static void since_free(struct iter *it)
 {
     struct since_iter *s = since_of(it);
+    table_part_release(s->t, &s->part);
     block_iter_release(&s->bi);
     buf_release(&s->payload);
     buf_release(&s->frame);

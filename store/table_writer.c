@@ -1,5 +1,5 @@
-/* table_writer: writes a table front to back: data frames, filter, range tombstones, properties,
- * index, footer.
+/* table_writer: writes a table front to back: data frames, index parts, filter, range tombstones,
+ * properties, index, footer.
  *
  * A block is ended by the entry after which another of the size that its entries have would take it
  * past its aim. So it fits, with what the cache adds, into memory of the aim's size. Its index
@@ -29,7 +29,6 @@ enum {
     PIECE_BYTES = 512 << 10, /* written at once */
     CACHE_HEADER_BYTES = 96, /* what a cached block takes beside its bytes, or a few more */
     GROUP_BYTES = 1024,      /* between two restart points, where entries are not larger */
-    INDEX_INTERVAL = 1,      /* whole separators: what they decode to is no longer than the block */
 };
 
 struct table_writer {
@@ -78,7 +77,7 @@ int table_create(struct env *env, const char *dir, uint64_t number, const uint8_
     w->meta->key_epoch = file.file.header.key_epoch;
     w->meta->placed_later = opt->placed_later;
     block_writer_init(&w->data, BLOCK_RESTART_INTERVAL);
-    block_writer_init(&w->index, INDEX_INTERVAL);
+    block_writer_init(&w->index, TABLE_INDEX_INTERVAL);
     writer_assert_valid(w);
     *out = w;
     return 0;
@@ -367,6 +366,23 @@ static int put_props(struct table_writer *w, struct frame_ref *where)
     return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, where);
 }
 
+static int put_index_part(void *ctx, struct slice payload, struct frame_ref *where)
+{
+    struct table_writer *w = ctx;
+    return put_frame(w, payload, w->opt.zstd_level, where);
+}
+
+/* The parts of a large index: what put_index() writes is then the top. */
+static int put_index_parts(struct table_writer *w)
+{
+    enum { WHOLE_BYTES = 512 << 10 };
+    uint32_t whole = w->opt.index_whole_bytes ? w->opt.index_whole_bytes : WHOLE_BYTES;
+    uint32_t part = whole < TABLE_INDEX_PART_BYTES ? whole : TABLE_INDEX_PART_BYTES;
+    if (w->index.count == 0 || w->index.estimate_bytes <= whole)
+        return 0;
+    return table_index_cut(&w->index, part, put_index_part, w);
+}
+
 static int put_index(struct table_writer *w, struct frame_ref *where)
 {
     if (w->index.count == 0)
@@ -393,6 +409,8 @@ static int finish(struct table_writer *w)
         put_separator(w, NULL);
     if (!rc)
         complete_meta(w);
+    if (!rc)
+        rc = put_index_parts(w);
     if (!rc)
         rc = put_filter(w, &footer.filter);
     if (!rc)

@@ -48,6 +48,7 @@ struct version_table {
     int refs;    /* atomic */
     bool dead;   /* atomic; set by the install that drops it */
     bool failed; /* atomic; it could not be opened, so that picking leaves it alone */
+    bool upper;  /* atomic; it is on a level above the last */
     bool heal;   /* atomic; frames of it had to be rebuilt: picking has it rewritten soon */
     bool busy;   /* an input of a running job; protected by the tree's lock */
     const struct version_source *source;
@@ -78,6 +79,8 @@ void version_table_unref(struct version_table *t); /* NULL is fine */
 /* Opens it if need be; borrowed, lives as long as `t`. Thread-safe; without a lock once it is open.
  * -EIO raised by corrupt(), or another error of table_open(): then the next call tries again. */
 int version_table_open(struct version_table *t, struct table **out);
+/* It is, or is not, on a level above the last: what of it is kept in the cache goes by that. */
+void version_table_set_upper(struct version_table *t, bool upper);
 /* NULL when nobody has opened it yet. */
 struct table *version_table_opened(const struct version_table *t);
 

@@ -192,8 +192,10 @@ static int apply_added(struct work *w)
         err = version_use_number(w->v, added->meta->number);
         if (err == 0)
             err = table_object(w, added->meta, &t);
-        if (err == 0)
+        if (err == 0) {
+            version_table_set_upper(t, added->level < LEVEL_COUNT - 1);
             push_table(&w->levels[added->level].level, t);
+        }
     }
     return err;
 }

@@ -73,6 +73,25 @@ struct table *version_table_opened(const struct version_table *t)
     return __atomic_load_n(&t->table, __ATOMIC_ACQUIRE);
 }
 
+/* Whoever is last of those who open the table and those who change `upper` sees both. */
+static void tell_upper(struct version_table *t)
+{
+    struct table *table = __atomic_load_n(&t->table, __ATOMIC_SEQ_CST);
+    bool upper;
+    if (!table)
+        return;
+    do {
+        upper = __atomic_load_n(&t->upper, __ATOMIC_SEQ_CST);
+        table_set_upper(table, upper);
+    } while (__atomic_load_n(&t->upper, __ATOMIC_SEQ_CST) != upper);
+}
+
+void version_table_set_upper(struct version_table *t, bool upper)
+{
+    if (__atomic_exchange_n(&t->upper, upper, __ATOMIC_SEQ_CST) != upper)
+        tell_upper(t);
+}
+
 int version_table_open(struct version_table *t, struct table **out)
 {
     int err = 0;
@@ -89,7 +108,8 @@ int version_table_open(struct version_table *t, struct table **out)
         if (err == 0)
             table_set_care(*out, src->care);
         __atomic_store_n(&t->failed, err != 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&t->table, *out, __ATOMIC_RELEASE);
+        __atomic_store_n(&t->table, *out, __ATOMIC_SEQ_CST);
+        tell_upper(t);
     }
     pthread_mutex_unlock(&t->opening);
     return err;

@@ -10,6 +10,7 @@ static inline void small_store(struct store_options *o)
     store_options_init(o);
     o->memtable_bytes = 24 << 10;
     o->block_bytes = 512;
+    o->index_whole_bytes = 300; /* in parts */
     o->table_bytes = 8 << 10;
     o->blob_bytes = 64 << 10;
     o->separate_min = 256;

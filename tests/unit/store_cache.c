@@ -291,6 +291,44 @@ static void *work(void *arg)
     return NULL;
 }
 
+/* What is kept stays, whatever comes by, up to a quarter of the capacity; what was let go does not.
+ */
+static void test_kept_stay(void **state)
+{
+    (void)state;
+    struct cache *c = cache_new(1 << 20);
+    for (uint64_t i = 0; i < 1000; i++) {
+        struct cache_item *item = cache_alloc(1000);
+        memset(cache_bytes(item), byte_of(1, i), 1000);
+        cache_release(c, cache_insert_kept(c, 1, i, item));
+    }
+    uint64_t kept = stats_of(c).kept_bytes, found = 0;
+    assert_in_range(kept, (1 << 18) - 4096, 1 << 18);
+    for (uint64_t i = 0; i < 20000; i++) {
+        put_release(c, 2, i, 1000);
+        hit(c, 2, i);
+    }
+    for (uint64_t i = 0; i < 1000; i++)
+        found += hit(c, 1, i);
+    assert_int_equal(stats_of(c).kept_bytes, kept);
+    assert_in_range(found, kept / 1200, kept / 1000);
+    for (uint64_t i = 0; i < 500; i++)
+        cache_let_go(c, 1, i);
+    cache_let_go(c, 77, 1); /* nothing */
+    uint64_t left = stats_of(c).kept_bytes;
+    assert_true(left < kept);
+    /* A capacity of which they are more than their part: they go like the rest. */
+    cache_set_capacity(c, 200 << 10);
+    for (uint64_t i = 0; i < 2000; i++)
+        put_release(c, 3, i, 1000);
+    assert_true(stats_of(c).kept_bytes <= 50 << 10);
+    assert_true(stats_of(c).used_bytes <= 200 << 10);
+    cache_set_capacity(c, 0);
+    assert_int_equal(stats_of(c).kept_bytes, 0);
+    assert_int_equal(stats_of(c).items, 0);
+    cache_free(c);
+}
+
 static void run_threads(bool resizes)
 {
     struct cache *c = cache_new(CAPACITY);
@@ -342,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_pinned_stay),
         cmocka_unit_test(test_all_pinned),
         cmocka_unit_test(test_set_capacity),
+        cmocka_unit_test(test_kept_stay),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_threads_resizing),
     };

@@ -415,6 +415,7 @@ static void shape(struct rig *r, struct simrng *rng)
     r->opt.filter_one_in = simrng_below(rng, 4) ? 2 + (uint32_t)simrng_below(rng, 100) : 0;
     r->opt.filter_bottom = simrng_coin(rng);
     r->opt.filter_whole_keys = simrng_coin(rng) ? 1 + (uint32_t)simrng_below(rng, 20) : 1 << 20;
+    r->opt.index_whole_bytes = simrng_coin(rng) ? 1 + (uint32_t)simrng_below(rng, 200) : 1 << 20;
     r->opt.prefix = simrng_below(rng, 3) ? &first_two : NULL;
     r->opt.separate_min = 100;
     r->opt.direct_min = 250;

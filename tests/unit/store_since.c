@@ -53,6 +53,7 @@ static void test_random_histories(void **state)
     r->opt.memtable_bytes = 16 << 10;
     r->opt.table_bytes = 8 << 10;
     r->opt.block_bytes = 256;
+    r->opt.index_whole_bytes = 200; /* in parts */
     rig_open(r);
     for (int i = 0; i < 2500; i++) {
         past_step(&p);

@@ -329,6 +329,7 @@ static void test_stress(void **state)
     r->opt.memtable_bytes = 32 << 10;
     r->opt.blob_bytes = 128 << 10;
     r->opt.table_bytes = 16 << 10;
+    r->opt.index_whole_bytes = 200; /* in parts */
     r->opt.cache_bytes = 64 << 10;
     r->opt.idle_flush_ns = 50000000;
     rig_open(r);

@@ -129,6 +129,7 @@ static void test_random_tables(void **state)
         m.opt.zstd_level = simrng_coin(&rng) ? 1 : 0;
         m.opt.filter_one_in = filters[simrng_below(&rng, 3)];
         m.opt.filter_whole_keys = simrng_coin(&rng) ? 1 + (uint32_t)simrng_below(&rng, 40) : 0;
+        m.opt.index_whole_bytes = simrng_coin(&rng) ? 1 + (uint32_t)simrng_below(&rng, 400) : 0;
         cache_set_capacity(m.cache, simrng_below(&rng, 4) ? 1 << 20 : 0);
         maker_fill(&m, &rng, count, keys, simrng_below(&rng, 10));
         assert_ok(maker_write(&m));

@@ -58,14 +58,20 @@ static void assert_only(const struct report *r, enum table_finding code)
                  (int)code, r->first);
 }
 
-static void make(struct maker *m, int zstd_level)
+static void make_with(struct maker *m, int zstd_level, bool parts)
 {
     struct simrng rng = {8};
     maker_init(m, 1 << 20);
     m->opt.block_bytes = 300;
     m->opt.zstd_level = zstd_level;
+    m->opt.index_whole_bytes = parts;
     maker_fill(m, &rng, 60, 40, 3);
     assert_ok(maker_write(m));
+}
+
+static void make(struct maker *m, int zstd_level)
+{
+    make_with(m, zstd_level, false);
 }
 
 static size_t two(struct slice key)
@@ -88,6 +94,7 @@ static void test_sound_tables(void **state)
         m.opt.zstd_level = (int)simrng_below(&rng, 3);
         m.opt.filter_one_in = simrng_below(&rng, 3) ? 100 : 0;
         m.opt.filter_whole_keys = simrng_coin(&rng) ? 1 + (uint32_t)simrng_below(&rng, 40) : 0;
+        m.opt.index_whole_bytes = simrng_coin(&rng) ? 1 + (uint32_t)simrng_below(&rng, 400) : 0;
         m.opt.prefix = simrng_coin(&rng) ? &two_letters : NULL;
         if (count)
             maker_fill(&m, &rng, count, 1 + simrng_below(&rng, count * 2), simrng_below(&rng, 9));
@@ -114,12 +121,11 @@ static void test_sound_tables(void **state)
 }
 
 /* A disk that rots under an open table. */
-static void test_each_byte(void **state)
+static void try_each_byte(bool parts)
 {
     struct maker m;
     struct table *t;
-    (void)state;
-    make(&m, 1);
+    make_with(&m, 1, parts);
     assert_ok(maker_open(&m, &t));
     struct iter *it = table_iter_new(t, TABLE_ITER_FILL_CACHE);
     while (it->valid ? iter_next(it) == 0 : iter_first(it) == 0)
@@ -138,12 +144,18 @@ static void test_each_byte(void **state)
     maker_release(&m);
 }
 
-static void test_each_length(void **state)
+static void test_each_byte(void **state)
+{
+    (void)state;
+    try_each_byte(false);
+    try_each_byte(true);
+}
+
+static void try_each_length(bool parts)
 {
     struct maker m;
     struct table *t;
-    (void)state;
-    make(&m, 0);
+    make_with(&m, 0, parts);
     assert_ok(maker_open(&m, &t));
     for (uint64_t len = m.meta->size_bytes; len-- > 0;) {
         assert_ok(simdisk_truncate(m.disk, MAKER_PATH, len));
@@ -152,6 +164,13 @@ static void test_each_length(void **state)
     }
     table_unref(t);
     maker_release(&m);
+}
+
+static void test_each_length(void **state)
+{
+    (void)state;
+    try_each_length(false);
+    try_each_length(true);
 }
 
 static void test_stops(void **state)

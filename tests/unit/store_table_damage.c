@@ -89,12 +89,13 @@ static bool try_all(struct maker *m, bool by_meta)
 }
 
 /* A table small enough to try everything on each of its bytes, with all kinds of sections. */
-static void make_small(struct maker *m, size_t count, int zstd_level)
+static void make_small(struct maker *m, size_t count, int zstd_level, bool parts)
 {
     struct simrng rng = {7};
     maker_init(m, 0);
     m->opt.block_bytes = 200;
     m->opt.zstd_level = zstd_level;
+    m->opt.index_whole_bytes = parts;
     maker_fill(m, &rng, count, count, 2);
     maker_tombstone(m, "a", "b", 5);
     assert_ok(maker_write(m));
@@ -106,8 +107,8 @@ static void test_each_byte(void **state)
 {
     struct maker m;
     (void)state;
-    for (int zstd_level = 0; zstd_level < 2; zstd_level++) {
-        make_small(&m, 12, zstd_level);
+    for (int way = 0; way < 4; way++) {
+        make_small(&m, 12, way % 2, way / 2);
         struct buf bytes = maker_bytes(&m);
         struct forge *f = forge_new(buf_slice(&bytes));
         struct frame_ref props = f->footer.props;
@@ -133,7 +134,7 @@ static void test_each_length(void **state)
 {
     struct maker m;
     (void)state;
-    make_small(&m, 12, 0);
+    make_small(&m, 12, 0, false);
     struct buf bytes = maker_bytes(&m);
     for (size_t len = 0; len < bytes.len; len++) {
         assert_ok(simdisk_put(m.disk, MAKER_PATH, slice_of(bytes.data, len)));
@@ -158,7 +159,7 @@ static void test_moved_frames(void **state)
 {
     struct maker m;
     (void)state;
-    make_small(&m, 12, 0);
+    make_small(&m, 12, 0, false);
     struct buf bytes = maker_bytes(&m), moved = {0};
     struct forge *f = forge_new(buf_slice(&bytes));
     struct frame_ref a = f->blocks[0].handle.where, b = f->blocks[1].handle.where;
@@ -256,7 +257,7 @@ static void test_scribbled_payloads(void **state)
     struct simrng rng = {unit_seed()};
     struct maker m;
     (void)state;
-    make_small(&m, 60, 0);
+    make_small(&m, 60, 0, false);
     cache_set_capacity(m.cache, 1 << 20);
     struct buf bytes = maker_bytes(&m);
     for (int round = 0; round < 4000; round++) {
@@ -293,7 +294,7 @@ static void test_bad_handles(void **state)
 {
     struct maker m;
     (void)state;
-    make_small(&m, 60, 0);
+    make_small(&m, 60, 0, false);
     struct buf bytes = maker_bytes(&m);
     struct forge *f = forge_new(buf_slice(&bytes));
     size_t last = f->block_count - 1;
@@ -384,7 +385,7 @@ static void test_bad_footers(void **state)
     };
     struct maker m;
     (void)state;
-    make_small(&m, 20, 0);
+    make_small(&m, 20, 0, false);
     struct buf bytes = maker_bytes(&m);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct forge *f = forge_new(buf_slice(&bytes));
@@ -416,7 +417,7 @@ static void test_bad_blocks(void **state)
     struct maker m;
     struct table *t;
     (void)state;
-    make_small(&m, 60, 0);
+    make_small(&m, 60, 0, false);
     struct buf bytes = maker_bytes(&m);
     for (int kind = 0; kind < 4; kind++) {
         struct forge *f = forge_new(buf_slice(&bytes));
