@@ -239,6 +239,7 @@ int fs_set(struct fs *fs, const char *name, const char *value, char message[STOR
 int fs_list_settings(struct fs *fs, store_setting_fn *fn, void *ctx);
 void fs_get_insight(struct fs *fs, struct store_insight *out);
 const char *fs_timer_name(enum store_timer which);
+const char *fs_cache_kind_name(enum store_cache_kind which);
 
 /* ---- keys of a volume that nobody has open: store.h, which has the contracts, by path ---- */
 int fs_keys_get(const char *path, struct store_keys *out);

@@ -258,6 +258,11 @@ const char *fs_timer_name(enum store_timer which)
     return store_timer_name(which);
 }
 
+const char *fs_cache_kind_name(enum store_cache_kind which)
+{
+    return store_cache_kind_name(which);
+}
+
 static uint64_t at_least_zero(const int64_t *counter)
 {
     int64_t v = __atomic_load_n(counter, __ATOMIC_RELAXED);

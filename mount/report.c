@@ -83,7 +83,8 @@ static void lookups(struct report *r, const struct store_insight *in)
     char key[32], name[32];
     section(r, "lookups", "look-ups");
     count(r, "gets", "point reads", in->gets);
-    count(r, "found_memtable", "found in a memtable", in->found_memtable);
+    count(r, "found_memtable", "found in the memtable", in->found_memtable);
+    count(r, "found_sealed", "found in a sealed one", in->found_sealed);
     for (int level = 0; level < STORE_LEVELS; level++) {
         snprintf(key, sizeof key, "found_level_%d", level);
         snprintf(name, sizeof name, "found on level %d", level);
@@ -94,12 +95,32 @@ static void lookups(struct report *r, const struct store_insight *in)
     count(r, "range_deleted", "deleted by a range", in->range_deleted);
     count(r, "absent", "not there", in->absent);
     count(r, "folded", "put together from updates", in->folded);
+    count(r, "tables_out_of_span", "tables with other keys", in->tables_out_of_span);
     count(r, "tables_asked", "tables asked", in->tables_asked);
     count(r, "filter_negatives", "kept out by a filter", in->filter_negatives);
+    count(r, "filter_true_positives", "let in by a filter rightly", in->filter_true_positives);
     count(r, "filter_false_positives", "let in by a filter in vain", in->filter_false_positives);
+    count(r, "filter_prefix_negatives", "scans kept out by a filter", in->filter_prefix_negatives);
+    count(r, "blocks_missed", "blocks without the key", in->blocks_missed);
     ratio(r, "filter_false_positive_rate", "rate of the latter", in->filter_false_positives,
           in->filter_false_positives + in->filter_negatives);
     section_end(r);
+}
+
+/* Of one kind: blocks, parts of indexes and filters, values. */
+static void cache_kind(struct report *r, const struct store_insight *in, enum store_cache_kind kind)
+{
+    char key[32], name[40];
+    uint64_t hits = in->cache_hits[kind], misses = in->cache_misses[kind];
+    const char *what = fs_cache_kind_name(kind);
+    if (!r->as_json && hits + misses == 0)
+        return;
+    snprintf(key, sizeof key, "%s_hits", what);
+    snprintf(name, sizeof name, "hits of kind %s", what);
+    count(r, key, name, hits);
+    snprintf(key, sizeof key, "%s_misses", what);
+    snprintf(name, sizeof name, "misses of kind %s", what);
+    count(r, key, name, misses);
 }
 
 static void caches(struct report *r, const struct store_stats *s, const struct store_insight *in)
@@ -109,12 +130,16 @@ static void caches(struct report *r, const struct store_stats *s, const struct s
     count(r, "cache_hits", "cache hits", s->cache_hits);
     count(r, "cache_misses", "cache misses", s->cache_misses);
     ratio(r, "cache_hit_rate", "hit rate", s->cache_hits, s->cache_hits + s->cache_misses);
+    for (int kind = 0; kind < STORE_CACHE_KINDS; kind++)
+        cache_kind(r, in, (enum store_cache_kind)kind);
+    bytes(r, "cache_kept", "of these kept", in->cache_kept_bytes);
     count(r, "blocks_cached", "blocks that reads found there", in->blocks_cached);
     count(r, "blocks_read", "blocks read from the disk", in->blocks_read);
     count(r, "blobs_cached", "values found there", in->blobs_cached);
     count(r, "blobs_read", "values read from blob files", in->blobs_read);
     count(r, "seeks", "cursors placed", in->seeks);
     count(r, "steps", "steps of cursors", in->steps);
+    count(r, "passed", "dead entries stepped over", in->passed);
     section_end(r);
 }
 

@@ -139,16 +139,17 @@ void cache_set_capacity(struct cache *c, uint64_t capacity_bytes)
 
 /* ---- items ---- */
 
-struct cache_item *cache_get(struct cache *c, uint64_t file, uint64_t offset)
+struct cache_item *cache_get(struct cache *c, enum store_cache_kind kind, uint64_t file,
+                             uint64_t offset)
 {
     uint64_t hash = cached_hash(file, offset);
     struct cache_shard *s = &c->shards[shard_index(hash)];
     pthread_mutex_lock(&s->mutex);
     struct cached *item = cache_shard_pin(s, hash, file, offset);
     if (item)
-        s->hits++;
+        s->hits[kind]++;
     else
-        s->misses++;
+        s->misses[kind]++;
     pthread_mutex_unlock(&s->mutex);
     return item ? &item->pub : NULL;
 }
@@ -283,8 +284,12 @@ void cache_stats(struct cache *c, struct cache_stats *out)
         struct cache_shard *s = &c->shards[i];
         pthread_mutex_lock(&s->mutex);
         out->items += s->count;
-        out->hits += s->hits;
-        out->misses += s->misses;
+        for (int k = 0; k < STORE_CACHE_KINDS; k++) {
+            out->kind_hits[k] += s->hits[k];
+            out->kind_misses[k] += s->misses[k];
+            out->hits += s->hits[k];
+            out->misses += s->misses[k];
+        }
         out->evictions += s->evictions;
         pthread_mutex_unlock(&s->mutex);
     }

@@ -8,6 +8,7 @@
 #define VARVE_STORE_CACHE_H
 
 #include "store/bytes.h"
+#include "store/insight.h"
 
 struct cache;
 
@@ -49,8 +50,9 @@ void cache_let_go(struct cache *c, uint64_t file, uint64_t offset);
 /* Hands it out pinned, for this holder alone: it is freed at its release. */
 struct cache_item *cache_insert_loose(struct cache *c, struct cache_item *item);
 
-/* Pins and returns the item, or NULL. */
-struct cache_item *cache_get(struct cache *c, uint64_t file, uint64_t offset);
+/* Pins and returns the item, or NULL. `kind`: as what it is counted. */
+struct cache_item *cache_get(struct cache *c, enum store_cache_kind kind, uint64_t file,
+                             uint64_t offset);
 /* The same for bytes that are elsewhere; copies. */
 struct cache_item *cache_put(struct cache *c, uint64_t file, uint64_t offset, struct slice data);
 /* One more pin on an item that is pinned. */
@@ -58,7 +60,9 @@ struct cache_item *cache_pin(struct cache_item *item);
 void cache_release(struct cache *c, struct cache_item *item);
 
 struct cache_stats {
-    uint64_t used_bytes, kept_bytes, capacity_bytes, items, hits, misses, evictions;
+    uint64_t used_bytes, kept_bytes, capacity_bytes, items, evictions;
+    uint64_t hits, misses; /* of all kinds */
+    uint64_t kind_hits[STORE_CACHE_KINDS], kind_misses[STORE_CACHE_KINDS];
 };
 void cache_stats(struct cache *c, struct cache_stats *out);
 

@@ -43,10 +43,10 @@ struct cache_shard {
     size_t count;
     _Atomic uint64_t bytes; /* charges of residents; written under the mutex, read anywhere */
     struct cached *hand;    /* NULL if the ring is empty */
-    uint64_t hits, misses, evictions;
-    uint8_t pad[24]; /* keeps neighbours off each other's cache lines */
+    uint64_t evictions, hits[STORE_CACHE_KINDS], misses[STORE_CACHE_KINDS];
+    uint8_t pad[40]; /* keeps neighbours off each other's cache lines */
 };
-_Static_assert(sizeof(struct cache_shard) == 128, "a shard fills two cache lines");
+_Static_assert(sizeof(struct cache_shard) == 192, "a shard fills three cache lines");
 
 void cache_shard_init(struct cache_shard *s);
 /* Asserts every invariant. Under the mutex. */

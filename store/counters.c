@@ -33,6 +33,18 @@ const char *store_timer_name(enum store_timer which)
     return names[which];
 }
 
+const char *store_cache_kind_name(enum store_cache_kind which)
+{
+    static const char *const names[STORE_CACHE_KINDS] = {
+        [STORE_CACHE_BLOCK] = "block",
+        [STORE_CACHE_INDEX] = "index",
+        [STORE_CACHE_FILTER] = "filter",
+        [STORE_CACHE_VALUE] = "value",
+    };
+    assert(which < STORE_CACHE_KINDS && names[which]);
+    return names[which];
+}
+
 /* ---- slots: process-wide, so that a thread has one number in all stores ---- */
 
 static struct {
@@ -215,11 +227,14 @@ static void fill_in(const struct counter_stripe *sum, struct store_insight *out)
     const uint64_t *n = sum->counts;
     out->gets = n[COUNT_GET];
     out->found_memtable = n[COUNT_FOUND_MEMTABLE];
+    out->found_sealed = n[COUNT_FOUND_SEALED];
     out->deleted = n[COUNT_DELETED];
     out->range_deleted = n[COUNT_RANGE_DELETED];
     out->absent = n[COUNT_ABSENT];
     out->folded = n[COUNT_FOLDED];
+    out->tables_out_of_span = n[COUNT_TABLE_OUT_OF_SPAN];
     out->tables_asked = n[COUNT_TABLE_ASKED];
+    out->blocks_missed = n[COUNT_BLOCK_MISSED];
     out->filter_negatives = n[COUNT_FILTER_NEGATIVE];
     out->filter_false_positives = n[COUNT_FILTER_FALSE_POSITIVE];
     out->filter_true_positives = n[COUNT_FILTER_TRUE_POSITIVE];

@@ -9,8 +9,8 @@
  *   struct counter_stripe *mine = counters_mine(ctx->counters);   once for an operation
  *   counter_add(mine, COUNT_BLOCK_CACHED, 1);                     wherever it happens
  *
- * A lookup carries its stripe: counter_add(l->counts, ...). Both take NULL, which counts nothing:
- * a module's own test need not have counters.
+ * A lookup gathers what happens to it, and is counted at its end (view.c). NULL is taken for both,
+ * and counts nothing: a module's own test need not have counters.
  *
  * How to time:
  *
@@ -31,16 +31,19 @@
 
 enum counter_id {
     COUNT_GET,            /* a point read began */
-    COUNT_FOUND_MEMTABLE, /* its newest visible entry is a value, in a memtable */
+    COUNT_FOUND_MEMTABLE, /* its newest visible entry is a value, in the active memtable */
+    COUNT_FOUND_SEALED,   /* in a sealed one */
     COUNT_DELETED,        /* it is a tombstone */
     COUNT_RANGE_DELETED,  /* a range tombstone hides it, or would */
     COUNT_ABSENT,         /* there is nothing */
     COUNT_FOLDED,         /* operands were folded */
+    COUNT_TABLE_OUT_OF_SPAN,
     COUNT_TABLE_ASKED,
     COUNT_FILTER_NEGATIVE,
     COUNT_FILTER_FALSE_POSITIVE,
     COUNT_FILTER_TRUE_POSITIVE,
     COUNT_FILTER_PREFIX_NEGATIVE,
+    COUNT_BLOCK_MISSED,
     COUNT_BLOCK_CACHED,
     COUNT_BLOCK_READ,
     COUNT_BLOB_CACHED,

@@ -29,23 +29,40 @@ enum store_timer {
 /* "get", "seek", ... */
 const char *store_timer_name(enum store_timer which);
 
+/* What the cache is asked for. */
+enum store_cache_kind {
+    STORE_CACHE_BLOCK,  /* of entries */
+    STORE_CACHE_INDEX,  /* a part of a large index */
+    STORE_CACHE_FILTER, /* a part of a large filter */
+    STORE_CACHE_VALUE,  /* out of a blob file */
+    STORE_CACHE_KINDS,
+};
+/* "block", "index", ... */
+const char *store_cache_kind_name(enum store_cache_kind which);
+
 struct store_insight {
     /* Point reads, by what ended them; the sum is `gets`, but for those that failed. */
     uint64_t gets;
-    uint64_t found_memtable, found_level[STORE_LEVELS];
+    uint64_t found_memtable; /* in the active one */
+    uint64_t found_sealed;   /* in one that waits to be flushed */
+    uint64_t found_level[STORE_LEVELS];
     uint64_t deleted;       /* by a tombstone of that key */
     uint64_t range_deleted; /* a range tombstone hid whatever is older */
     uint64_t absent;        /* no source had anything */
     uint64_t folded;        /* of all these: partial updates were folded onto what was found */
-    /* Tables that point reads asked. */
-    uint64_t tables_asked;
-    uint64_t filter_negatives;       /* the filter said no: no block was looked at */
-    uint64_t filter_false_positives; /* it said maybe, and the key was not there */
-    uint64_t filter_true_positives;
+    /* Tables that a point read came to: its key is outside of their span (not counted by reads of
+     * many keys, which go by ranges), or they were asked. Of those asked that have a filter it said
+     * no, or maybe, and the key was there or not. */
+    uint64_t tables_out_of_span, tables_asked;
+    uint64_t filter_negatives, filter_false_positives, filter_true_positives;
+    uint64_t blocks_missed;           /* looked at by a point read, and without the key */
     uint64_t filter_prefix_negatives; /* it knew of no key with the prefix that a scan was for */
     /* Blocks and blob values that reads (not jobs) needed. */
     uint64_t blocks_cached, blocks_read;
     uint64_t blobs_cached, blobs_read;
+    /* What the cache was asked for, by jobs, too. */
+    uint64_t cache_hits[STORE_CACHE_KINDS], cache_misses[STORE_CACHE_KINDS];
+    uint64_t cache_kept_bytes; /* parts of indexes and filters that are not evicted */
     uint64_t seeks, steps;
     uint64_t passed; /* entries that cursors stepped over one by one, as nobody sees them */
     /* Writing. */

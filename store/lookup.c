@@ -67,6 +67,7 @@ bool lookup_entry(struct lookup *l, const struct entry *e, struct cache_item *pi
     assert(e->seq < l->read_seq && slice_eq(e->key, l->key));
     if (e->seq < l->cover_seq || e->type == ENTRY_DELETE) {
         l->state = LOOKUP_ABSENT;
+        l->absence = e->seq < l->cover_seq ? LOOKUP_RANGE : LOOKUP_TOMBSTONE;
         return false;
     }
     if (entry_type_is_merge(e->type)) {
@@ -80,6 +81,8 @@ bool lookup_entry(struct lookup *l, const struct entry *e, struct cache_item *pi
 
 void lookup_end(struct lookup *l)
 {
-    if (l->state == LOOKUP_MORE)
-        l->state = LOOKUP_ABSENT;
+    if (l->state != LOOKUP_MORE)
+        return;
+    l->state = LOOKUP_ABSENT;
+    l->absence = l->cover_seq > 0 ? LOOKUP_RANGE : LOOKUP_NOTHING;
 }

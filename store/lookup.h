@@ -23,6 +23,14 @@ struct lookup_operand {
     size_t offset, len;   /* in `bytes` */
 };
 
+enum lookup_source { LOOKUP_MEMTABLE, LOOKUP_SEALED, LOOKUP_LEVEL };
+
+enum lookup_absence {
+    LOOKUP_NOTHING,   /* no source has anything */
+    LOOKUP_TOMBSTONE, /* a DELETE was met */
+    LOOKUP_RANGE,     /* a range tombstone hides what is older */
+};
+
 struct lookup {
     struct slice key; /* borrowed from the caller */
     uint64_t read_seq;
@@ -35,8 +43,13 @@ struct lookup {
     struct lookup_operand *operands; /* newest first; bytes are copied */
     uint32_t operand_count, operand_cap;
     struct buf bytes;
-    /* what filters said: no; or maybe, and there was nothing */
-    uint32_t filter_negatives, filter_false_positives;
+    /* For whoever counts: which source is asked now, or ended the read; why there is nothing; and
+     * what happened on the way. */
+    uint8_t
+        source; /* LOOKUP_MEMTABLE, LOOKUP_SEALED, or LOOKUP_LEVEL + the level; set by who asks */
+    uint8_t absence;
+    uint32_t tables_out_of_span, tables_asked;
+    uint32_t filter_negatives, filter_false_positives, filter_true_positives, blocks_missed;
 };
 
 void lookup_init(struct lookup *l, struct slice key, uint64_t read_seq);

@@ -32,6 +32,11 @@ struct scan *scan_new(struct view *view, struct view_context *ctx, uint64_t read
     return s;
 }
 
+struct view_context *scan_context(const struct scan *s)
+{
+    return s->ctx;
+}
+
 void scan_free(struct scan *s)
 {
     if (!s)

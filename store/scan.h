@@ -30,6 +30,8 @@ struct slice scan_key(const struct scan *s);
 int scan_value(struct scan *s, struct slice *value);
 int scan_value_len(const struct scan *s, uint64_t *len);
 int scan_peek(struct scan *s, struct slice *key);
+/* What it was made with. */
+struct view_context *scan_context(const struct scan *s);
 /* Other bounds, within those that it was made with; it stands nowhere then. */
 void scan_set_bounds(struct scan *s, struct slice lower, struct slice upper);
 

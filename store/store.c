@@ -255,6 +255,7 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
                                         .lineage = &t->lineage,
                                         .cache = t->cache,
                                         .care = &t->care,
+                                        .counters = &t->counts,
                                         .on_death = on_death,
                                         .death_ctx = t};
     err = require_store(t);

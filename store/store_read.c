@@ -96,34 +96,63 @@ void store_iter_free(struct store_iter *it)
     scan_free(scan_of(it));
 }
 
+/* A move of a cursor, counted and now and then timed. */
+struct move {
+    struct view_context *ctx;
+    struct counter_stripe *mine;
+    enum store_timer timer;
+    uint64_t began;
+};
+
+static struct move move_begin(struct store_iter *it, enum store_timer timer, enum counter_id id)
+{
+    struct move m = {.ctx = scan_context(scan_of(it)), .timer = timer};
+    m.mine = counters_mine(m.ctx->counters);
+    counter_add(m.mine, id, 1);
+    m.began = counter_start(m.mine, timer, m.ctx->env);
+    return m;
+}
+
+static int move_end(const struct move *m, int status)
+{
+    counter_stop(m->mine, m->timer, m->ctx->env, m->began);
+    return status;
+}
+
 int store_iter_first(struct store_iter *it)
 {
-    return scan_first(scan_of(it));
+    struct move m = move_begin(it, STORE_TIME_SEEK, COUNT_SEEK);
+    return move_end(&m, scan_first(scan_of(it)));
 }
 
 int store_iter_last(struct store_iter *it)
 {
-    return scan_last(scan_of(it));
+    struct move m = move_begin(it, STORE_TIME_SEEK, COUNT_SEEK);
+    return move_end(&m, scan_last(scan_of(it)));
 }
 
 int store_iter_seek(struct store_iter *it, struct slice key)
 {
-    return scan_seek(scan_of(it), key);
+    struct move m = move_begin(it, STORE_TIME_SEEK, COUNT_SEEK);
+    return move_end(&m, scan_seek(scan_of(it), key));
 }
 
 int store_iter_seek_for_prev(struct store_iter *it, struct slice key)
 {
-    return scan_seek_for_prev(scan_of(it), key);
+    struct move m = move_begin(it, STORE_TIME_SEEK, COUNT_SEEK);
+    return move_end(&m, scan_seek_for_prev(scan_of(it), key));
 }
 
 int store_iter_next(struct store_iter *it)
 {
-    return scan_next(scan_of(it));
+    struct move m = move_begin(it, STORE_TIME_STEP, COUNT_STEP);
+    return move_end(&m, scan_next(scan_of(it)));
 }
 
 int store_iter_prev(struct store_iter *it)
 {
-    return scan_prev(scan_of(it));
+    struct move m = move_begin(it, STORE_TIME_STEP, COUNT_STEP);
+    return move_end(&m, scan_prev(scan_of(it)));
 }
 
 int store_iter_peek(struct store_iter *it, struct slice *key)

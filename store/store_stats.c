@@ -57,7 +57,12 @@ static void files(const struct version *v, struct store_stats *out)
 void store_get_insight(struct store *s, struct store_insight *out)
 {
     *out = (struct store_insight){0};
+    struct cache_stats cache;
     counters_read(&s->tree.counts, out);
+    cache_stats(s->tree.cache, &cache);
+    memcpy(out->cache_hits, cache.kind_hits, sizeof out->cache_hits);
+    memcpy(out->cache_misses, cache.kind_misses, sizeof out->cache_misses);
+    out->cache_kept_bytes = cache.kept_bytes;
 }
 
 int store_get_stats(struct store *s, struct store_stats *out)
@@ -88,8 +93,8 @@ int store_get_stats(struct store *s, struct store_stats *out)
     out->repairs = load(&t->care.repairs);
     out->files_healed = load(&t->care.healed);
     out->files_to_heal = care_any(&t->care) ? __atomic_load_n(&t->care.count, __ATOMIC_RELAXED) : 0;
-    out->blob_reads = load(&t->read_ctx.blob_reads);
     store_get_insight(s, &insight);
+    out->blob_reads = insight.blobs_read;
     out->stall_ns = insight.stall_ns;
     out->stall_ns_max = insight.stall_ns_max;
     int err = t->env->space(t->env, t->dir, &space);

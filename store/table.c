@@ -273,6 +273,11 @@ void table_set_care(struct table *t, struct care *care)
     file_set_care(&t->file, care);
 }
 
+void table_set_counters(struct table *t, struct counters *counters)
+{
+    t->counters = counters;
+}
+
 const struct table_meta *table_get_meta(const struct table *t)
 {
     return t->meta;

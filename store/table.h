@@ -17,6 +17,7 @@
 
 #include "store/care.h"
 #include "store/codec.h"
+#include "store/counters.h"
 #include "store/env.h"
 #include "store/iter.h"
 #include "store/lookup.h"
@@ -129,6 +130,9 @@ int table_open_file(struct env *env, const char *dir, uint64_t number,
 void table_set_upper(struct table *t, bool upper);
 /* Who is told of frames that had to be rebuilt from parity (file.h). */
 void table_set_care(struct table *t, struct care *care);
+/* Where the blocks that reads need are counted; NULL, as at first: nowhere. They outlive the table.
+ */
+void table_set_counters(struct table *t, struct counters *counters);
 struct table *table_ref(struct table *t);
 void table_unref(struct table *t);
 const struct table_meta *table_get_meta(const struct table *t);
@@ -155,7 +159,7 @@ int table_denies_prefix(struct table *t, uint64_t rule, uint64_t hash, bool *den
 void table_prefetch(const struct table *t, uint64_t hash);
 
 enum table_iter_flags {
-    TABLE_ITER_FILL_CACHE = 1, /* blocks that are read go into the cache */
+    TABLE_ITER_FILL_CACHE = 1, /* a reader's: blocks that are read go into the cache */
     TABLE_ITER_READAHEAD = 2,  /* a long forward scan: reads ahead in large pieces */
 };
 /* Point entries only, as this volume sees them (cut_seq, ingest_seq). Holds a reference on `t`

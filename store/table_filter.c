@@ -124,7 +124,7 @@ static int pin_part(struct table *t, const struct frame_ref *where, struct cache
 {
     struct frame_header h;
     struct buf frame = {0};
-    *item = cache_get(t->cache, t->meta->number, where->offset);
+    *item = cache_get(t->cache, STORE_CACHE_FILTER, t->meta->number, where->offset);
     if (*item)
         return 0;
     int rc = file_read_frame(&t->file, where, &frame, &h);

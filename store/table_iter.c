@@ -55,7 +55,9 @@ static int fetch(struct table_iter *ti, const struct frame_ref *where, struct sl
 {
     struct table *t = ti->t;
     assert(!ti->pin);
-    ti->pin = cache_get(t->cache, t->meta->number, where->offset);
+    ti->pin = cache_get(t->cache, STORE_CACHE_BLOCK, t->meta->number, where->offset);
+    if (ti->flags & TABLE_ITER_FILL_CACHE)
+        table_count_block(t, ti->pin != NULL);
     if (!ti->pin) {
         int rc = ti->flags & TABLE_ITER_FILL_CACHE
                      ? table_cache_block(t, where, &ti->window, &ti->frame, &ti->pin)

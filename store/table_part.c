@@ -95,8 +95,8 @@ void table_part_release(struct table *t, struct table_part *p)
 
 static int hold(struct table *t, uint32_t number, struct table_part *p)
 {
-    struct cache_item *item =
-        cache_get(t->cache, t->meta->number, t->index.entries[number].handle.where.offset);
+    struct cache_item *item = cache_get(t->cache, STORE_CACHE_INDEX, t->meta->number,
+                                        t->index.entries[number].handle.where.offset);
     int err = item ? 0 : read_part(t, number, &item);
     table_part_release(t, p);
     if (err < 0)

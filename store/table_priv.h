@@ -143,7 +143,8 @@ struct table {
     int refs; /* atomic */
     struct file file;
     struct cache *cache;
-    struct table_meta *meta; /* a reference */
+    struct counters *counters; /* may be NULL */
+    struct table_meta *meta;   /* a reference */
     struct table_footer footer;
     uint64_t data_end; /* data frames lie in [FILE_HEADER_SIZE, data_end) */
     void *index_memory;
@@ -215,6 +216,11 @@ int table_read_block(struct table *t, const struct frame_ref *where, struct tabl
 /* The same, decoded to where it stays: `*item` is pinned in the cache. */
 int table_cache_block(struct table *t, const struct frame_ref *where, struct table_window *window,
                       struct buf *frame, struct cache_item **item);
+/* A reader, no job, needed a block, which the cache had or not. */
+static inline void table_count_block(const struct table *t, bool cached)
+{
+    counter_add(counters_mine(t->counters), cached ? COUNT_BLOCK_CACHED : COUNT_BLOCK_READ, 1);
+}
 /* The view of a payload of the data block at `where`. Returns 0 or -EIO raised by corrupt(). */
 int table_open_block(struct table *t, const struct frame_ref *where, struct slice payload,
                      struct block *block);

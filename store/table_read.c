@@ -107,7 +107,8 @@ int table_cache_block(struct table *t, const struct frame_ref *where, struct tab
 static int pin_block(struct table *t, const struct frame_ref *where, struct cache_item **item,
                      struct block *block)
 {
-    *item = cache_get(t->cache, t->meta->number, where->offset);
+    *item = cache_get(t->cache, STORE_CACHE_BLOCK, t->meta->number, where->offset);
+    table_count_block(t, *item != NULL);
     if (!*item) {
         struct buf frame = {0};
         int rc = table_cache_block(t, where, NULL, &frame, item);
@@ -168,6 +169,7 @@ static int get_in_block(struct table *t, uint32_t i, struct lookup *l, uint64_t 
         return rc;
     rc = block_find(&held->block, l->key, l->hash, upto - 1, &f);
     *met = *met || rc == 0;
+    l->blocks_missed += rc == 1;
     while (rc == 0 && wants) {
         if (f.e.type == ENTRY_RANGE_DELETE) {
             rc = -EIO;
@@ -244,6 +246,7 @@ static int get(struct table *t, struct lookup *l, struct held_block *held)
 {
     assert(!lookup_done(l));
     assert(l->read_seq > 0);
+    l->tables_asked++;
     if (rangedel_count(t->rangedel) > 0) {
         struct rangedel_cover cover;
         rangedel_cover(t->rangedel, l->key, l->read_seq, &cover);
@@ -255,7 +258,10 @@ static int get(struct table *t, struct lookup *l, struct held_block *held)
         return rc;
     uint64_t upto = table_lens_upto(t->meta, l->read_seq);
     rc = upto ? get_entries(t, l, upto, held, &met) : 0;
-    l->filter_false_positives += t->filter.is_there && upto && !met && rc == 0;
+    if (t->filter.is_there && upto && rc == 0) {
+        l->filter_true_positives += met;
+        l->filter_false_positives += !met;
+    }
     return rc;
 }
 

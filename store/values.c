@@ -105,7 +105,7 @@ static bool ghost_note(struct values *vs, uint64_t hash, uint16_t now)
 
 struct cache_item *values_get(struct values *vs, uint64_t file, uint64_t offset)
 {
-    return cache_get(vs->cache, file, offset);
+    return cache_get(vs->cache, STORE_CACHE_VALUE, file, offset);
 }
 
 struct cache_item *values_put(struct values *vs, uint64_t file, uint64_t offset,

@@ -35,6 +35,7 @@ struct version_source {
     struct lineage *lineage; /* filled in by manifest_read(); NULL: none is expected */
     struct cache *cache;
     struct care *care;          /* is told of repairs; may be NULL */
+    struct counters *counters;  /* of what readers need; may be NULL */
     version_death_fn *on_death; /* may be NULL */
     void *death_ctx;
 };

@@ -107,6 +107,8 @@ int version_table_open(struct version_table *t, struct table **out)
         assert(err <= 0 && (err == 0) == (*out != NULL));
         if (err == 0)
             table_set_care(*out, src->care);
+        if (err == 0)
+            table_set_counters(*out, src->counters);
         __atomic_store_n(&t->failed, err != 0, __ATOMIC_RELAXED);
         __atomic_store_n(&t->table, *out, __ATOMIC_SEQ_CST);
         tell_upper(t);

@@ -119,8 +119,10 @@ int view_read_blob(struct view *v, struct view_context *ctx, struct slice encode
     if (!blob)
         return no_blob(&ref);
     *value = cached_blob(ctx, &ref);
-    if (*value)
+    if (*value) {
+        counter_add(counters_mine(ctx->counters), COUNT_BLOB_CACHED, 1);
         return 0;
+    }
     int err = version_blob_open(blob, &reader);
     if (err == 0) {
         struct blob_reader *used = reader;
@@ -131,7 +133,7 @@ int view_read_blob(struct view *v, struct view_context *ctx, struct slice encode
     }
     if (err < 0)
         return err;
-    __atomic_fetch_add(&ctx->blob_reads, 1, __ATOMIC_RELAXED);
+    counter_add(counters_mine(ctx->counters), COUNT_BLOB_READ, 1);
     *value = keep && ctx->values ? values_put(ctx->values, ref.file, ref.where.offset, room)
                                  : cache_insert_loose(ctx->cache, room);
     assert((*value)->data.len == ref.raw_len);
@@ -152,6 +154,7 @@ bool view_goes_on(struct lookup *l)
 enum { ASKED_MAX = 16 };
 struct asked {
     struct version_table *tables[ASKED_MAX];
+    uint8_t sources[ASKED_MAX]; /* their levels, for lookup.source */
     uint32_t count;
 };
 
@@ -162,6 +165,7 @@ static int ask_gathered(struct asked *asked, struct lookup *l)
         struct table *table;
         if (lookup_covered(l, asked->tables[i]->meta->max_seq))
             continue;
+        l->source = asked->sources[i];
         err = version_table_open(asked->tables[i], &table);
         if (err == 0)
             err = table_get(table, l);
@@ -170,15 +174,18 @@ static int ask_gathered(struct asked *asked, struct lookup *l)
     return err;
 }
 
-static int ask_soon(struct asked *asked, struct version_table *vt, struct lookup *l)
+static int ask_soon(struct asked *asked, struct version_table *vt, int level, struct lookup *l)
 {
     if (slice_cmp(l->key, buf_slice(&vt->meta->smallest)) < 0 ||
-        slice_cmp(l->key, buf_slice(&vt->meta->limit)) >= 0)
+        slice_cmp(l->key, buf_slice(&vt->meta->limit)) >= 0) {
+        l->tables_out_of_span++;
         return 0;
+    }
     struct table *table = version_table_opened(vt);
     if (table)
         table_prefetch(table, l->hash);
     assert(asked->count < ASKED_MAX);
+    asked->sources[asked->count] = (uint8_t)(LOOKUP_LEVEL + level);
     asked->tables[asked->count++] = vt;
     return asked->count == ASKED_MAX ? ask_gathered(asked, l) : 0;
 }
@@ -188,12 +195,12 @@ static int ask_version(const struct version *v, struct lookup *l)
     struct asked asked = {.count = 0};
     int err = 0;
     for (uint32_t i = 0; i < v->levels[0].count && err == 0 && view_goes_on(l); i++)
-        err = ask_soon(&asked, v->levels[0].tables[i], l);
+        err = ask_soon(&asked, v->levels[0].tables[i], 0, l);
     for (int level = 1; level < LEVEL_COUNT && err == 0 && view_goes_on(l); level++) {
         const struct version_level *lv = &v->levels[level];
         uint32_t i = lv->count ? version_find(lv, l->key) : 0;
         if (i < lv->count)
-            err = ask_soon(&asked, lv->tables[i], l);
+            err = ask_soon(&asked, lv->tables[i], level, l);
     }
     return err == 0 && view_goes_on(l) ? ask_gathered(&asked, l) : err;
 }
@@ -201,8 +208,10 @@ static int ask_version(const struct version *v, struct lookup *l)
 void view_ask_memtables(struct view *v, struct lookup *l)
 {
     assert(l->read_seq > 0);
-    for (uint32_t i = 0; i < v->gen_count && view_goes_on(l); i++)
+    for (uint32_t i = 0; i < v->gen_count && view_goes_on(l); i++) {
+        l->source = i == 0 ? LOOKUP_MEMTABLE : LOOKUP_SEALED;
         memtable_get(v->gens[i]->mem, l);
+    }
 }
 
 static int walk(struct view *v, struct lookup *l)
@@ -218,11 +227,36 @@ void view_count_steps(struct view_context *ctx, uint64_t steps)
     counter_add(counters_mine(ctx->counters), COUNT_PASSED, steps);
 }
 
-static void count(struct view_context *ctx, const struct lookup *l)
+static uint32_t outcome(const struct lookup *l)
+{
+    static const uint8_t absences[] = {[LOOKUP_NOTHING] = COUNT_ABSENT,
+                                       [LOOKUP_TOMBSTONE] = COUNT_DELETED,
+                                       [LOOKUP_RANGE] = COUNT_RANGE_DELETED};
+    if (l->state == LOOKUP_ABSENT)
+        return absences[l->absence];
+    if (l->source >= LOOKUP_LEVEL)
+        return COUNT_FOUND_LEVEL + (l->source - LOOKUP_LEVEL);
+    return l->source == LOOKUP_MEMTABLE ? COUNT_FOUND_MEMTABLE : COUNT_FOUND_SEALED;
+}
+
+/* A read that has ended, with an error or without. What came to no table has nothing to count of
+ * them. */
+static void count(struct view_context *ctx, const struct lookup *l, int err)
 {
     struct counter_stripe *mine = counters_mine(ctx->counters);
+    counter_add(mine, COUNT_GET, 1);
+    if (err >= 0) {
+        counter_add(mine, outcome(l), 1);
+        counter_add(mine, COUNT_FOLDED, l->operand_count > 0);
+    }
+    if (l->tables_asked + l->tables_out_of_span == 0)
+        return;
+    counter_add(mine, COUNT_TABLE_OUT_OF_SPAN, l->tables_out_of_span);
+    counter_add(mine, COUNT_TABLE_ASKED, l->tables_asked);
     counter_add(mine, COUNT_FILTER_NEGATIVE, l->filter_negatives);
     counter_add(mine, COUNT_FILTER_FALSE_POSITIVE, l->filter_false_positives);
+    counter_add(mine, COUNT_FILTER_TRUE_POSITIVE, l->filter_true_positives);
+    counter_add(mine, COUNT_BLOCK_MISSED, l->blocks_missed);
 }
 
 void view_reset_value(struct store_value *out)
@@ -325,7 +359,7 @@ int view_finish(struct view *v, struct view_context *ctx, struct lookup *l, int 
             err = l->state == LOOKUP_FOUND ? base_only(v, ctx, l, out) : 1;
     }
     assert(err == 0 || out->data.len == 0);
-    count(ctx, l);
+    count(ctx, l, err);
     lookup_release(l, ctx->cache);
     return err;
 }
@@ -349,7 +383,7 @@ int view_has(struct view *v, struct view_context *ctx, struct slice key, uint64_
         lookup_end(&l);
     if (err == 0)
         err = l.state == LOOKUP_FOUND || l.operand_count > 0 ? 0 : 1;
-    count(ctx, &l);
+    count(ctx, &l, err);
     lookup_release(&l, ctx->cache);
     return err;
 }

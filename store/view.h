@@ -56,10 +56,9 @@ void view_unref(struct view *v);
 struct view_context {
     const struct store_merge *merge; /* may be NULL */
     struct cache *cache;
-    struct values *values;     /* NULL: separated values are not cached */
-    struct counters *counters; /* may be NULL */
-    struct env *env;           /* its clock, for `counters` */
-    uint64_t blob_reads;       /* atomic: values read from files; not those that the cache had */
+    struct values *values;             /* NULL: separated values are not cached */
+    struct counters *counters;         /* may be NULL */
+    struct env *env;                   /* its clock, for `counters` */
     const struct store_prefix *prefix; /* may be NULL */
 };
 

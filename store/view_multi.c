@@ -54,13 +54,15 @@ static size_t ask_at(const struct multi *m, size_t i, struct slice key)
 }
 
 /* Asks the table for all keys of its span. Returns the first ask behind them. */
-static size_t ask_table(struct multi *m, struct version_table *vt, size_t from)
+static size_t ask_table(struct multi *m, struct version_table *vt, int level, size_t from)
 {
     size_t first = ask_at(m, from, buf_slice(&vt->meta->smallest));
     size_t end = ask_at(m, first, buf_slice(&vt->meta->limit));
     struct table *table;
     if (first == end)
         return end;
+    for (size_t i = first; i < end; i++)
+        m->asks[i].l->source = (uint8_t)(LOOKUP_LEVEL + level);
     int err = version_table_open(vt, &table);
     if (err == 0)
         table_multi_get(table, m->asks + first, end - first);
@@ -72,7 +74,7 @@ static size_t ask_table(struct multi *m, struct version_table *vt, size_t from)
 static void ask_version(struct multi *m, const struct version *v)
 {
     for (uint32_t i = 0; i < v->levels[0].count && m->ask_count > 0; i++) {
-        ask_table(m, v->levels[0].tables[i], 0);
+        ask_table(m, v->levels[0].tables[i], 0, 0);
         drop_done(m);
     }
     for (int level = 1; level < LEVEL_COUNT && m->ask_count > 0; level++) {
@@ -81,7 +83,7 @@ static void ask_version(struct multi *m, const struct version *v)
             uint32_t i = version_find(lv, m->asks[at].l->key);
             if (i == lv->count)
                 break;
-            at = ask_table(m, lv->tables[i], at);
+            at = ask_table(m, lv->tables[i], level, at);
         }
         drop_done(m);
     }

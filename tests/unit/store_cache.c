@@ -33,7 +33,7 @@ static void put_release(struct cache *c, uint64_t file, uint64_t offset, size_t 
 
 static bool hit(struct cache *c, uint64_t file, uint64_t offset)
 {
-    struct cache_item *item = cache_get(c, file, offset);
+    struct cache_item *item = cache_get(c, STORE_CACHE_BLOCK, file, offset);
     if (!item)
         return false;
     assert_true(item_is(item, file, offset));
@@ -52,7 +52,7 @@ static void test_get_put(void **state)
 {
     (void)state;
     struct cache *c = cache_new(1 << 20);
-    assert_null(cache_get(c, 1, 2));
+    assert_null(cache_get(c, STORE_CACHE_BLOCK, 1, 2));
     struct cache_item *item = put(c, 1, 2, 100);
     assert_int_equal(item->data.len, 100);
     cache_release(c, item);
@@ -116,7 +116,7 @@ static void test_capacity_zero(void **state)
     assert_true(item_is(item, 1, 1));
     assert_int_equal(stats_of(c).items, 1);
     cache_release(c, item);
-    assert_null(cache_get(c, 1, 1));
+    assert_null(cache_get(c, STORE_CACHE_BLOCK, 1, 1));
     assert_int_equal(stats_of(c).items, 0);
     assert_int_equal(stats_of(c).used_bytes, 0);
     cache_free(c);
@@ -257,7 +257,7 @@ static uint64_t rand_below(uint64_t *rng, uint64_t n)
 
 static struct cache_item *get_or_put(struct worker *w, uint64_t key)
 {
-    struct cache_item *item = cache_get(w->cache, key % 3, key);
+    struct cache_item *item = cache_get(w->cache, STORE_CACHE_BLOCK, key % 3, key);
     if (!item)
         item = put(w->cache, key % 3, key, 50 + key);
     w->wrong += !item_is(item, key % 3, key) || item->data.len != 50 + key;

@@ -97,7 +97,7 @@ static uint64_t misses_after_a_flood(struct maker *m, struct table *t)
     for (uint64_t i = 0; i < 4000; i++) { /* twice: what is used again displaces what is not */
         char junk[1000] = {0};
         cache_release(m->cache, cache_put(m->cache, 999, i / 2, slice_of(junk, sizeof junk)));
-        struct cache_item *again = cache_get(m->cache, 999, i / 2);
+        struct cache_item *again = cache_get(m->cache, STORE_CACHE_BLOCK, 999, i / 2);
         if (again)
             cache_release(m->cache, again);
     }

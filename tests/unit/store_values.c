@@ -113,7 +113,7 @@ static void a_scan_pushes_nothing_out(void **state)
     for (uint64_t i = 0; i < FITS / 2; i++)
         assert_true(touch(x, 1, i, LEN));
     for (uint64_t i = 0; i < 40; i++) {
-        struct cache_item *item = cache_get(x->cache, 7, i);
+        struct cache_item *item = cache_get(x->cache, STORE_CACHE_VALUE, 7, i);
         assert_non_null(item);
         cache_release(x->cache, item);
     }

@@ -28,9 +28,9 @@ static void check_key(struct world *w, struct view *view, struct slice key, uint
 {
     struct buf want = {0};
     bool there = history_read(&w->h, key, read_seq, &want);
-    uint64_t blobs_read = w->ctx.blob_reads;
+    uint64_t blobs_read = world_insight(w).blobs_read;
     assert_int_equal(view_has(view, &w->ctx, key, read_seq), there ? 0 : 1);
-    assert_int_equal(w->ctx.blob_reads, blobs_read);
+    assert_int_equal(world_insight(w).blobs_read, blobs_read);
     assert_int_equal(view_get(view, &w->ctx, key, read_seq, v), there ? 0 : 1);
     assert_slice(v->data, want.data, want.len);
     buf_release(&want);
@@ -109,7 +109,7 @@ static void a_value_outlives_the_cache_and_is_reused(void **state)
     assert_slice_str(v.data, "in memory");
     assert_absent(view_get(view, &w.ctx, slice_str("none"), 9, &v));
     assert_int_equal(v.data.len, 0);
-    assert_int_equal(w.ctx.blob_reads, 3);
+    assert_int_equal(world_insight(&w).blobs_read, 3);
     store_value_release(&v);
     store_value_release(&u);
     view_unref(view);
@@ -174,7 +174,7 @@ static void a_missing_blob_file_is_damage(void **state)
     assert_errno(view_get(view, &w.ctx, slice_str("b"), 9, &v), EIO);
     assert_logged(path);
     assert_ok(view_has(view, &w.ctx, slice_str("b"), 9));
-    assert_int_equal(w.ctx.blob_reads, 0);
+    assert_int_equal(world_insight(&w).blobs_read, 0);
     assert_ok(view_get(view, &w.ctx, slice_str("a"), 9, &v));
     store_value_release(&v);
     view_unref(view);

@@ -17,6 +17,7 @@ struct world {
     struct simdisk *disk;
     struct env *env;
     struct cache *cache;
+    struct counters counters;
     struct version_source source;
     struct table_options table;
     struct view_context ctx;
@@ -37,7 +38,10 @@ static inline void world_init(struct world *w, uint64_t cache_bytes)
     w->cache = cache_new(cache_bytes);
     w->source = (struct version_source){
         .env = w->env, .dir = WORLD_DIR, .uuid = world_uuid, .cache = w->cache};
-    w->ctx = (struct view_context){.merge = &history_merge, .cache = w->cache};
+    counters_init(&w->counters);
+    w->source.counters = &w->counters;
+    w->ctx = (struct view_context){
+        .merge = &history_merge, .cache = w->cache, .counters = &w->counters, .env = w->env};
     w->version = version_new(&w->source);
     assert_ok(w->env->mkdir(w->env, WORLD_DIR));
     assert_ok(w->env->sync_dir(w->env, "/"));
@@ -50,8 +54,16 @@ static inline void world_release(struct world *w)
     version_unref(w->version);
     history_release(&w->h);
     assert_int_equal(simdisk_open_files(w->disk), 0);
+    counters_release(&w->counters);
     cache_free(w->cache); /* asserts that nothing is pinned */
     simdisk_free(w->disk);
+}
+
+static inline struct store_insight world_insight(struct world *w)
+{
+    struct store_insight in = {0};
+    counters_read(&w->counters, &in);
+    return in;
 }
 
 /* ---- stored entries ---- */
