@@ -33,7 +33,7 @@ struct commit {
     uint64_t next_seq;
     uint64_t mark_bytes; /* of the log that were synced since the last mark in it; 0: none were */
     struct buf record;   /* one being encoded */
-    uint64_t delay_ns;   /* that writers owe for level 0 being long */
+    uint64_t delay_ns;   /* that writers owe to flushes and compactions */
     uint64_t space_left; /* that may be written before asking the disk again */
     bool space_low;
 };

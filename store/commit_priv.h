@@ -48,16 +48,13 @@ int commit_sync(struct commit *c);
 /* Starts a log for sequence numbers from c->next_seq on and a memtable for it, and puts them in
  * front. */
 int commit_push_gen(struct commit *c);
-/* Makes sure that the active memtable takes a group of `bytes`: slows the writer down, or stops it,
- * while level 0 is long; seals a full memtable, waiting for a flush if there are too many. -EROFS,
- * or the error with which flushing fails. */
+/* Makes sure that the active memtable takes a group of `bytes`: slows the writer down (pace.h), or
+ * stops it while level 0 is too long; seals a full memtable, waiting for a flush if there are too
+ * many. -EROFS, or the error with which flushing fails. */
 int commit_make_room(struct commit *c, uint64_t bytes);
 /* Waits until there are fewer memtables than allowed. Errors as above. */
 int commit_wait_for_flush(struct commit *c);
 /* Is there space on the disk for `bytes`, beside what is kept for others? */
 bool commit_space_for(struct commit *c, uint64_t bytes);
-/* How long `bytes` have to wait while level 0 has so many tables, short of stopping: as at 64 MiB/s
- * with 12 tables, half of that with 14, and so on down to 2 MiB/s. */
-uint64_t commit_delay_ns(uint32_t level0_tables, uint64_t bytes);
 
 #endif

@@ -12,16 +12,15 @@
 #include <stdlib.h>
 
 #include "store/commit_priv.h"
+#include "store/pace.h"
 #include "store/work.h"
 
 enum {
     SPACE_RECHECK = 32 << 20, /* bytes written between two questions to the disk, at most */
-    LEVEL0_SLOW = 12,         /* tables from which on writers are slowed down */
-    LEVEL0_STOP = 24,         /* and from which on they wait */
-    SLOW_BYTES = 64 << 20,    /* a second, with LEVEL0_SLOW tables */
 };
-#define DELAY_LEAST_NS UINT64_C(1000000) /* less is saved up: sleeping is not exact */
-#define DELAY_MOST_NS  UINT64_C(1000000000)
+#define DELAY_LEAST_NS UINT64_C(1000000)  /* less is saved up: sleeping is not exact */
+#define DELAY_MOST_NS  UINT64_C(20000000) /* of one group; the rest is the next ones' */
+#define DELAY_OWED_NS  UINT64_C(1000000000)
 #define STALL_TOLD_NS  UINT64_C(50000000) /* one that is this long is an event */
 #define WAIT_NS        UINT64_C(10000000) /* between two looks at the env's clock */
 
@@ -136,62 +135,72 @@ static bool active_full(const struct commit *c)
            (c->blob && blob_size(c->blob) >= tree_blob_bytes(c->tree, live));
 }
 
-/* ---- level 0 ---- */
+/* ---- pace ---- */
 
-static uint32_t level0_tables(const struct tree *t)
+static void get_pace(const struct commit *c, struct pace *out)
 {
-    return __atomic_load_n(&t->level0, __ATOMIC_RELAXED);
-}
-
-uint64_t commit_delay_ns(uint32_t tables, uint64_t bytes)
-{
-    if (tables < LEVEL0_SLOW)
-        return 0;
-    uint32_t over = tables - LEVEL0_SLOW, most = LEVEL0_STOP - 1 - LEVEL0_SLOW;
-    if (over > most)
-        over = most;
-    assert(bytes <= UINT64_MAX / 1000000000);
-    return bytes * 1000000000 / ((uint64_t)SLOW_BYTES >> over / 2);
+    const struct tree *t = c->tree;
+    const struct store_options *live = &t->settings.live;
+    *out = (struct pace){.memory_bytes = __atomic_load_n(&t->sealed_bytes, __ATOMIC_RELAXED) +
+                                         memtable_bytes(c->active->mem),
+                         .memory_max =
+                             setting_u32(&live->memtables_max) * setting_u64(&live->memtable_bytes),
+                         .flush_rate = __atomic_load_n(&t->flush_rate, __ATOMIC_RELAXED),
+                         .level0_tables = __atomic_load_n(&t->level0, __ATOMIC_RELAXED),
+                         .level0_trigger = setting_u32(&live->level0_tables),
+                         .debt_bytes = __atomic_load_n(&t->debt_bytes, __ATOMIC_RELAXED),
+                         .base_bytes = WORK_BASE_TABLES * setting_u64(&live->table_bytes)};
 }
 
 /* A compaction that cannot go on is not waited for. [lock held] */
 static bool must_stop(const struct tree *t)
 {
-    return level0_tables(t) >= LEVEL0_STOP && !t->failure && t->compact.error == 0 &&
-           t->parked_tables == 0;
+    uint32_t trigger = setting_u32(&t->settings.live.level0_tables);
+    return __atomic_load_n(&t->level0, __ATOMIC_RELAXED) >= pace_level0_stop(trigger) &&
+           !t->failure && t->compact.error == 0 && t->parked_tables == 0;
 }
 
-static void wait_for_level0(struct commit *c)
+/* Is there any use in waiting? [lock held] */
+static bool may_help(const struct tree *t)
+{
+    return !t->failure && t->flush.error == 0;
+}
+
+/* Sleeps for a part of what is owed, or as long as level 0 stops writers. */
+static void wait_a_little(struct commit *c)
 {
     struct tree *t = c->tree;
     uint64_t began = t->env->monotonic_ns(t->env), now = began;
     uint64_t until = began + (c->delay_ns < DELAY_MOST_NS ? c->delay_ns : DELAY_MOST_NS);
     pthread_mutex_lock(&t->lock);
-    while (must_stop(t) || (now < until && level0_tables(t) >= LEVEL0_SLOW)) {
+    while (must_stop(t) || (now < until && may_help(t))) {
         tree_wait(t, now < until && until - now < WAIT_NS ? until - now : WAIT_NS);
         now = t->env->monotonic_ns(t->env);
     }
     pthread_mutex_unlock(&t->lock);
-    c->delay_ns = 0;
-    count_stall(t, "the compaction of level 0", began);
+    c->delay_ns -= now - began < c->delay_ns ? now - began : c->delay_ns;
+    count_stall(t, "compactions and flushes", began);
 }
 
 static void slow_down(struct commit *c, uint64_t bytes)
 {
     struct tree *t = c->tree;
-    uint32_t tables = level0_tables(t);
-    if (tables < LEVEL0_SLOW) {
+    struct pace p;
+    get_pace(c, &p);
+    if (setting_u32(&t->settings.live.workers) == 0) {
+        /* There is nobody to wait for. A failure shows when the caller pulls the work itself. */
+        if (p.level0_tables >= pace_level0_slow(p.level0_trigger))
+            work_compact(t);
+        return;
+    }
+    uint64_t delay = pace_delay_ns(&p, bytes);
+    if (delay == 0) {
         c->delay_ns = 0;
         return;
     }
-    if (setting_u32(&t->settings.live.workers) == 0) {
-        /* There is nobody to wait for. A failure shows when the caller pulls the work itself. */
-        work_compact(t);
-        return;
-    }
-    c->delay_ns += commit_delay_ns(tables, bytes);
-    if (tables >= LEVEL0_STOP || c->delay_ns >= DELAY_LEAST_NS)
-        wait_for_level0(c);
+    c->delay_ns = c->delay_ns + delay < DELAY_OWED_NS ? c->delay_ns + delay : DELAY_OWED_NS;
+    if (c->delay_ns >= DELAY_LEAST_NS || p.level0_tables >= pace_level0_stop(p.level0_trigger))
+        wait_a_little(c);
 }
 
 int commit_make_room(struct commit *c, uint64_t bytes)

@@ -55,12 +55,51 @@ int compact_base_level(const struct version *v, const struct pick_options *opt)
     return t.base;
 }
 
+static uint64_t level0_cost(const struct version *v, const struct pick_options *opt)
+{
+    return v->levels[0].bytes + v->levels[compact_base_level(v, opt)].bytes;
+}
+
+/* 0: there is no limit. */
+static uint64_t level0_bytes_max(const struct version *v, const struct pick_options *opt)
+{
+    uint64_t below = 0, most = opt->level0_bytes;
+    for (int l = 1; l < LEVEL_COUNT; l++)
+        below += v->levels[l].bytes;
+    uint64_t part = below / 100 * opt->level0_percent;
+    if (opt->level0_percent > 0 && below >= opt->base_bytes / 2 && (most == 0 || part < most))
+        most = part;
+    return most;
+}
+
+/* How far it is beyond where it presses, 1 being just there; 0: it does not. The figures may leave
+ * out what running jobs have taken. */
+static double level0_score(const struct version *v, const struct pick_options *opt, uint32_t count,
+                           uint64_t bytes)
+{
+    double score = (double)count / opt->level0_trigger;
+    uint64_t most = level0_bytes_max(v, opt);
+    if (most > 0 && (double)bytes / (double)most > score)
+        score = (double)bytes / (double)most;
+    if (score >= 1)
+        return score;
+    bool paid = opt->level0_read_tables > 0 && count >= opt->level0_read_tables &&
+                opt->level0_reads >= level0_cost(v, opt) / PICK_READ_BYTES;
+    return paid ? 1 : 0;
+}
+
+bool compact_level0_presses(const struct version *v, const struct pick_options *opt)
+{
+    options_assert_valid(opt);
+    return level0_score(v, opt, v->levels[0].count, v->levels[0].bytes) > 0;
+}
+
 uint64_t compact_debt(const struct version *v, const struct pick_options *opt)
 {
     struct targets t;
     uint64_t debt = 0;
     targets_init(&t, v, opt);
-    if (v->levels[0].count >= opt->level0_trigger)
+    if (compact_level0_presses(v, opt))
         debt = v->levels[0].bytes;
     for (int l = 1; l < LEVEL_BOTTOM; l++)
         if (v->levels[l].bytes > t.bytes[l])
@@ -91,7 +130,7 @@ static double level_score(const struct version *v, const struct pick_options *op
     uint64_t bytes;
     uint32_t count = idle_tables(&v->levels[level], &bytes);
     if (level == 0)
-        return count < opt->level0_trigger ? 0 : (double)count / opt->level0_trigger;
+        return count > 0 ? level0_score(v, opt, count, bytes) : 0;
     if (count == 0 || bytes <= t->bytes[level])
         return 0;
     if (t->bytes[level] == 0)

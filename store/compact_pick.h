@@ -6,6 +6,13 @@
  * data, and the levels above it that are not needed yet stay empty; level 0 goes straight to the
  * highest level in use (the base level).
  *
+ * Level 0 waits until it is worth a job. A job rewrites all of the base level that it lies over,
+ * however small level 0 is, so the larger it grows first, the fewer bytes are written for a byte
+ * that came in; while it grows it costs reads. So it grows to `level0_trigger` tables or
+ * `level0_bytes` or `level0_percent`, unless reads have paid for the job before: as one rents until
+ * the rent would have bought it (the "ski rental" rule: never more than twice the cost of knowing
+ * the future).
+ *
  * Order of urgency: tables that are damaged on disk and can still be read with the help of their
  * parity are rewritten; of level 0 too long and the levels over their target, what is furthest
  * over; then, when none presses, reclaiming: tables that keep much only for pins that are gone are
@@ -20,12 +27,20 @@
 #include "store/stale.h"
 
 struct pick_options {
-    uint32_t level0_trigger; /* tables; default 4; at least 1 */
-    uint64_t base_bytes;     /* least target of the highest level in use; default 256 MiB */
-    uint32_t fanout;         /* target ratio of neighbouring levels; default 10; at least 2 */
-    uint64_t table_bytes;    /* aim of an output table; default 64 MiB */
-    uint32_t key_epoch;      /* tables of another generation of the key are to be rewritten; 0: none
-                                are */
+    uint32_t level0_trigger; /* tables from which on level 0 presses; default 24; at least 1 */
+    uint64_t level0_bytes;   /* the same for its size; 0: no matter */
+    /* The same for its size beside all that is below, if that is half of base_bytes or more: what
+     * level 0 hides there takes space. 0: no matter. */
+    uint32_t level0_percent;
+    /* Or if it has at least so many tables, and looking into them has cost as much as the job will:
+     * a read that asks one of them is worth PICK_READ_BYTES of a job. 0: no matter. */
+    uint32_t level0_read_tables;
+    uint64_t level0_reads; /* tables of level 0 that reads asked, since it was compacted last */
+    uint64_t base_bytes;   /* least target of the highest level in use; default 256 MiB */
+    uint32_t fanout;       /* target ratio of neighbouring levels; default 10; at least 2 */
+    uint64_t table_bytes;  /* aim of an output table; default 64 MiB */
+    uint32_t key_epoch;    /* tables of another generation of the key are to be rewritten; 0: none
+                              are */
     uint64_t
         inputs_bytes_max; /* a job takes no more than this if it can avoid it; default 25 tables */
     struct stale_options stale;
@@ -42,6 +57,10 @@ enum pick_reason {
     PICK_MANUAL,
     PICK_HEAL, /* damaged on disk, and rebuilt from parity when it is read */
 };
+
+/* Asking one more filter takes about 0.1 us, and a compaction some 50 MB a second of a core; and
+ * reads wait while nobody does for the compaction. */
+enum { PICK_READ_BYTES = 64 };
 
 /* A job. Tables are borrowed from the version. */
 struct pick {
@@ -73,6 +92,8 @@ int compact_pick_range(const struct version *v, const struct pick_options *opt, 
                        struct slice limit, struct pick *out);
 /* The level that level 0 is compacted into. */
 int compact_base_level(const struct version *v, const struct pick_options *opt);
+/* Is level 0 to be compacted, by its length, its size, or what reads have to do with it? */
+bool compact_level0_presses(const struct version *v, const struct pick_options *opt);
 /* Bytes over target, all levels: what compaction is behind by. */
 uint64_t compact_debt(const struct version *v, const struct pick_options *opt);
 

@@ -258,6 +258,16 @@ static void fill_in(const struct counter_stripe *sum, struct store_insight *out)
     }
 }
 
+uint64_t counters_sum(const struct counters *c, enum counter_id which)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < COUNTER_SLOTS; i++) {
+        const struct counter_stripe *s = __atomic_load_n(&c->stripes[i], __ATOMIC_ACQUIRE);
+        sum += s ? load(&s->counts[which]) : 0;
+    }
+    return sum;
+}
+
 void counters_read(struct counters *c, struct store_insight *out)
 {
     struct counter_stripe *sum = mem_zalloc(sizeof *sum);

@@ -54,7 +54,8 @@ enum counter_id {
     COUNT_BATCH,
     COUNT_SYNC,
     COUNT_STALL,
-    COUNT_FOUND_LEVEL,                                      /* + the level */
+    COUNT_LEVEL0_ASKED, /* tables of level 0 by reads; one for a cursor counts as many */
+    COUNT_FOUND_LEVEL,  /* + the level */
     COUNT_LEVEL_WRITTEN = COUNT_FOUND_LEVEL + STORE_LEVELS, /* + the level; bytes of tables */
     COUNT_LEVEL_READ = COUNT_LEVEL_WRITTEN + STORE_LEVELS,  /* + the level; bytes of tables */
     COUNTERS = COUNT_LEVEL_READ + STORE_LEVELS,
@@ -94,6 +95,8 @@ void counters_release(struct counters *c);
 /* The sum. Each figure is right for itself, not all for the same instant. Of `out` it fills in what
  * it counts. */
 void counters_read(struct counters *c, struct store_insight *out);
+/* The sum of one of them. */
+uint64_t counters_sum(const struct counters *c, enum counter_id which);
 
 /* ---- the calling thread's stripe ---- */
 

@@ -11,6 +11,9 @@
 
 #include "store/job.h"
 
+/* Of flushes that tell how fast flushes are; and what is never believed to be less. */
+enum { RATE_BYTES_MIN = 1 << 20, RATE_MIN = 1 << 20 };
+
 /* Nobody writes to the blob file any more: it can have parity. Its name is synced with those of the
  * tables; if it is lost the file is as good without. */
 static void protect(struct tree *t, uint64_t number)
@@ -99,17 +102,46 @@ static int install(struct job *j, struct memgen **gens, uint32_t count)
     return err;
 }
 
-int flush_run(struct tree *t, bool one)
+/* The number of the oldest sealed ones that have at most `bytes`, but one if there is any; `*sum`:
+ * what they have. */
+static uint32_t choose(const struct view *v, uint64_t bytes, uint64_t *sum)
+{
+    uint32_t count = 0;
+    *sum = 0;
+    while (count + 1 < v->gen_count) {
+        uint64_t more = memtable_bytes(v->gens[v->gen_count - 1 - count]->mem);
+        if (count > 0 && *sum + more > bytes)
+            break;
+        *sum += more;
+        count++;
+    }
+    return count;
+}
+
+/* The moving average over the last few; what is too little to tell the speed by is left out. */
+static void note_rate(struct tree *t, uint64_t bytes, uint64_t began_ns)
+{
+    uint64_t took = t->env->monotonic_ns(t->env) - began_ns;
+    if (bytes < RATE_BYTES_MIN || took == 0)
+        return;
+    double now = (double)bytes / (double)took * 1e9;
+    uint64_t before = __atomic_load_n(&t->flush_rate, __ATOMIC_RELAXED);
+    uint64_t rate = (uint64_t)(before ? (3 * (double)before + now) / 4 : now);
+    __atomic_store_n(&t->flush_rate, rate > RATE_MIN ? rate : RATE_MIN, __ATOMIC_RELAXED);
+}
+
+int flush_run(struct tree *t, uint64_t bytes)
 {
     struct job j;
+    uint64_t sum;
     job_init(&j, t, 0);
-    uint32_t sealed = j.view->gen_count ? j.view->gen_count - 1 : 0;
-    uint32_t count = one && sealed ? 1 : sealed;
+    uint32_t count = choose(j.view, bytes, &sum);
     struct memgen **gens = j.view->gens + j.view->gen_count - count;
     int err = count ? produce(&j, gens, count) : 1;
     if (err == 0)
         err = install(&j, gens, count);
     if (err == 0) {
+        note_rate(t, sum, j.edit.began_ns);
         for (uint32_t i = 0; i < count; i++)
             if (gens[i]->log_number <
                 gens[-1]->log_number) /* not the beginning of a log (recovery) */

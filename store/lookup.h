@@ -50,6 +50,7 @@ struct lookup {
     uint8_t absence;
     uint32_t tables_out_of_span, tables_asked;
     uint32_t filter_negatives, filter_false_positives, filter_true_positives, blocks_missed;
+    uint32_t level0_asked; /* tables of level 0 */
 };
 
 void lookup_init(struct lookup *l, struct slice key, uint64_t read_seq);

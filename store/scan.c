@@ -58,6 +58,16 @@ void scan_free(struct scan *s)
     free(s);
 }
 
+/* A cursor that is placed in one more table costs as much as asking so many filters. */
+enum { SEEK_ASKS = 16 };
+
+static void count_level0(struct scan *s)
+{
+    if (s->level0_count > 0)
+        counter_add(counters_mine(s->ctx->counters), COUNT_LEVEL0_ASKED,
+                    (uint64_t)SEEK_ASKS * s->level0_count);
+}
+
 /* What every seek begins with. 0, 1 when there cannot be anything, or an error. */
 static int begin_seek(struct scan *s)
 {
@@ -65,14 +75,19 @@ static int begin_seek(struct scan *s)
     s->valid = s->held.ahead = false;
     if (s->read_seq <= 1 || (upper.len && slice_cmp(lower, upper) >= 0))
         return 1;
-    if (s->opened)
+    if (s->opened) {
+        count_level0(s);
         return 0;
+    }
     int err = sources_open(s->view, buf_slice(&s->widest_lower), buf_slice(&s->widest_upper),
                            s->flags, &s->sources, &s->source_count);
     if (err < 0)
         return err;
     s->heap = mem_alloc(s->source_count * sizeof(struct source *));
     s->opened = true;
+    for (uint32_t i = 0; i < s->source_count; i++)
+        s->level0_count += s->sources[i].kind == SOURCE_TABLE;
+    count_level0(s);
     return 0;
 }
 

@@ -27,8 +27,8 @@ struct scan {
     uint64_t prefix_hash; /* ... with this filter_hash_prefix() */
     int flags;            /* of the tables' cursors */
     bool opened;
-    struct source *sources; /* newest first */
-    uint32_t source_count;
+    struct source *sources;              /* newest first */
+    uint32_t source_count, level0_count; /* of them: tables of level 0 */
     enum scan_direction direction;
     bool valid; /* stands on `key` */
     struct buf key;

@@ -109,7 +109,12 @@ struct store_options {
     uint32_t index_whole_bytes; /* a larger index of a table is kept in parts, in the cache; default
                                    512 KiB */
     const struct store_prefix *prefix; /* lives as long as the store; NULL: none */
-    uint32_t workers;       /* background threads; 0: the caller pulls store_work(); default 2 */
+    /* Level 0 is compacted when it has so many tables (default 24), or twice the bytes of the level
+     * below; earlier if reads pay for it. Writers are slowed down more and more from one and a
+     * half times as many on, and wait at three times. */
+    uint32_t level0_tables;
+    uint32_t workers;       /* background threads, beside one that only flushes; 0: there are none,
+                               and the caller pulls store_work(); default 2 */
     uint64_t reserve_bytes; /* disk space that only STORE_RESERVE writes may use; default 64 MiB */
     uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;
                                default 10 s */

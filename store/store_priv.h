@@ -20,9 +20,10 @@ struct store {
     struct store_worker {
         struct store *store;
         uint32_t index;
-        struct env_thread *thread; /* [setting] NULL: there is none */
-        bool ended;                /* [tree.lock] it has nothing more to do but return */
-    } workers[STORE_WORKERS_MAX];
+        struct env_thread *thread;    /* [setting] NULL: there is none */
+        bool ended;                   /* [tree.lock] it has nothing more to do but return */
+    } workers[1 + STORE_WORKERS_MAX]; /* the first does nothing but flush, and goes with the
+                                         second */
 };
 
 /* One background step. 0 did something, 1 nothing to do, or an error. */

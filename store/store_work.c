@@ -21,15 +21,19 @@ static bool due(struct tree *t, const struct tree_work *w)
 
 /* One kind of work that fails does not keep the others from being done: a flush gives the space
  * that the seal of a memtable lacks, a compaction that which a flush lacks. */
-int store_step(struct store *s)
+static int flush_step(struct store *s)
+{
+    struct tree *t = &s->tree;
+    int sealed = work_wants_seal(t) ? commit_seal(&s->commit) : 0;
+    int flushed = due(t, &t->flush) ? work_flush(t) : 1;
+    return flushed == 1 && sealed < 0 ? sealed : flushed;
+}
+
+static int other_step(struct store *s)
 {
     struct tree *t = &s->tree;
     bool did = purge_run(&t->purge) == 0;
     events_write(t->events);
-    int sealed = work_wants_seal(t) ? commit_seal(&s->commit) : 0;
-    int flushed = due(t, &t->flush) ? work_flush(t) : 1;
-    if (flushed == 0)
-        return 0;
     int compacted = due(t, &t->compact) ? work_compact(t) : 1;
     if (compacted == 0)
         return 0;
@@ -40,8 +44,23 @@ int store_step(struct store *s)
         return 0;
     if (rekey_finish(t) == 0)
         return 0;
-    int err = flushed < 0 ? flushed : compacted < 0 ? compacted : healed < 0 ? healed : sealed;
+    int err = compacted < 0 ? compacted : healed;
     return err < 0 ? err : did ? 0 : 1;
+}
+
+int store_step(struct store *s)
+{
+    int flushed = flush_step(s);
+    if (flushed == 0)
+        return 0;
+    int other = other_step(s);
+    return other != 0 && flushed < 0 ? flushed : other;
+}
+
+static bool is_surplus(const struct store_worker *w)
+{
+    uint32_t workers = setting_u32(&w->store->tree.settings.live.workers);
+    return w->index >= (workers > 0 ? 1 + workers : 0);
 }
 
 /* Is there one too many? Whoever sets the number looks at `ended` under the same lock. */
@@ -49,21 +68,29 @@ static bool ends(struct store_worker *w)
 {
     struct tree *t = &w->store->tree;
     pthread_mutex_lock(&t->lock);
-    w->ended = t->closing || w->index >= setting_u32(&t->settings.live.workers);
+    w->ended = t->closing || is_surplus(w);
     bool ended = w->ended;
     pthread_mutex_unlock(&t->lock);
     return ended;
 }
 
+/* Was something sealed since it was looked? Else it would sleep over it. [lock held] */
+static bool may_flush(const struct tree *t)
+{
+    return viewbox_peek(t->box)->gen_count > 1 && !t->failure && work_due(t, &t->flush);
+}
+
+/* Number 0 only flushes: memory is given back without waiting for a compaction to end. The others
+ * leave flushes to it. */
 static void worker(void *arg)
 {
     struct store_worker *w = arg;
     struct tree *t = &w->store->tree;
     while (!ends(w)) {
-        if (store_step(w->store) == 0)
+        if ((w->index == 0 ? flush_step(w->store) : other_step(w->store)) == 0)
             continue;
         pthread_mutex_lock(&t->lock);
-        if (!t->closing && w->index < setting_u32(&t->settings.live.workers))
+        if (!t->closing && !is_surplus(w) && !(w->index == 0 && may_flush(t)))
             tree_wait(t, IDLE_NS);
         pthread_mutex_unlock(&t->lock);
     }
@@ -94,7 +121,7 @@ int store_adjust_workers(struct store *s)
     uint32_t wanted = setting_u32(&s->tree.settings.live.workers);
     int err = 0;
     assert(wanted <= STORE_WORKERS_MAX);
-    for (uint32_t i = 0; i < wanted && err == 0 && s->writable; i++)
+    for (uint32_t i = 0; i < 1 + wanted && wanted > 0 && err == 0 && s->writable; i++)
         err = start(s, i);
     return err;
 }
@@ -106,7 +133,7 @@ void store_stop_workers(struct store *s)
     __atomic_store_n(&t->closing, true, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
-    for (uint32_t i = 0; i < STORE_WORKERS_MAX; i++) {
+    for (uint32_t i = 0; i < 1 + STORE_WORKERS_MAX; i++) {
         if (s->workers[i].thread)
             t->env->thread_join(t->env, s->workers[i].thread);
         s->workers[i].thread = NULL;

@@ -122,10 +122,21 @@ void tree_readers_release(struct tree_readers *r)
 
 /* ---- the view ---- */
 
+/* Notes what writers are paced by. [lock held] */
+static void note_view(struct tree *t, struct memgen *const *gens, uint32_t count,
+                      const struct version *version)
+{
+    uint64_t sealed = 0;
+    for (uint32_t i = 1; i < count; i++)
+        sealed += memtable_bytes(gens[i]->mem);
+    __atomic_store_n(&t->sealed_bytes, sealed, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->level0, version->levels[0].count, __ATOMIC_RELAXED);
+}
+
 void tree_publish(struct tree *t, struct view *first)
 {
     assert(!t->box);
-    __atomic_store_n(&t->level0, first->version->levels[0].count, __ATOMIC_RELAXED);
+    note_view(t, first->gens, first->gen_count, first->version);
     t->box = viewbox_new(first);
 }
 
@@ -152,7 +163,7 @@ static void swap_version(struct tree *t, struct version *version, struct memgen 
     assert(n + count == old->gen_count);
     for (uint32_t i = 0; i < count; i++)
         __atomic_store_n(&gone[i]->flushed, true, __ATOMIC_RELEASE);
-    __atomic_store_n(&t->level0, version->levels[0].count, __ATOMIC_RELAXED);
+    note_view(t, gens, n, version);
     viewbox_set(t->box, view_new(gens, n, version));
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
@@ -167,6 +178,7 @@ void tree_push_gen(struct tree *t, struct memgen *g)
     gens[0] = g;
     for (uint32_t i = 0; i < old->gen_count; i++)
         gens[i + 1] = old->gens[i];
+    note_view(t, gens, old->gen_count + 1, old->version);
     viewbox_set(t->box, view_new(gens, old->gen_count + 1, old->version));
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);

@@ -194,8 +194,10 @@ static int ask_version(const struct version *v, struct lookup *l)
 {
     struct asked asked = {.count = 0};
     int err = 0;
-    for (uint32_t i = 0; i < v->levels[0].count && err == 0 && view_goes_on(l); i++)
+    for (uint32_t i = 0; i < v->levels[0].count && err == 0 && view_goes_on(l); i++) {
         err = ask_soon(&asked, v->levels[0].tables[i], 0, l);
+        l->level0_asked++;
+    }
     for (int level = 1; level < LEVEL_COUNT && err == 0 && view_goes_on(l); level++) {
         const struct version_level *lv = &v->levels[level];
         uint32_t i = lv->count ? version_find(lv, l->key) : 0;
@@ -257,6 +259,7 @@ static void count(struct view_context *ctx, const struct lookup *l, int err)
     counter_add(mine, COUNT_FILTER_FALSE_POSITIVE, l->filter_false_positives);
     counter_add(mine, COUNT_FILTER_TRUE_POSITIVE, l->filter_true_positives);
     counter_add(mine, COUNT_BLOCK_MISSED, l->blocks_missed);
+    counter_add(mine, COUNT_LEVEL0_ASKED, l->level0_asked);
 }
 
 void view_reset_value(struct store_value *out)

@@ -74,6 +74,8 @@ static size_t ask_table(struct multi *m, struct version_table *vt, int level, si
 static void ask_version(struct multi *m, const struct version *v)
 {
     for (uint32_t i = 0; i < v->levels[0].count && m->ask_count > 0; i++) {
+        for (size_t k = 0; k < m->ask_count; k++)
+            m->asks[k].l->level0_asked++;
         ask_table(m, v->levels[0].tables[i], 0, 0);
         drop_done(m);
     }

@@ -15,10 +15,13 @@
 #include "store/rekey.h"
 
 enum {
-    LEVEL0_TRIGGER = 4,
+    LEVEL0_PERCENT = 40,    /* of what is below, that level 0 may have */
+    LEVEL0_READ_TABLES = 4, /* so many are merged early if reads pay for it */
     INPUTS_TABLES_MAX = 25, /* a job takes no more than so many full tables if it can avoid it */
+    FLUSH_MEMTABLES = 2,    /* full ones that one flush takes at most */
     PAUSE_DOUBLINGS = 5,
-    KEPT_PART = 8, /* no more than this part of the disk is kept for compaction */
+    LEVEL0_SPACE_PART = 16, /* of the disk is what level 0 may take, */
+    KEPT_PART = 8,         /* no more than this part of the disk is kept for compaction */
 };
 #define PAUSE_NS UINT64_C(1000000000)
 
@@ -73,14 +76,16 @@ int work_flush(struct tree *t)
 {
     pthread_mutex_lock(&t->lock);
     bool go = !t->flush.running && !t->failure && viewbox_peek(t->box)->gen_count > 1;
-    bool one = t->flush.error == -ENOSPC;
+    uint64_t bytes = FLUSH_MEMTABLES * setting_u64(&t->settings.live.memtable_bytes);
+    if (t->flush.error == -ENOSPC)
+        bytes = 0;
     t->flush.running |= go;
     pthread_mutex_unlock(&t->lock);
     if (!go)
         return 1;
     struct counter_stripe *mine = counters_mine(&t->counts);
     uint64_t began = counter_start(mine, STORE_TIME_FLUSH, t->env);
-    int err = flush_run(t, one);
+    int err = flush_run(t, bytes);
     counter_stop(mine, STORE_TIME_FLUSH, t->env, began);
     purge_run(&t->purge);
     pthread_mutex_lock(&t->lock);
@@ -129,8 +134,12 @@ int work_heal(struct tree *t)
 static void pick_settings(const struct tree *t, struct pick_options *out)
 {
     uint64_t table_bytes = setting_u64(&t->settings.live.table_bytes);
-    *out = (struct pick_options){.level0_trigger = LEVEL0_TRIGGER,
-                                 .base_bytes = 4 * table_bytes,
+    uint32_t level0_tables = setting_u32(&t->settings.live.level0_tables);
+    *out = (struct pick_options){.level0_trigger = level0_tables,
+                                 .level0_bytes = 2 * WORK_BASE_TABLES * table_bytes,
+                                 .level0_percent = LEVEL0_PERCENT,
+                                 .level0_read_tables = LEVEL0_READ_TABLES,
+                                 .base_bytes = WORK_BASE_TABLES * table_bytes,
                                  .fanout = 10,
                                  .table_bytes = table_bytes,
                                  .key_epoch = rekey_epoch(t),
@@ -142,8 +151,15 @@ static void pick_options(struct tree *t, struct pick_options *out)
 {
     struct env_space space;
     pick_settings(t, out);
-    if (t->env->space(t->env, t->dir, &space) == 0 && space.free_bytes / 2 < out->inputs_bytes_max)
-        out->inputs_bytes_max = space.free_bytes / 2;
+    out->level0_reads = counters_sum(&t->counts, COUNT_LEVEL0_ASKED) -
+                        __atomic_load_n(&t->level0_asked, __ATOMIC_RELAXED);
+    if (t->env->space(t->env, t->dir, &space) == 0) {
+        uint64_t most = space.total_bytes / LEVEL0_SPACE_PART;
+        if (space.free_bytes / 2 < out->inputs_bytes_max)
+            out->inputs_bytes_max = space.free_bytes / 2;
+        if (most < out->level0_bytes)
+            out->level0_bytes = most;
+    }
     relocate_options(t, &t->settings.live, &out->stale, &out->move_bytes_max);
 }
 
@@ -197,6 +213,9 @@ static int begin_compaction(struct tree *t, const struct pick_options *opt,
         *v = version_ref(current);
         set_busy(pick, true);
         t->compact.running = true;
+        if (pick->input_level == 0)
+            __atomic_store_n(&t->level0_asked, counters_sum(&t->counts, COUNT_LEVEL0_ASKED),
+                             __ATOMIC_RELAXED);
     }
     return err;
 }
@@ -207,6 +226,10 @@ static void prepare(struct tree *t, const struct pick_options *opt)
     struct view *v = viewbox_get(t->box);
     heal_mark(t, v->version);
     compact_pick_prepare(v->version, opt);
+    uint64_t debt = compact_debt(v->version, opt);
+    if (compact_level0_presses(v->version, opt))
+        debt -= v->version->levels[0].bytes;
+    __atomic_store_n(&t->debt_bytes, debt, __ATOMIC_RELAXED);
     view_unref(v);
 }
 

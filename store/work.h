@@ -9,6 +9,9 @@
 
 #include "store/tree.h"
 
+/* Full tables that the highest level in use may have at least. */
+enum { WORK_BASE_TABLES = 4 };
+
 /* Each returns 0 when it did something, 1 when there is nothing to do (or another thread does it
  * already), or an error, after which nothing has changed. */
 int work_flush(struct tree *t);

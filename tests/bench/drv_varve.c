@@ -45,7 +45,7 @@ static struct kv_slice out(struct slice s)
 static void fill_options(const struct kv_config *c, struct store_options *o)
 {
     store_options_init(o);
-    o->memtables_max = 2;
+    o->memtables_max = 4;
     o->memtable_bytes = c->memtable_bytes / o->memtables_max;
     o->cache_bytes = c->cache_bytes;
     o->block_bytes = (uint32_t)c->block_bytes;

@@ -324,21 +324,6 @@ static uint64_t stall_of(struct rig *r, size_t bytes)
     return rig_stats(r).stall_ns - before;
 }
 
-static void test_delay_grows_smoothly(void **state)
-{
-    (void)state;
-    uint64_t before = 0;
-    for (uint32_t tables = 0; tables < 40; tables++) {
-        uint64_t ns = commit_delay_ns(tables, 1 << 20);
-        assert_true(tables < 12 ? ns == 0 : ns > 0);
-        assert_true(ns >= before && (before == 0 || ns <= 2 * before + 1));
-        before = ns;
-    }
-    assert_int_equal(commit_delay_ns(12, 64 << 20), 1000000000);
-    assert_int_equal(commit_delay_ns(23, 64 << 20), 32000000000);
-    assert_true(commit_delay_ns(23, STORE_BATCH_MAX) > commit_delay_ns(23, 64 << 20));
-}
-
 static void test_long_level0_slows_writers(void **state)
 {
     struct rig *r = *state;
@@ -359,10 +344,11 @@ static void test_long_level0_slows_writers(void **state)
     l.step = 0;
     make_level0(r, 20);
     l.step = 20000000;
-    assert_true(stall_of(r, 1 << 20) > 8 * first);
-    /* No more than a second each. */
-    assert_true(stall_of(r, 8 << 20) < 1200000000);
-    assert_true(rig_stats(r).stall_ns_max < 1200000000);
+    assert_true(stall_of(r, 1 << 20) >= first);
+    /* None is long; what is left of it the next ones owe. */
+    assert_true(stall_of(r, 2 << 20) < 60000000);
+    assert_true(rig_stats(r).stall_ns_max < 60000000);
+    assert_true(stall_of(r, 1000) > 0);
     l.step = 0;
     rig_compact(r);
     assert_int_equal(stall_of(r, 1 << 20), 0);
@@ -472,9 +458,11 @@ static void test_flushes_that_fail(void **state)
     for (int e = 0; e < 3; e++) {
         int err = 0;
         l.no_tables = errors[e];
+        l.step = 1000000; /* it is slowed down until flushing fails */
         for (int i = 0; i < 1000 && err == 0; i++)
             err = rig_try_fill(r, 0, 1, 300, ++salt, 0);
         assert_int_equal(err, errors[e]);
+        l.step = 0;
         /* At once, without trying again. */
         rig_log_reset();
         for (int i = 0; i < 100; i++)
@@ -503,7 +491,6 @@ int main(void)
         RIG_POSIX(test_compacting_while_writing),
         RIG_POSIX(test_syncing_while_writing),
         RIG_POSIX(test_batches_are_seen_whole),
-        cmocka_unit_test(test_delay_grows_smoothly),
         RIG_POSIX(test_long_level0_slows_writers),
         RIG_POSIX(test_too_long_level0_stops_writers),
         RIG_POSIX(test_failure_ends_waiting),

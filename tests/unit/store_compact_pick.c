@@ -99,6 +99,44 @@ static void test_level0(void **state)
     assert_false(x->pick.trivial_move);
 }
 
+/* It presses by its size, beside what is below, or since reads have paid for the job. */
+static void test_level0_waits_for_more(void **state)
+{
+    struct fixture *x = *state;
+    x->opt.level0_trigger = 24;
+    for (uint64_t i = 0; i < 4; i++)
+        add(x, 0, 20 + i, "a", "c", 100);
+    add(x, 6, 11, "b", "d", 1000);
+    build(x);
+    assert_absent(pick(x));
+    assert_int_equal(compact_debt(x->v, &x->opt), 0);
+    x->opt.level0_bytes = 401;
+    assert_absent(pick(x));
+    x->opt.level0_bytes = 400;
+    assert_int_equal(compact_debt(x->v, &x->opt), 400);
+    assert_ok(pick(x));
+    assert_job(x, PICK_LEVEL0, 0, 6, (23, 22, 21, 20), (11));
+    pick_release(&x->pick);
+    x->opt.level0_bytes = 5000;
+    x->opt.level0_percent = 41;
+    assert_absent(pick(x));
+    x->opt.level0_percent = 40;
+    assert_ok(pick(x));
+    pick_release(&x->pick);
+    x->opt.base_bytes = 2002; /* what is below is too little to count */
+    assert_absent(pick(x));
+    x->opt.level0_reads = UINT64_MAX;
+    assert_absent(pick(x));
+    x->opt.level0_read_tables = 5;
+    assert_absent(pick(x));
+    x->opt.level0_read_tables = 4;
+    x->opt.level0_reads = 1400 / PICK_READ_BYTES - 1;
+    assert_absent(pick(x));
+    x->opt.level0_reads++;
+    assert_ok(pick(x));
+    assert_job(x, PICK_LEVEL0, 0, 6, (23, 22, 21, 20), (11));
+}
+
 static void test_level0_goes_to_base(void **state)
 {
     struct fixture *x = *state;
@@ -526,6 +564,7 @@ int main(void)
         TEST(test_targets),
         TEST(test_nothing_to_do),
         TEST(test_level0),
+        TEST(test_level0_waits_for_more),
         TEST(test_level0_goes_to_base),
         TEST(test_level0_busy),
         TEST(test_level0_under_way),

@@ -104,6 +104,7 @@ static inline void rig_options(struct store_options *o, struct env *env)
     store_options_init(o);
     o->env = env;
     o->workers = 0;
+    o->level0_tables = 4;
     o->memtable_bytes = 64 << 10;
     o->block_bytes = 1 << 10;
     o->table_bytes = 32 << 10;

@@ -398,7 +398,7 @@ static uint32_t threads_running(struct rig *r)
 {
     uint32_t n = 0;
     pthread_mutex_lock(&r->s->tree.lock);
-    for (uint32_t i = 0; i < STORE_WORKERS_MAX; i++)
+    for (uint32_t i = 1; i < 1 + STORE_WORKERS_MAX; i++) /* number 0 only flushes */
         n += r->s->workers[i].store && !r->s->workers[i].ended;
     pthread_mutex_unlock(&r->s->tree.lock);
     return n;

@@ -69,6 +69,51 @@ static void test_compact_a_range(void **state)
     rig_close_clean(r);
 }
 
+/* ---- level 0 ---- */
+
+/* A long level 0 stays as it is while nobody reads, and goes down when looking through it has cost
+ * as much: point reads, many at once, and cursors. */
+static void test_reads_bring_level0_down(void **state)
+{
+    struct rig *r = *state;
+    r->opt.level0_tables = 24;
+    for (int kind = 0; kind < 3; kind++) {
+        rig_open(r);
+        for (uint64_t i = 0; i < 6; i++) {
+            rig_fill(r, 0, 60, 300, i);
+            assert_ok(store_flush(r->s));
+        }
+        rig_work(r);
+        assert_int_equal(rig_stats(r).level_tables[0], 6);
+        for (int i = 0; i < 3000 && rig_stats(r).level_tables[0] > 0; i++) {
+            struct slice keys[2] = {slice_str("a"), slice_str(rig_key(3))};
+            struct store_value values[2] = {0};
+            struct store_read read;
+            int results[2];
+            store_read_begin(r->s, &read);
+            if (kind == 0) {
+                rig_assert(r, rig_key(60), NULL);
+                store_get(&read, keys[1], &values[1]);
+            } else if (kind == 1) {
+                store_multi_get(&read, keys, 2, values, results);
+            } else {
+                struct store_iter *it = store_iter_new(&read, keys[0], (struct slice){0});
+                assert_ok(store_iter_first(it));
+                store_iter_free(it);
+            }
+            store_value_release(&values[0]);
+            store_value_release(&values[1]);
+            store_read_end(&read);
+            rig_work(r);
+        }
+        assert_int_equal(rig_stats(r).level_tables[0], 0);
+        rig_assert_fill(r, 0, 60, 300, 5);
+        assert_ok(rig_try_delete_range(r, "a", "z", 0));
+        rig_compact(r);
+        rig_close_clean(r);
+    }
+}
+
 /* ---- tombstones do not wait for ever ---- */
 
 static void test_idle_flush(void **state)
@@ -257,13 +302,16 @@ static void damage_table(struct rig *r, int n)
 static void test_damage_parks_the_inputs(void **state)
 {
     struct rig *r = *state;
+    r->opt.memtable_bytes = 1 << 20; /* so that the writer need not compact on its way */
     rig_open(r);
     rig_fill(r, 0, 3000, 300, 0);
     rig_compact(r);
     rig_reopen(r);
     damage_table(r, 3);
-    rig_fill(r, 0, 3000, 300, 1);
-    assert_ok(store_flush(r->s));
+    for (uint64_t i = 0; i < 4; i++) {
+        rig_fill(r, i * 750, i * 750 + 800 - (i == 3 ? 50 : 0), 300, 1);
+        assert_ok(store_flush(r->s));
+    }
     rig_log_reset();
     int failed = 0;
     for (int i = 0; i < 50; i++) {
@@ -393,6 +441,82 @@ static void test_workers_work(void **state)
     rig_close_clean(r);
 }
 
+/* An env whose table reads can be held up, for as long as a test wants a compaction to take. */
+struct gate {
+    struct env env;
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    bool shut;        /* [lock] */
+    uint32_t waiting; /* [lock] */
+};
+static struct gate gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER};
+
+static void gate_pass(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.waiting++;
+    while (gate.shut)
+        pthread_cond_wait(&gate.opened, &gate.lock);
+    gate.waiting--;
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static int gate_open(struct env *env, const char *path, enum env_open_mode mode,
+                     struct env_file **out)
+{
+    (void)env;
+    if (mode == ENV_OPEN_READ && strstr(path, ".table"))
+        gate_pass();
+    return env_posix()->open(env_posix(), path, mode, out);
+}
+
+static void gate_set(bool shut)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.shut = shut;
+    pthread_cond_broadcast(&gate.opened);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static uint32_t gate_waiting(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    uint32_t waiting = gate.waiting;
+    pthread_mutex_unlock(&gate.lock);
+    return waiting;
+}
+
+/* With one worker, and that in a compaction that does not end, memtables are flushed all the same.
+ */
+static void test_flushes_do_not_wait_for_compactions(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r);
+    for (uint64_t i = 0; i < 5; i++) {
+        rig_fill(r, 0, 100, 300, i);
+        assert_ok(store_flush(r->s));
+    }
+    rig_close(r);
+    gate.env = *env_posix();
+    gate.env.open = gate_open;
+    gate_set(true);
+    r->opt.env = &gate.env;
+    r->opt.workers = 1;
+    rig_open(r);
+    for (int ms = 0; ms < 10000 && gate_waiting() == 0; ms++)
+        usleep(1000);
+    assert_true(gate_waiting() > 0);
+    rig_fill(r, 0, 600, 300, 9); /* more memtables than are there at a time */
+    for (int ms = 0; ms < 10000 && rig_stats(r).sealed_memtables > 0; ms++)
+        usleep(1000);
+    assert_int_equal(rig_stats(r).sealed_memtables, 0);
+    assert_true(rig_stats(r).flushes >= 2 && rig_stats(r).compactions == 0);
+    gate_set(false);
+    rig_compact(r);
+    rig_assert_fill(r, 0, 600, 300, 9);
+    rig_close_clean(r);
+}
+
 /* A compaction that meets damage does not keep the workers busy. */
 static void test_workers_do_not_spin(void **state)
 {
@@ -478,6 +602,7 @@ int main(void)
         RIG_SIM(test_steps),
         RIG_SIM(test_flush_and_compact_of_nothing),
         RIG_SIM(test_compact_a_range),
+        RIG_SIM(test_reads_bring_level0_down),
         RIG_SIM(test_idle_flush),
         RIG_SIM(test_dead_blob_files_go),
         RIG_SIM(test_deleting_everything),
@@ -488,6 +613,7 @@ int main(void)
         RIG_SIM(test_damage_parks_nothing_else),
         RIG_POSIX(test_callers_at_once),
         RIG_POSIX(test_workers_work),
+        RIG_POSIX(test_flushes_do_not_wait_for_compactions),
         RIG_POSIX(test_workers_do_not_spin),
         RIG_POSIX(test_close_is_quick),
     };
