@@ -32,8 +32,6 @@ static int flush_step(struct store *s)
 static int other_step(struct store *s)
 {
     struct tree *t = &s->tree;
-    bool did = purge_run(&t->purge) == 0;
-    events_write(t->events);
     int compacted = due(t, &t->compact) ? work_compact(t) : 1;
     if (compacted == 0)
         return 0;
@@ -45,16 +43,23 @@ static int other_step(struct store *s)
     if (rekey_finish(t) == 0)
         return 0;
     int err = compacted < 0 ? compacted : healed;
-    return err < 0 ? err : did ? 0 : 1;
+    return err < 0 ? err : 1;
+}
+
+static bool tidy(struct tree *t)
+{
+    events_write(t->events);
+    return purge_run(&t->purge) == 0;
 }
 
 int store_step(struct store *s)
 {
-    int flushed = flush_step(s);
-    if (flushed == 0)
+    bool did = tidy(&s->tree);
+    int flushed = flush_step(s), other = flushed == 0 ? 0 : other_step(s);
+    if (other == 0)
         return 0;
-    int other = other_step(s);
-    return other != 0 && flushed < 0 ? flushed : other;
+    int err = flushed < 0 ? flushed : other;
+    return err < 0 ? err : did ? 0 : 1;
 }
 
 static bool is_surplus(const struct store_worker *w)
@@ -87,7 +92,8 @@ static void worker(void *arg)
     struct store_worker *w = arg;
     struct tree *t = &w->store->tree;
     while (!ends(w)) {
-        if ((w->index == 0 ? flush_step(w->store) : other_step(w->store)) == 0)
+        bool did = w->index > 0 && tidy(t);
+        if (did || (w->index == 0 ? flush_step(w->store) : other_step(w->store)) == 0)
             continue;
         pthread_mutex_lock(&t->lock);
         if (!t->closing && !is_surplus(w) && !(w->index == 0 && may_flush(t)))

@@ -21,7 +21,7 @@ enum {
     FLUSH_MEMTABLES = 2,    /* full ones that one flush takes at most */
     PAUSE_DOUBLINGS = 5,
     LEVEL0_SPACE_PART = 16, /* of the disk is what level 0 may take, */
-    KEPT_PART = 8,         /* no more than this part of the disk is kept for compaction */
+    KEPT_PART = 8,          /* no more than this part of the disk is kept for compaction */
 };
 #define PAUSE_NS UINT64_C(1000000000)
 
@@ -76,7 +76,8 @@ int work_flush(struct tree *t)
 {
     pthread_mutex_lock(&t->lock);
     bool go = !t->flush.running && !t->failure && viewbox_peek(t->box)->gen_count > 1;
-    uint64_t bytes = FLUSH_MEMTABLES * setting_u64(&t->settings.live.memtable_bytes);
+    /* A full one has a little more than that. */
+    uint64_t bytes = (2 * FLUSH_MEMTABLES + 1) * setting_u64(&t->settings.live.memtable_bytes) / 2;
     if (t->flush.error == -ENOSPC)
         bytes = 0;
     t->flush.running |= go;

@@ -302,10 +302,10 @@ static void damage_table(struct rig *r, int n)
 static void test_damage_parks_the_inputs(void **state)
 {
     struct rig *r = *state;
-    r->opt.memtable_bytes = 1 << 20; /* so that the writer need not compact on its way */
     rig_open(r);
     rig_fill(r, 0, 3000, 300, 0);
     rig_compact(r);
+    r->opt.memtable_bytes = 1 << 20; /* so that the writer need not compact on its way */
     rig_reopen(r);
     damage_table(r, 3);
     for (uint64_t i = 0; i < 4; i++) {
