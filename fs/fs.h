@@ -295,6 +295,16 @@ int fs_check(const char *path, const struct fs_options *o, bool snapshots, store
 int fs_check_keyless(const char *path, store_finding_fn *fn, store_progress_fn *progress, void *ctx,
                      struct fs_check_report *report);
 
+/* ---- checkpoints ---- */
+
+/* Makes folder `dir` (which is made, or must be empty) a volume of its own, durably, of links to
+ * this one's files as far as the file system below has them: with all that was acknowledged before
+ * the call and all snapshots (`snapshot` NULL), or the tree as that snapshot has it, with the
+ * snapshots up to it. Both go on apart from each other. 1: there is no such snapshot; -ENOTEMPTY;
+ * or an error, after which nothing is left, or a folder that fs_open() refuses (-EUCLEAN). */
+int fs_checkpoint(struct fs *fs, const char *dir, const char *snapshot,
+                  struct store_checkpoint *out);
+
 /* ---- scrubbing and salvage: as in store.h ---- */
 int fs_scrub_start(struct fs *fs);
 int fs_scrub_stop(struct fs *fs);

@@ -277,7 +277,7 @@ int fs_get_stats(struct fs *fs, struct fs_stats *out)
     int err = store_get_stats(fs->store, &out->store);
     if (err < 0)
         return err;
-    memcpy(out->uuid, fs->super.uuid, sizeof out->uuid);
+    store_uuid(fs->store, out->uuid); /* a checkpoint has the superblock of where it came from */
     out->total_bytes = out->store.disk_total_bytes;
     out->free_bytes = out->store.disk_usable_bytes;
     out->inodes = at_least_zero(&fs->inodes);

@@ -1,4 +1,5 @@
-/* scrub: scrubbing and salvage at the door; the store does it all. */
+/* scrub: scrubbing, salvage and checkpoints at the door; the store does it all. What one call of
+ * the file system changes is one batch, so what a checkpoint holds is sound, as after a crash. */
 #include "fs/open.h"
 #include "fs/volume.h"
 
@@ -25,6 +26,12 @@ void fs_scrub_listen(struct fs *fs, store_finding_fn *fn, void *ctx)
 int fs_scrub_step(struct fs *fs)
 {
     return store_scrub_step(fs->store);
+}
+
+int fs_checkpoint(struct fs *fs, const char *dir, const char *snapshot,
+                  struct store_checkpoint *out)
+{
+    return store_checkpoint(fs->store, dir, snapshot, out);
 }
 
 int fs_salvage(const char *path, const struct fs_options *o, store_finding_fn *fn,

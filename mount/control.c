@@ -24,7 +24,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum job_kind { JOB_SNAPSHOT, JOB_SEEK };
+enum job_kind { JOB_SNAPSHOT, JOB_SEEK, JOB_CHECKPOINT };
 
 struct job {
     struct job *next;
@@ -34,7 +34,15 @@ struct job {
     uint32_t mode;
     uint64_t ino, offset; /* JOB_SEEK */
     int whence;
+    char *value; /* JOB_CHECKPOINT: malloc'd */
+    size_t value_len;
 };
+
+static void job_free(struct job *job)
+{
+    free(job->value);
+    free(job);
+}
 
 enum { COOKIE_BYTES = 16, FENCE_PAGE = 4096 };
 #define FENCE_PAGES (UINT64_C(1) << 40)
@@ -52,6 +60,8 @@ struct control {
     pthread_mutex_t flushing;  /* one flush at a time */
     uint64_t page;             /* [flushing] the next of the fence */
     uint8_t cookie[COOKIE_BYTES];
+    bool any_checkpoint;                /* [lock] */
+    struct store_checkpoint checkpoint; /* [lock] the last */
 };
 
 struct control *control_new(struct mount *m, const char *mount_path)
@@ -171,10 +181,32 @@ void control_reply_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whenc
         fuse_reply_lseek(req, (off_t)found);
 }
 
+static void do_checkpoint(struct control *c, const struct job *job)
+{
+    struct store_checkpoint made;
+    const char *dir, *snapshot;
+    int err = control_checkpoint_take(job->value, job->value_len, &dir, &snapshot);
+    if (err == 0)
+        err = control_flush(c);
+    if (err == 0)
+        err = control_checkpoint_make(c->mount, c->path, dir, snapshot, &made);
+    if (err == 0) {
+        pthread_mutex_lock(&c->lock);
+        c->any_checkpoint = true;
+        c->checkpoint = made;
+        pthread_mutex_unlock(&c->lock);
+    }
+    reply_status(job->req, err);
+}
+
 static void do_job(struct control *c, const struct job *job)
 {
     if (job->kind == JOB_SNAPSHOT) {
         do_snapshot(c, job);
+        return;
+    }
+    if (job->kind == JOB_CHECKPOINT) {
+        do_checkpoint(c, job);
         return;
     }
     int err = control_flush(c);
@@ -206,7 +238,7 @@ static void *control_main(void *arg)
     struct job *job;
     while ((job = next_job(c))) {
         do_job(c, job);
-        free(job);
+        job_free(job);
     }
     return NULL;
 }
@@ -226,7 +258,7 @@ static void add_job(const struct job *wanted)
     pthread_mutex_unlock(&c->lock);
     if (stop) {
         reply_status(job->req, -ENOTCONN);
-        free(job);
+        job_free(job);
     }
 }
 
@@ -247,6 +279,33 @@ void control_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whence)
         .kind = JOB_SEEK, .req = req, .ino = ino, .offset = offset, .whence = whence};
     assert(whence == SEEK_DATA || whence == SEEK_HOLE);
     add_job(&job);
+}
+
+void control_checkpoint(fuse_req_t req, const char *value, size_t len)
+{
+    struct job job = {.kind = JOB_CHECKPOINT, .req = req, .value_len = len};
+    uint32_t uid = reply_cred(req).uid;
+    if (uid != 0 && uid != geteuid()) {
+        reply_status(req, -EPERM);
+        return;
+    }
+    if (len >= CONTROL_CHECKPOINT_VALUE_MAX) {
+        reply_status(req, -EINVAL);
+        return;
+    }
+    job.value = mem_zalloc(len + 1);
+    memcpy(job.value, value, len);
+    add_job(&job);
+}
+
+void control_checkpoint_get(struct mount *m, char text[CONTROL_CHECKPOINT_TEXT_MAX])
+{
+    struct control *c = m->control;
+    text[0] = 0;
+    pthread_mutex_lock(&c->lock);
+    if (c->any_checkpoint)
+        control_checkpoint_print(&c->checkpoint, text);
+    pthread_mutex_unlock(&c->lock);
 }
 
 int control_start(struct control *c, struct session *s)
@@ -272,7 +331,7 @@ void control_stop(struct control *c)
     while (refused) {
         struct job *next = refused->next;
         reply_status(refused->req, -ENOTCONN);
-        free(refused);
+        job_free(refused);
         refused = next;
     }
     if (started)

@@ -53,6 +53,32 @@ void control_scrub_get(struct mount *m, char text[CONTROL_SCRUB_TEXT_MAX]);
 void control_scrub_print(const struct store_scrub_status *s, char text[CONTROL_SCRUB_TEXT_MAX]);
 int control_scrub_parse(const char *text, struct store_scrub_status *s);
 
+/* ---- checkpoints: an attribute of the folder of snapshots ---- */
+/* (While it is set the kernel holds that folder's lock, and making one goes through .varve: so not
+ * one of the root.) Written: the absolute path of the folder to make one in, and, behind a NUL, a
+ * snapshot's name, if it is to be of that. For who mounted it, and root (-EPERM): the daemon makes
+ * files with its own rights. Read: the last one that was made, as below. */
+#define CONTROL_XATTR_CHECKPOINT "user.varve.checkpoint"
+enum { CONTROL_CHECKPOINT_TEXT_MAX = 160, CONTROL_CHECKPOINT_VALUE_MAX = 4096 + 256 };
+bool control_is_checkpoint(uint64_t ino, const char *name);
+/* Answers the request, later and from the thread, when it is made: -EINVAL for no such value,
+ * -ELOOP for a folder inside of this mount, -ENODATA when there is no such snapshot, or what
+ * fs_checkpoint() returns. */
+void control_checkpoint(fuse_req_t req, const char *value, size_t len);
+/* Empty before the first. */
+void control_checkpoint_get(struct mount *m, char text[CONTROL_CHECKPOINT_TEXT_MAX]);
+
+/* What is written: 0 with `*dir` and `*snapshot` (NULL: none), both in `value`, which is followed
+ * by a NUL; or -EINVAL. */
+int control_checkpoint_take(const char *value, size_t len, const char **dir, const char **snapshot);
+/* What is read, and back: 0 or -EINVAL. */
+void control_checkpoint_print(const struct store_checkpoint *c,
+                              char text[CONTROL_CHECKPOINT_TEXT_MAX]);
+int control_checkpoint_parse(const char *text, struct store_checkpoint *c);
+/* Makes it, when all is in the store. `mount_path`: our own. 0 or a negative errno. */
+int control_checkpoint_make(struct mount *m, const char *mount_path, const char *dir,
+                            const char *snapshot, struct store_checkpoint *out);
+
 /* ---- attributes that tell about a snapshot, on its folder ---- */
 #define CONTROL_XATTR_CREATED "user.varve.created" /* seconds since 1970, point, nine digits */
 /* Its value as text. 0, 1 (no such attribute), or a negative errno. */

@@ -122,6 +122,10 @@ int explain_volume(const char *path, int err)
         return tell_error("%s: a passphrase was given, but this volume is not encrypted; if it "
                           "should be, it is not the volume that you made",
                           path);
+    case -EUCLEAN:
+        return tell_error("%s: a checkpoint that was not finished; if no 'varvefs checkpoint' "
+                          "works on it any more, delete the folder and make it again",
+                          path);
     case -EIO:
         return tell_error("%s: damaged, or the disk fails; to know what is wrong: varvefs fsck %s; "
                           "to repair what can be: varvefs salvage %s",

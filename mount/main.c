@@ -23,6 +23,7 @@ static const struct command commands[] = {
     {"mount", cmd_mount, "mount a volume"},
     {"umount", cmd_umount, "take a mount down and wait until everything is on disk"},
     {"snapshot", cmd_snapshot, "create, list, delete and rename snapshots"},
+    {"checkpoint", cmd_checkpoint, "make a second volume of a volume or a mount, by links"},
     {"stat", cmd_stat, "show figures of a volume or a mount"},
     {"fsck", cmd_fsck, "verify a volume"},
     {"events", cmd_events, "show what the store under a volume did"},

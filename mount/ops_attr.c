@@ -80,6 +80,8 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
 {
     if (control_is_scrub(ino, name))
         reply_status(req, control_scrub_set(mount_of(req), value, len));
+    else if (control_is_checkpoint(ino, name))
+        control_checkpoint(req, value, len);
     else
         reply_status(req, fs_setxattr(mount_of(req)->fs, ino, name, value, len, flags));
 }
@@ -109,7 +111,7 @@ static void reply_report(fuse_req_t req, const char *name, size_t size)
 
 void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-    char text[32], scrub[CONTROL_SCRUB_TEXT_MAX];
+    char text[32], scrub[CONTROL_SCRUB_TEXT_MAX], checkpoint[CONTROL_CHECKPOINT_TEXT_MAX];
     size_t len = 0;
     if (ino == FS_INO_CONTROL) {
         reply_report(req, name, size);
@@ -118,6 +120,11 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     if (control_is_scrub(ino, name)) {
         control_scrub_get(mount_of(req), scrub);
         reply_bytes(req, 0, scrub, strlen(scrub), size);
+        return;
+    }
+    if (control_is_checkpoint(ino, name)) {
+        control_checkpoint_get(mount_of(req), checkpoint);
+        reply_bytes(req, 0, checkpoint, strlen(checkpoint), size);
         return;
     }
     int err = control_xattr(mount_of(req), ino, name, text);

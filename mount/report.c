@@ -291,6 +291,16 @@ static int end(struct report *r, char **text, const size_t *len, struct buf *out
     return err;
 }
 
+static void identity(struct report *r, const struct fs_stats *s)
+{
+    char uuid[TELL_UUID_MAX];
+    tell_uuid(s->uuid, uuid);
+    if (r->as_json)
+        json_string(&r->json, "uuid", uuid);
+    else
+        fprintf(r->out, "\nidentity\n  %-30s%s\n", "uuid", uuid);
+}
+
 int report_activity(struct fs *fs, bool as_json, struct buf *out)
 {
     struct report r;
@@ -306,6 +316,7 @@ int report_activity(struct fs *fs, bool as_json, struct buf *out)
     fs_get_insight(fs, &in);
     if (as_json)
         json_object(&r.json, NULL);
+    identity(&r, &stats);
     lookups(&r, &in);
     caches(&r, &stats.store, &in);
     writing(&r, &stats.store, &in);

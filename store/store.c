@@ -113,7 +113,7 @@ static int require_store(struct tree *t)
     if (err == -ENOENT) {
         err = t->env->file_size(t->env, path, &size);
     } else if (err == 0) {
-        log_message(LOG_ERROR,
+        log_message(LOG_INFO, /* the error says as much */
                     "%s: a checkpoint that is not finished; if nothing works on it any "
                     "more, delete the folder",
                     t->dir);
