@@ -542,57 +542,63 @@ static void test_workers_do_not_spin(void **state)
     rig_close(r);
 }
 
-static uint64_t now_ns(void)
+/* Four tables of level 0 that lie over each other; the last of deletions if `drop`. */
+static void fill_level0(struct rig *r, bool drop)
 {
-    struct env *env = env_posix();
-    return env->monotonic_ns(env);
+    r->opt.workers = 0;
+    rig_open(r);
+    for (uint64_t i = 0; i < 4; i++) {
+        struct store_batch *b = store_batch_new(r->s);
+        struct buf room = {0};
+        for (uint64_t k = 0; k < 30000; k++) {
+            if (drop && i == 3)
+                store_batch_delete(b, slice_str(rig_key(k)));
+            else
+                store_batch_put(b, slice_str(rig_key(k)), rig_value(k + i, 200, &room));
+        }
+        assert_ok(rig_write(r, b, 0));
+        buf_release(&room);
+        char message[STORE_MESSAGE_MAX];
+        if (i == 0)
+            assert_ok(store_set(r->s, "compression.level", "0", message));
+        assert_ok(store_flush(r->s));
+    }
+    assert_true(rig_stats(r).level_tables[0] >= 4);
+    rig_close(r);
 }
 
-/* A large compaction is given up, be it one that writes or one that drops all. */
-static void test_close_is_quick(void **state)
+/* Closes soon after a worker has begun to compact. Was the job given up? */
+static bool close_gives_up(struct rig *r)
+{
+    r->opt.workers = 1;
+    rig_open(r);
+    usleep(5000);
+    rig_close(r);
+    r->opt.workers = 0;
+    rig_open(r);
+    bool given_up = rig_stats(r).level_tables[0] > 0;
+    rig_compact(r);
+    return given_up;
+}
+
+/* Who closes does not wait for a long compaction, be it one that writes or one that drops all. On a
+ * busy machine the worker may be done before anybody has closed anything: then it is tried again.
+ */
+static void test_close_gives_up(void **state)
 {
     struct rig *r = *state;
     r->opt.memtable_bytes = 64 << 20;
     r->opt.table_bytes = 64 << 20;
     r->opt.zstd_level = 19; /* so that it takes its time */
     for (int drop = 0; drop < 2; drop++) {
-        r->opt.workers = 0;
-        rig_open(r);
-        for (uint64_t i = 0; i < 4; i++) {
-            struct store_batch *b = store_batch_new(r->s);
-            struct buf room = {0};
-            for (uint64_t k = 0; k < 30000; k++) {
-                if (drop && i == 3)
-                    store_batch_delete(b, slice_str(rig_key(k)));
-                else
-                    store_batch_put(b, slice_str(rig_key(k)), rig_value(k + i, 200, &room));
-            }
-            assert_ok(rig_write(r, b, 0));
-            buf_release(&room);
-            char message[STORE_MESSAGE_MAX];
-            if (i == 0)
-                assert_ok(store_set(r->s, "compression.level", "0", message));
-            assert_ok(store_flush(r->s));
+        bool given_up = false;
+        for (int i = 0; i < 10 && !given_up; i++) {
+            fill_level0(r, drop);
+            given_up = close_gives_up(r);
+            assert_int_equal(rig_count(r), drop ? 0 : 30000);
+            rig_close_clean(r);
         }
-        assert_true(rig_stats(r).level_tables[0] >= 4);
-        rig_close(r);
-        r->opt.workers = 1;
-        rig_open(r);
-        usleep(5000);
-        uint64_t began = now_ns();
-        rig_close(r);
-        uint64_t took = now_ns() - began;
-        r->opt.workers = 0;
-        rig_open(r);
-        bool done = rig_stats(r).level_tables[0] == 0;
-        began = now_ns();
-        rig_compact(r);
-        uint64_t whole = now_ns() - began;
-        if (!done && took > whole / 2 + 20000000)
-            fail_msg("closing took %" PRIu64 " us, the whole compaction takes %" PRIu64,
-                     took / 1000, whole / 1000);
-        assert_int_equal(rig_count(r), drop ? 0 : 30000);
-        rig_close_clean(r);
+        assert_true(given_up);
     }
 }
 
@@ -615,7 +621,7 @@ int main(void)
         RIG_POSIX(test_workers_work),
         RIG_POSIX(test_flushes_do_not_wait_for_compactions),
         RIG_POSIX(test_workers_do_not_spin),
-        RIG_POSIX(test_close_is_quick),
+        RIG_POSIX(test_close_gives_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
