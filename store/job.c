@@ -48,6 +48,24 @@ static bool older_exists(void *ctx, struct slice start, struct slice limit)
     return false;
 }
 
+/* The highest number of any table on a deeper level with keys in [start, limit). A flush does not
+ * join tombstones: their numbers may still be asked for (since.h). */
+static uint64_t older_newest(void *ctx, struct slice start, struct slice limit)
+{
+    struct job *j = ctx;
+    uint64_t newest = 0;
+    for (int l = j->output_level + 1; l < LEVEL_COUNT; l++) {
+        const struct version_level *level = &j->version->levels[l];
+        for (uint32_t i = version_find(level, start); i < level->count; i++) {
+            const struct table_meta *m = level->tables[i]->meta;
+            if (slice_cmp(buf_slice(&m->smallest), limit) >= 0)
+                break;
+            newest = m->max_seq > newest ? m->max_seq : newest;
+        }
+    }
+    return newest;
+}
+
 /* A flush writes above everything: level 0 itself is older too. */
 static bool older_exists_flush(void *ctx, struct slice start, struct slice limit)
 {
@@ -230,6 +248,7 @@ static void options(struct job *j, struct reduce_options *r, struct build_option
                                  .ctx = j,
                                  .older_exists =
                                      j->output_level == 0 ? older_exists_flush : older_exists,
+                                 .older_newest = j->output_level == 0 ? NULL : older_newest,
                                  .fetch = fetch,
                                  .drop_blob = job_drop_blob,
                                  .held = held};

@@ -185,7 +185,7 @@ void reduce_keep(struct reduce *r, const struct entry *e)
         r->hidden_from = e->seq;
 }
 
-static void note_key_done(struct reduce *r)
+void reduce_key_done(struct reduce *r)
 {
     struct rangedel_fragment f;
     if (r->have_key && r->key_kept_min != UINT64_MAX && covering(r, &f) &&
@@ -196,7 +196,7 @@ static void note_key_done(struct reduce *r)
 
 static void begin_key(struct reduce *r)
 {
-    note_key_done(r);
+    reduce_key_done(r);
     buf_set(&r->key, r->input->e.key);
     r->have_key = true;
     r->closed = false;
@@ -286,50 +286,7 @@ int reduce_next(struct reduce *r, struct entry *e)
     return r->status;
 }
 
-/* ---- rule 5 ---- */
-
-/* The numbers of one piece [start, end) of a fragment that have to stay. */
-static void keep_numbers(struct reduce *r, const struct rangedel_fragment *f, struct slice start,
-                         struct slice end, uint64_t kept_min, struct rangedel_builder *b)
-{
-    bool older = r->opt.older_exists(r->opt.ctx, start, end);
-    size_t last_stripe = SIZE_MAX;
-    for (uint32_t i = 0; i < f->seq_count; i++) {
-        size_t stripe = reduce_stripe(r, f->seqs[i]);
-        if (stripe != last_stripe && (older || kept_min < f->seqs[i]))
-            rangedel_builder_add(b, start, end, f->seqs[i]);
-        if (stripe == last_stripe)
-            reduce_lose(r, f->seqs[i - 1]);
-        last_stripe = stripe;
-    }
-}
-
 uint64_t reduce_history(const struct reduce *r)
 {
     return r->history;
-}
-
-struct rangedel *reduce_rangedels(struct reduce *r, struct slice upto)
-{
-    struct rangedel_builder *b = rangedel_builder_new();
-    struct slice from = buf_slice(&r->taken);
-    size_t n = rangedel_count(r->dels);
-    bool to_end = upto.len == 0;
-    assert(to_end || (!r->taken_all && slice_cmp(from, upto) < 0));
-    if (to_end)
-        note_key_done(r); /* the stream has ended: the last key counts */
-    for (size_t i = r->taken_all ? n : rangedel_find(r->dels, from); i < n; i++) {
-        struct rangedel_fragment f = rangedel_at(r->dels, i);
-        if (!to_end && slice_cmp(f.start, upto) >= 0)
-            break;
-        struct slice start = slice_cmp(f.start, from) < 0 ? from : f.start;
-        struct slice end = !to_end && slice_cmp(f.end, upto) > 0 ? upto : f.end;
-        keep_numbers(r, &f, start, end, r->kept_min[i], b);
-        r->kept_min[i] = UINT64_MAX; /* what follows belongs to the piece after `upto` */
-    }
-    r->taken_all |= to_end;
-    struct rangedel *out = rangedel_build(b);
-    rangedel_builder_free(b);
-    buf_set(&r->taken, upto);
-    return out;
 }

@@ -15,7 +15,11 @@
  *   4. A DELETE is dropped if no older data of the key exists anywhere.
  *   5. A tombstone fragment keeps one number per stripe (the newest), and only those that hide
  *      something: a kept entry, or older data outside the job.
- * Apart from folding, entries keep their sequence numbers. The output is in internal order. */
+ *   6. Fragments that touch become one, if their numbers lie in the same stripes and all that is
+ *      older than they, outside the job, is older than the lowest of them: that is the number they
+ *      get, one for each stripe (reduce_dels.c).
+ * Apart from folding and rule 6, all keep their sequence numbers. The output is in internal order.
+ */
 #ifndef VARVE_STORE_REDUCE_H
 #define VARVE_STORE_REDUCE_H
 
@@ -31,6 +35,9 @@ struct reduce_options {
     /* Can a source outside the job hold older entries for keys in [start, limit)? (limit of a
      * single key: the key and a zero byte.) */
     bool (*older_exists)(void *ctx, struct slice start, struct slice limit);
+    /* No source outside the job has anything above this number, of what is older than the job's,
+     * for keys in [start, limit); 0: none has anything. NULL: rule 6 is not applied. */
+    uint64_t (*older_newest)(void *ctx, struct slice start, struct slice limit);
     /* Fetches a separated value for folding; appends to `*out`. 0 or an error. */
     int (*fetch)(void *ctx, struct slice encoded_ref, struct buf *out);
     /* An entry with a blob reference is not passed on. Once for each. */
@@ -54,9 +61,9 @@ int reduce_next(struct reduce *r, struct entry *e);
  * pin has it or not. Grows. 0: nothing. */
 uint64_t reduce_history(const struct reduce *r);
 
-/* Rule 5: the tombstones in [where the last call ended, upto) (empty: to the end), clipped to it;
- * `upto` is the key of the entry that reduce_next() gave last, or beyond the end of the stream. One
- * reference; never NULL. */
+/* Rules 5 and 6: the tombstones in [where the last call ended, upto) (empty: to the end), clipped
+ * to it; `upto` is the key of the entry that reduce_next() gave last, or beyond the end of the
+ * stream. One reference; never NULL. */
 struct rangedel *reduce_rangedels(struct reduce *r, struct slice upto);
 
 #endif

@@ -61,6 +61,8 @@ int reduce_advance(struct reduce *r);
 /* Drops the entry that input stands on. */
 void reduce_drop(struct reduce *r);
 bool reduce_older_exists(struct reduce *r);
+/* Of the present key nothing is still to come: what was kept of it counts for its fragment. */
+void reduce_key_done(struct reduce *r);
 /* Notes that an entry of the present key is kept. */
 void reduce_keep(struct reduce *r, const struct entry *e);
 

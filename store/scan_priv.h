@@ -34,6 +34,7 @@ struct scan {
     struct buf key;
     struct source *found; /* stands on the key's newest entry, a PUT; NULL: ask for the value */
     struct store_value value;
+    uint32_t skipped;      /* covered intervals since the last key that was found, or seek */
     struct scan_held held; /* what the scan stands on while its sources look ahead */
 
     /* forwards only */
@@ -43,7 +44,6 @@ struct scan {
     bool settled;             /* `key` is settled: what is left of it is passed over */
     uint64_t stepped;         /* entries stepped over, ever */
     uint32_t passed;          /* entries stepped over since the last seek or settled key */
-    uint32_t skipped;         /* covered intervals since the last key that was found */
     bool clear;               /* no source has a tombstone below read_seq from here to ... */
     struct slice clear_until; /* ... here (empty: the end); lives as long as the sources */
 };

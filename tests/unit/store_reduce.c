@@ -18,6 +18,7 @@ struct job {
     bool refuses; /* the operator does, now and then, and so do fetches */
     struct store_merge merge;
     bool over_cautious; /* older_exists() says yes where it need not */
+    bool joins;         /* rule 6 is applied */
     struct rangedel *dels;
     struct entry *input; /* in internal order; blob types with references */
     uint8_t (*refs)[BLOB_REF_MAX];
@@ -146,6 +147,21 @@ static bool older_exists(void *ctx, struct slice start, struct slice limit)
     return below_has(j, start, limit) || (j->over_cautious && simrng_coin(j->rng));
 }
 
+static uint64_t older_newest(void *ctx, struct slice start, struct slice limit)
+{
+    struct job *j = ctx;
+    uint64_t newest = 0;
+    if (j->over_cautious && simrng_below(j->rng, 4) == 0)
+        return SEQ_MAX;
+    for (size_t i = 0; i < j->from; i++) {
+        const struct entry *op = &j->h.ops[i];
+        if (op->type != ENTRY_RANGE_DELETE && slice_cmp(op->key, start) >= 0 &&
+            slice_cmp(op->key, limit) < 0)
+            newest = op->seq > newest ? op->seq : newest;
+    }
+    return newest;
+}
+
 static int fetch(void *ctx, struct slice encoded, struct buf *out)
 {
     struct job *j = ctx;
@@ -196,6 +212,7 @@ static struct reduce_options options(struct job *j)
                                    .merge = j->merge.full ? &j->merge : NULL,
                                    .ctx = j,
                                    .older_exists = older_exists,
+                                   .older_newest = j->joins ? older_newest : NULL,
                                    .fetch = fetch,
                                    .drop_blob = drop_blob,
                                    .held = held};
@@ -457,6 +474,7 @@ static void random_job(struct job *j, struct simrng *rng)
         j->pins[i] = 1 + simrng_below(rng, j->h.count + 1);
     qsort(j->pins, j->pin_count, sizeof *j->pins, compare_numbers);
     j->over_cautious = simrng_below(rng, 4) == 0;
+    j->joins = simrng_below(rng, 4) > 0;
     j->refuses = simrng_below(rng, 4) == 0;
     j->merge = (struct store_merge){.ctx = j, .full = full, .partial = partial};
     if (simrng_below(rng, 4) == 0)
@@ -511,6 +529,96 @@ static void a_second_pass_loses_nothing(void **state)
     }
 }
 
+/* ---- neighbours ---- */
+
+enum { NEIGHBOURS = 10000, LOWEST = 100 };
+
+/* Something is older everywhere, with numbers below LOWEST, but for one place. */
+struct older {
+    uint64_t at, newest; /* in the interval of neighbour `at` the newest has this number */
+};
+
+static bool always_older(void *ctx, struct slice start, struct slice limit)
+{
+    (void)ctx, (void)start, (void)limit;
+    return true;
+}
+
+static uint64_t newest_of(void *ctx, struct slice start, struct slice limit)
+{
+    const struct older *o = ctx;
+    return get_be64(start.data) <= o->at && o->at < get_be64(limit.data) ? o->newest : LOWEST - 1;
+}
+
+/* Neighbour i, [i, i + 1), has number LOWEST + i. Their tombstones, reduced; one reference. */
+static struct rangedel *reduce_neighbours(struct reduce_options *opt)
+{
+    struct rangedel_builder *b = rangedel_builder_new();
+    uint8_t start[8], end[8];
+    struct entry e;
+    struct job none = {0};
+    for (uint64_t i = 0; i < NEIGHBOURS; i++) {
+        put_be64(start, i);
+        put_be64(end, i + 1);
+        rangedel_builder_add(b, slice_of(start, 8), slice_of(end, 8), LOWEST + i);
+    }
+    struct rangedel *all = rangedel_build(b);
+    assert_int_equal(rangedel_count(all), NEIGHBOURS);
+    struct reduce *r = reduce_new(input_new(&none, SIZE_MAX), all, opt);
+    assert_absent(reduce_next(r, &e));
+    struct rangedel *left = reduce_rangedels(r, (struct slice){0});
+    /* Who asks for history from before the highest number that was lowered is told. */
+    bool joined = rangedel_count(left) < NEIGHBOURS;
+    assert_int_equal(reduce_history(r), joined ? LOWEST + NEIGHBOURS : 0);
+    reduce_free(r);
+    rangedel_unref(all);
+    rangedel_builder_free(b);
+    return left;
+}
+
+static void assert_one(const struct rangedel *r, size_t i, uint64_t start, uint64_t end,
+                       uint64_t seq)
+{
+    struct rangedel_fragment f = rangedel_at(r, i);
+    assert_int_equal(get_be64(f.start.data), start);
+    assert_int_equal(get_be64(f.end.data), end);
+    assert_int_equal(f.seqs[0], seq);
+    assert_int_equal(f.seq_count, 1);
+}
+
+static void neighbours_join(void **state)
+{
+    (void)state;
+    struct older older = {UINT64_MAX, 0};
+    uint64_t pin = LOWEST + 4000;
+    struct reduce_options opt = {
+        .ctx = &older, .older_exists = always_older, .older_newest = newest_of};
+    struct rangedel *r = reduce_neighbours(&opt);
+    assert_int_equal(rangedel_count(r), 1);
+    assert_one(r, 0, 0, NEIGHBOURS, LOWEST);
+    rangedel_unref(r);
+    /* A pin that sees the one half and not the other. */
+    opt.pins = &pin;
+    opt.pin_count = 1;
+    r = reduce_neighbours(&opt);
+    assert_int_equal(rangedel_count(r), 2);
+    assert_one(r, 0, 0, 4000, LOWEST);
+    assert_one(r, 1, 4000, NEIGHBOURS, LOWEST + 4000);
+    rangedel_unref(r);
+    opt.pin_count = 0;
+    /* Older data that the lowest number would no longer hide. */
+    older = (struct older){3000, LOWEST + 5};
+    r = reduce_neighbours(&opt);
+    assert_int_equal(rangedel_count(r), 2);
+    assert_one(r, 0, 0, 3000, LOWEST);
+    assert_one(r, 1, 3000, NEIGHBOURS, LOWEST + 3000);
+    rangedel_unref(r);
+    opt.older_newest = NULL;
+    r = reduce_neighbours(&opt);
+    assert_int_equal(rangedel_count(r), NEIGHBOURS);
+    rangedel_unref(r);
+}
+
 static void an_error_of_the_input_comes_through(void **state)
 {
     (void)state;
@@ -538,6 +646,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_see_the_same_before_and_after),
         cmocka_unit_test(a_second_pass_loses_nothing),
+        cmocka_unit_test(neighbours_join),
         cmocka_unit_test(an_error_of_the_input_comes_through),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
