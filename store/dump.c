@@ -180,8 +180,7 @@ int dump_blob(struct dump *d, const struct file *f, uint64_t size)
     return dump_wants_entries(d) && err < 0 ? err : 0;
 }
 
-/* Opened as far as its header allows: without a key frames are only verified. */
-static int open_file(struct dump *d, enum file_kind kind, uint64_t number, struct file *f)
+int dump_open_file(struct dump *d, enum file_kind kind, uint64_t number, struct file *f)
 {
     int err = file_open(d->env, d->dir, kind, number, NULL, f);
     if (err == -ENOKEY)
@@ -193,7 +192,7 @@ static int show_file(struct dump *d, const char *name, enum file_kind kind, uint
 {
     struct file f = {0};
     uint64_t size = 0;
-    int err = open_file(d, kind, number, &f);
+    int err = dump_open_file(d, kind, number, &f);
     if (err == 0)
         err = f.io->ops->size(f.io, &size);
     if (err == 0) {
@@ -294,6 +293,8 @@ static int show(struct dump *d, const char *name)
         return show_current(d, &number);
     if (kind == FILE_KEYS)
         return show_keys(d);
+    if (kind == FILE_TAIL)
+        return dump_tail(d);
     return kind <= FILE_BLOB ? show_file(d, name, kind, number) : -EINVAL;
 }
 

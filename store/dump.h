@@ -70,6 +70,11 @@ int dump_walk_next(struct dump_walk *w, struct dump_frame *out);
 /* ---- kinds of files ---- */
 int dump_table(struct dump *d, const struct file *f, uint64_t size);   /* dump_table.c */
 int dump_journal(struct dump *d, const struct file *f, uint64_t size); /* dump_journal.c */
-int dump_blob(struct dump *d, const struct file *f, uint64_t size);    /* dump.c */
+/* A log's record; `where`: a constant, or NULL. */
+void dump_record(struct dump *d, const struct dump_frame *frame, const char *where);
+int dump_tail(struct dump *d); /* dump_tail.c */
+/* Opens a file as far as its header allows: without a key frames are only verified. */
+int dump_open_file(struct dump *d, enum file_kind kind, uint64_t number, struct file *f);
+int dump_blob(struct dump *d, const struct file *f, uint64_t size); /* dump.c */
 
 #endif

@@ -7,10 +7,24 @@
 
 /* ---- a log ---- */
 
-static void show_record(struct dump *d, const struct dump_frame *frame)
+/* So much of the log had been synced before it was written. */
+static void show_mark(struct dump *d, uint64_t offset, uint64_t synced_bytes)
+{
+    dump_begin(d, "mark");
+    dump_number(d, "offset", offset);
+    dump_number(d, "synced_bytes", synced_bytes);
+    dump_end(d);
+}
+
+void dump_record(struct dump *d, const struct dump_frame *frame, const char *where)
 {
     struct batch_reader r;
     struct entry e;
+    uint64_t synced;
+    if (batch_mark_decode(frame->payload, &synced)) {
+        show_mark(d, frame->offset, synced);
+        return;
+    }
     int rc = batch_reader_init(&r, frame->payload);
     if (rc == 0) {
         dump_begin(d, "record");
@@ -18,6 +32,8 @@ static void show_record(struct dump *d, const struct dump_frame *frame)
         dump_number(d, "bytes", frame->payload.len);
         dump_number(d, "first_seq", r.first_seq);
         dump_number(d, "operations", r.count);
+        if (where)
+            dump_text(d, "where", where);
         dump_end(d);
         while (d->stop == 0 && (rc = batch_reader_next(&r, &e)) == 0)
             dump_entry(d, NULL, &e);
@@ -146,7 +162,7 @@ int dump_journal(struct dump *d, const struct file *f, uint64_t size)
         if (f->header.kind == FILE_MANIFEST)
             show_edit(d, &frame);
         else
-            show_record(d, &frame);
+            dump_record(d, &frame, NULL);
     }
     dump_walk_release(&w);
     return err < 0 ? err : 0;

@@ -94,15 +94,15 @@ static int read_header(struct env *env, const char *dir, struct env_file **io, u
     return err;
 }
 
-int logtail_read(struct env *env, const char *dir, uint64_t number, uint64_t *base,
-                 struct buf *bytes)
+/* `wanted`: the number of the log that is asked for; 0: any. */
+static int read_tail(struct env *env, const char *dir, uint64_t wanted, uint64_t *number,
+                     uint64_t *base, struct buf *bytes)
 {
     struct env_file *io = NULL;
-    uint64_t of = 0;
     size_t got = 0;
-    *base = 0;
-    int err = read_header(env, dir, &io, &of, base);
-    if (err == 0 && of != number)
+    *number = *base = 0;
+    int err = read_header(env, dir, &io, number, base);
+    if (err == 0 && wanted && *number != wanted)
         err = 1;
     if (err == 0)
         err = io->ops->read(io, LOGTAIL_HEADER_SIZE, buf_reserve(bytes, LOGTAIL_ROOM), LOGTAIL_ROOM,
@@ -111,6 +111,20 @@ int logtail_read(struct env *env, const char *dir, uint64_t number, uint64_t *ba
     if (io)
         io->ops->close(io);
     return err;
+}
+
+int logtail_read(struct env *env, const char *dir, uint64_t number, uint64_t *base,
+                 struct buf *bytes)
+{
+    uint64_t of;
+    assert(number > 0);
+    return read_tail(env, dir, number, &of, base, bytes);
+}
+
+int logtail_read_any(struct env *env, const char *dir, uint64_t *number, uint64_t *base,
+                     struct buf *bytes)
+{
+    return read_tail(env, dir, 0, number, base, bytes);
 }
 
 bool logtail_continues(struct env *env, const char *dir, uint64_t number, uint64_t size)

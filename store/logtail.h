@@ -40,6 +40,10 @@ int logtail_put(struct logtail *t, size_t at, struct slice bytes);
  */
 int logtail_read(struct env *env, const char *dir, uint64_t number, uint64_t *base,
                  struct buf *bytes);
+/* The same of whatever log it holds; `*number` is 0 if it holds nothing. 1: there is no TAIL, or it
+ * is none. */
+int logtail_read_any(struct env *env, const char *dir, uint64_t *number, uint64_t *base,
+                     struct buf *bytes);
 /* Does it go on, perhaps with nothing that verifies, where the `size` bytes of that log's file end?
  */
 bool logtail_continues(struct env *env, const char *dir, uint64_t number, uint64_t size);

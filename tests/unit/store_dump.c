@@ -233,6 +233,52 @@ static void test_torn_log(void **state)
     rig_close_clean(r);
 }
 
+/* What is acknowledged and not in the log's file yet is in TAIL, and shown, until a sync; what is
+ * behind it is no damage. */
+static void test_tail(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r);
+    rig_fill(r, 0, 10, 60, 0);
+    assert_ok(store_sync(r->s));
+    rig_fill(r, 10, 13, 60, 0);
+    struct shown s = dump(r, "TAIL", &all);
+    assert_int_equal(count(&s, "tail"), 1);
+    assert_int_equal(count(&s, "damage"), 0);
+    assert_true(has(&s, "where=in TAIL alone"));
+    for (uint64_t i = 10; i < 13; i++) {
+        char key[40];
+        snprintf(key, sizeof key, "key=%s ", rig_key(i));
+        assert_true(has(&s, key));
+    }
+    assert_false(has(&s, "key=k00000013"));
+    buf_release(&s.text);
+    assert_ok(store_sync(r->s));
+    s = dump(r, "TAIL", &all);
+    assert_int_equal(count(&s, "tail"), 1);
+    assert_int_equal(count(&s, "damage"), 0);
+    assert_false(has(&s, "in TAIL alone"));
+    buf_release(&s.text);
+    /* A record that is damaged, and what is behind it, is not there; a header that is, is told. */
+    rig_fill(r, 20, 23, 60, 0);
+    struct rig *k = rig_kill(r);
+    char *path = name_tail(k->dir);
+    assert_ok(simdisk_flip(k->disk, path, 64 + 40, 1));
+    s = dump(k, "TAIL", &all);
+    assert_int_equal(count(&s, "record"), 0);
+    buf_release(&s.text);
+    assert_ok(simdisk_flip(k->disk, path, 10, 1));
+    s = dump(k, "TAIL", &all);
+    assert_int_equal(count(&s, "tail"), 0);
+    assert_int_equal(count(&s, "damage"), 1);
+    buf_release(&s.text);
+    rig_drop(k);
+    free(path);
+    rig_close_clean(r);
+    struct shown none = {0};
+    assert_true(store_dump(r->dir, &r->opt, "TAIL", &all, take, &none) < 0);
+}
+
 static void test_names_that_are_none(void **state)
 {
     struct rig *r = *state;
@@ -308,7 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_SIM(test_table),         RIG_SIM(test_log_and_blob), RIG_SIM(test_manifest),
         RIG_SIM(test_damaged_table), RIG_SIM(test_torn_log),     RIG_SIM(test_names_that_are_none),
-        RIG_SIM(test_history),
+        RIG_SIM(test_history),       RIG_SIM(test_tail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

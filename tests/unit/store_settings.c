@@ -35,6 +35,90 @@ static void test_table(void **state)
     assert_int_equal(o.idle_flush_ns, 10000000000);
 }
 
+/* ---- the document ---- */
+
+/* As a person would write it: "64 MiB", "10 s", "25 %". */
+static void tell_value(const struct setting *row, uint64_t value, char out[64])
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    char text[STORE_SETTING_TEXT_MAX];
+    int unit = 0;
+    if (row->kind == STORE_SETTING_BYTES) {
+        for (; value >= 1024 && value % 1024 == 0 && unit < 4; unit++)
+            value /= 1024;
+        snprintf(out, 64, value ? "%" PRIu64 " %s" : "0", value, units[unit]);
+    } else if (row->kind == STORE_SETTING_PERCENT) {
+        snprintf(out, 64, "%" PRIu64 " %%", value);
+    } else {
+        snprintf(out, 64, "%s", setting_print(row, value, text));
+    }
+}
+
+/* The line of docs/OPERATIONS.md, but for its last column. */
+static void tell_row(const struct setting *row, char out[1024])
+{
+    char preset[64], low[64], high[64], range[STORE_RANGE_TEXT_MAX + 64];
+    tell_value(row, row->preset, preset);
+    tell_value(row, row->min, low);
+    tell_value(row, row->max, high);
+    setting_print_range(row, range);
+    if (row->kind != STORE_SETTING_CHOICE)
+        snprintf(range, sizeof range, "%s to %s", low, high);
+    snprintf(out, 1024, "| `%s` | %s | %s | %s | ", row->name, preset, range, row->help);
+}
+
+static void complain(const char *wanted)
+{
+    fprintf(stderr, "docs/OPERATIONS.md should have, and then with what it takes effect:\n%s\n",
+            wanted);
+}
+
+/* Is the line of the document that of a setting? Then it is marked as seen. */
+static bool line_agrees(const char *line, bool *seen)
+{
+    char name[64] = {0}, wanted[1024];
+    const struct setting *row = sscanf(line, "| `%63[^`]`", name) == 1 ? setting_find(name) : NULL;
+    if (!row || seen[row - settings_table]) {
+        fprintf(stderr, "docs/OPERATIONS.md has '%s', which is no setting, or twice\n", name);
+        return false;
+    }
+    seen[row - settings_table] = true;
+    tell_row(row, wanted);
+    size_t len = strlen(wanted);
+    if (strncmp(line, wanted, len) == 0 && strlen(line) >= len + 6 &&
+        (strncmp(line + len, "when opened", 11) == 0) == (row->when == SETTING_AT_OPEN))
+        return true;
+    complain(wanted);
+    return false;
+}
+
+/* The operations' table of settings is that of settings.c: each has its line, with its default,
+ * range and help as they are, and with what it takes effect; there is no other line. */
+static void test_document_agrees(void **state)
+{
+    (void)state;
+    char line[4096], wanted[1024];
+    bool inside = false, agrees = true, *seen = mem_zalloc(settings_count() * sizeof *seen);
+    FILE *f = fopen("docs/OPERATIONS.md", "r");
+    assert_non_null(f); /* tests are run from the top of the tree */
+    while (fgets(line, sizeof line, f)) {
+        if (strncmp(line, "## ", 3) == 0)
+            inside = strcmp(line, "## Settings\n") == 0;
+        if (inside && strncmp(line, "| `", 3) == 0)
+            agrees = line_agrees(line, seen) && agrees;
+    }
+    fclose(f);
+    for (size_t i = 0; i < settings_count(); i++) {
+        if (seen[i])
+            continue;
+        tell_row(&settings_table[i], wanted);
+        complain(wanted);
+        agrees = false;
+    }
+    free(seen);
+    assert_true(agrees);
+}
+
 /* ---- in words ---- */
 
 static const char *const colours[] = {"red", "green", "blue"};
@@ -482,6 +566,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_document_agrees),
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_messages_tell_the_range),
         cmocka_unit_test(test_print),
