@@ -567,12 +567,22 @@ static void fill_level0(struct rig *r, bool drop)
     rig_close(r);
 }
 
-/* Closes soon after a worker has begun to compact. Was the job given up? */
+static bool compacts(struct rig *r)
+{
+    struct tree *t = &r->s->tree;
+    pthread_mutex_lock(&t->lock);
+    bool running = t->compact.running;
+    pthread_mutex_unlock(&t->lock);
+    return running;
+}
+
+/* Closes when a worker has begun to compact. Was the job given up? */
 static bool close_gives_up(struct rig *r)
 {
     r->opt.workers = 1;
     rig_open(r);
-    usleep(5000);
+    while (!compacts(r) && rig_stats(r).level_tables[0] > 0)
+        usleep(100);
     rig_close(r);
     r->opt.workers = 0;
     rig_open(r);
