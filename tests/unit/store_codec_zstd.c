@@ -137,7 +137,8 @@ static void what_is_no_dictionary_is_refused(void **state)
     dict_train(&rng, 0, &content);
     assert_errno(codec_dict_new(1, slice_of(NULL, 0), &d), EIO);
     assert_errno(codec_dict_new(1, slice_str("not a dictionary, not at all"), &d), EIO);
-    /* Whatever happens to the bytes: refused, or usable without harm. */
+    /* Whatever happens to the bytes: refused, or used without harm to memory. What comes back may
+     * be wrong then; so a dictionary is never taken from a file whose checksum does not hold. */
     for (int i = 0; i < 2000; i++) {
         struct buf bad = {0};
         buf_set(&bad, slice_of(content.data, simrng_below(&rng, content.len + 1)));
@@ -153,8 +154,8 @@ static void what_is_no_dictionary_is_refused(void **state)
             records_fill(&rng, 0, value, sizeof value);
             size_t len = zstd_pack(slice_of(value, sizeof value), &how, stored);
             if (len > 0) {
-                assert_ok(zstd_unpack(slice_of(stored, len), d, back, sizeof back));
-                assert_memory_equal(back, value, sizeof back);
+                err = zstd_unpack(slice_of(stored, len), d, back, sizeof back);
+                assert_true(err == 0 || err == -EIO);
             }
         }
         codec_dict_unref(d);
