@@ -306,6 +306,12 @@ void build_written(const struct build *b, uint64_t *table_bytes, uint64_t *blob_
     *blob_bytes = b->written_blob;
 }
 
+uint64_t build_bytes(const struct build *b)
+{
+    return b->written_table + b->written_blob + b->written_parity +
+           (b->table ? table_estimate_bytes(b->table) : 0) + (b->blob ? blob_size(b->blob) : 0);
+}
+
 uint64_t build_parity_written(const struct build *b)
 {
     return b->written_parity;

@@ -48,6 +48,8 @@ void build_abandon(struct build *b);
 void build_free(struct build *b);
 /* Bytes written: tables, blob files. */
 void build_written(const struct build *b, uint64_t *table_bytes, uint64_t *blob_bytes);
+/* The same together, with what is in files that are not whole yet. Grows. */
+uint64_t build_bytes(const struct build *b);
 uint64_t build_parity_written(const struct build *b);
 
 #endif

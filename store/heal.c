@@ -4,6 +4,8 @@
  * that the next open removes. */
 #include "store/heal.h"
 
+#include "store/throttle.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -46,6 +48,7 @@ void heal_mark(struct tree *t, struct version *v)
 /* ---- a blob file written anew ---- */
 
 struct copying {
+    struct tree *tree;
     struct env *env;
     char *path, *temp;
     struct env_file *from, *to;
@@ -74,6 +77,8 @@ static int copy_all(struct copying *c)
         err = parity_restore(c->parity, c->from, at, bytes, len);
         if (err == 0)
             err = c->to->ops->write(c->to, at, bytes, len);
+        if (err == 0)
+            throttle_take(c->tree, len, false);
     }
     free(bytes);
     return err;
@@ -98,7 +103,8 @@ static int open_all(struct copying *c, uint64_t number)
 /* Written, synced, and under its name. 0, 1 when it cannot be done, or an error. */
 static int write_anew(struct tree *t, uint64_t number)
 {
-    struct copying c = {.env = t->env,
+    struct copying c = {.tree = t,
+                        .env = t->env,
                         .path = name_file(t->dir, FILE_BLOB, number),
                         .temp = name_temp(t->dir, number)};
     int err = open_all(&c, number);

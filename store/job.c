@@ -9,6 +9,8 @@
  *      it should go on. */
 #include "store/job.h"
 
+#include "store/throttle.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -147,8 +149,19 @@ static bool space_left(struct job *j)
            space.free_bytes >= j->set->o.reserve_bytes / 4;
 }
 
+/* A flush goes on at once. */
+static void throttle(struct job *j)
+{
+    uint64_t bytes = build_bytes(j->build);
+    if (bytes > j->throttled_bytes)
+        throttle_take(j->tree, bytes - j->throttled_bytes, !j->is_compaction);
+    if (bytes > j->throttled_bytes)
+        j->throttled_bytes = bytes;
+}
+
 static int go_on(struct job *j)
 {
+    throttle(j);
     if (tree_failure(j->tree) || (j->is_compaction && tree_closing(j->tree)))
         return -ECANCELED;
     return j->is_compaction && !space_left(j) ? -ENOSPC : 0;

@@ -29,6 +29,7 @@ struct job {
     uint32_t below;       /* tables under the output level that end at or before the last key */
     uint64_t below_bytes; /* of those that the open output table reaches over */
     uint64_t written_table, written_blob;
+    uint64_t throttled_bytes; /* of build_bytes(): that throttle_take() was told of */
 };
 
 /* Takes the view and then the readers (see job.c): the inputs are of this view, or older. */

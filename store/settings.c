@@ -20,6 +20,15 @@
     .size = sizeof(((struct store_options *)NULL)->name)
 
 const struct setting settings_table[] = {
+    {.name = "background.rate",
+     .kind = STORE_SETTING_BYTES,
+     .when = SETTING_LIVE,
+     FIELD(background_rate),
+     .min = 0,
+     .max = TIB,
+     .preset = 0,
+     .help = "bytes a second that compactions and healing write at most, unless writers wait for "
+             "them; 0: no limit"},
     {.name = "blob.age_percent",
      .kind = STORE_SETTING_PERCENT,
      .when = SETTING_LIVE,

@@ -113,8 +113,10 @@ struct store_options {
      * below; earlier if reads pay for it. Writers are slowed down more and more from one and a
      * half times as many on, and wait at three times. */
     uint32_t level0_tables;
-    uint32_t workers;       /* background threads, beside one that only flushes; 0: there are none,
-                               and the caller pulls store_work(); default 2 */
+    uint32_t workers; /* background threads, beside one that only flushes; 0: there are none,
+                         and the caller pulls store_work(); default 2 */
+    uint64_t background_rate; /* bytes a second that compactions and healing write at most, unless
+                                 writers wait for them; 0, the default: no limit */
     uint64_t reserve_bytes; /* disk space that only STORE_RESERVE writes may use; default 64 MiB */
     uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;
                                default 10 s */

@@ -82,6 +82,7 @@ struct tree {
     pthread_cond_t changed; /* [lock] a job ended, a memtable was sealed, a failure, closing */
     char *failure;          /* [lock to set; atomic to read] why it is read-only */
     bool closing;           /* [lock to set; atomic to read] */
+    uint64_t throttle_ns;   /* [lock] see throttle.c */
     bool flush_wanted;      /* [lock] seal the active memtable at the next occasion */
     struct tree_work flush, compact, heal;
     bool placing; /* [lock] an ingestion chooses levels: no compaction is picked meanwhile */
