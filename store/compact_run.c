@@ -161,7 +161,7 @@ static int open_inputs(struct job *j, const struct pick *p, struct iter **input,
 
 /* ---- the job ---- */
 
-static int rewrite(struct tree *t, const struct pick *p)
+static int rewrite(struct tree *t, const struct pick *p, const struct job_watch *watch)
 {
     struct job j;
     struct iter *input;
@@ -169,6 +169,7 @@ static int rewrite(struct tree *t, const struct pick *p)
     job_init(&j, t, p->output_level);
     j.table_bytes = j.set->o.table_bytes;
     j.is_compaction = true;
+    j.watch = watch;
     j.relocate = relocate_begin(t, &j.set->o, j.version, p);
     int err = open_inputs(&j, p, &input, &dels);
     if (err == 0) {
@@ -190,10 +191,10 @@ static int rewrite(struct tree *t, const struct pick *p)
     return err;
 }
 
-int compact_run(struct tree *t, const struct pick *p)
+int compact_run(struct tree *t, const struct pick *p, const struct job_watch *watch)
 {
     assert(p->upper_count > 0 && p->input_level <= p->output_level);
-    int err = p->trivial_move ? move(t, p) : rewrite(t, p);
+    int err = p->trivial_move ? move(t, p) : rewrite(t, p, watch);
     if (err == 0) {
         tree_count(&t->counters.compactions, 1);
         log_message(LOG_INFO,

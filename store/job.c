@@ -36,6 +36,7 @@ void job_release(struct job *j)
     tree_readers_release(&j->readers);
     view_unref(j->view);
     settings_unref(j->set);
+    buf_release(&j->last_key);
 }
 
 /* ---- what reduce and build ask ---- */
@@ -164,6 +165,8 @@ static int go_on(struct job *j)
     throttle(j);
     if (tree_failure(j->tree) || (j->is_compaction && tree_closing(j->tree)))
         return -ECANCELED;
+    if (j->watch && j->watch->fn(j->watch->ctx) != 0)
+        return -EINTR;
     return j->is_compaction && !space_left(j) ? -ENOSPC : 0;
 }
 
@@ -289,12 +292,43 @@ static int add_entry(struct job *j, const struct entry *e)
     return build_add_frame(j->build, e, frame);
 }
 
+/* Does the store's owner have no use for it? Not asked of what a pin sees, or has something of the
+ * key above it, which might be a partial update. */
+static bool is_useless(struct job *j, const struct entry *e)
+{
+    const struct store_filter *filter = j->tree->filter;
+    if (!filter || !j->is_compaction)
+        return false;
+    bool first = j->last_key.len == 0 || !slice_eq(buf_slice(&j->last_key), e->key);
+    buf_set(&j->last_key, e->key);
+    if (!first || (e->type != ENTRY_PUT && e->type != ENTRY_PUT_BLOB))
+        return false;
+    if (j->readers.pin_count > 0 && j->readers.pins[j->readers.pin_count - 1] > e->seq)
+        return false;
+    return filter->drop(filter->ctx, e->key, e->type == ENTRY_PUT ? &e->value : NULL);
+}
+
+/* Older versions, which pins or deeper levels may have, must not come to light. */
+static int add_useless(struct job *j, const struct entry *e)
+{
+    struct entry gone = {.key = e->key, .seq = e->seq, .type = ENTRY_DELETE};
+    struct buf limit = {0};
+    job_lose_history(j, e->seq + 1);
+    if (e->type == ENTRY_PUT_BLOB)
+        job_drop_blob(j, e->value);
+    buf_set(&limit, e->key);
+    buf_put_u8(&limit, 0);
+    bool older = j->readers.pin_count > 0 || older_exists(j, e->key, buf_slice(&limit));
+    buf_release(&limit);
+    return older ? build_add(j->build, &gone) : 0;
+}
+
 static int pump(struct job *j)
 {
     struct entry e;
     int err;
     while ((err = reduce_next(j->reduce, &e)) == 0) {
-        err = add_entry(j, &e);
+        err = is_useless(j, &e) ? add_useless(j, &e) : add_entry(j, &e);
         if (err < 0)
             return err;
     }

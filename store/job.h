@@ -12,6 +12,13 @@
  * job that takes it down has much more to rewrite than that. */
 enum { JOB_BELOW_TABLES = 10 };
 
+/* Someone who is asked now and then whether the job should go on, in the job's thread. Nonzero: it
+ * ends with -EINTR. */
+struct job_watch {
+    int (*fn)(void *ctx);
+    void *ctx;
+};
+
 struct job {
     struct tree *tree;
     struct edit edit; /* the caller adds what is removed, and installs it */
@@ -24,7 +31,9 @@ struct job {
     struct tree_readers readers;
     struct reduce *reduce;
     struct build *build;
-    struct relocate *relocate; /* owned; NULL: values stay where they are */
+    struct relocate *relocate;     /* owned; NULL: values stay where they are */
+    const struct job_watch *watch; /* NULL: nobody */
+    struct buf last_key;           /* of the entry before, if there is a filter (store.h) */
     bool keys_seen;
     uint32_t below;       /* tables under the output level that end at or before the last key */
     uint64_t below_bytes; /* of those that the open output table reaches over */

@@ -159,6 +159,7 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
     t->env = &t->env_with_keys;
     t->dir = mem_strdup(dir);
     t->read_only = o->read_only;
+    t->filter = o->filter;
     t->blob_bytes_max = blob_bytes_max(t);
     settings_box_init(&t->settings, o);
     counters_init(&t->counts);

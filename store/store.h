@@ -44,6 +44,18 @@ struct store_merge {
                    struct buf *out);
 };
 
+/* Lets compactions drop what the caller knows to be of no use any more, without its being deleted
+ * key by key. */
+struct store_filter {
+    void *ctx;
+    /* Is the value of this key of no use? Asked of a value that no pin sees, and above which the
+     * compaction has nothing of the key. `value` is NULL for one in a blob file. What is dropped is
+     * gone for all who begin to read then, as if deleted; partial updates of it that come later, or
+     * that other levels have, apply to nothing. An answer true must stay true. Called from any
+     * thread, and as often as compaction pleases, maybe never. */
+    bool (*drop)(void *ctx, struct slice key, const struct slice *value);
+};
+
 /* How an opener gets at a passphrase: 1 to STORE_SECRET_MAX bytes of any kind. */
 enum { STORE_SECRET_MAX = 1024 };
 struct store_secret {
@@ -82,7 +94,8 @@ struct store_options {
                               of memory; 10 to 20; default 17 */
     const struct store_merge
         *merge; /* lives as long as the store; NULL: a batch with a merge is refused (-EINVAL) */
-    enum store_recovery recovery; /* default STORE_RECOVER_TAIL */
+    const struct store_filter *filter; /* lives as long as the store; NULL: all is kept */
+    enum store_recovery recovery;      /* default STORE_RECOVER_TAIL */
     /* Settings: each has a name by which it can be changed (below). */
     uint64_t memtable_bytes; /* a memtable is sealed at this size; default 32 MiB */
     uint32_t
@@ -226,6 +239,17 @@ enum store_write_flags {
 int store_write(struct store *s, struct store_batch *b, int flags);
 /* Everything acknowledged so far would survive a power cut. */
 int store_sync(struct store *s);
+
+/* What left at once. */
+struct store_dropped {
+    uint64_t tables, table_bytes, value_bytes; /* values in blob files: these are garbage now */
+};
+/* Deletes start <= key < limit (an empty interval is ignored), as a batch with STORE_RESERVE and
+ * STORE_SYNC would, and gives the space of whole tables back at once, without reading them: of
+ * those that lie within, and of which no pin sees anything. Compaction brings the rest. What was
+ * dropped is no history: see store_since_new(). Works on a full disk. */
+int store_drop_range(struct store *s, struct slice start, struct slice limit,
+                     struct store_dropped *out);
 
 /* ---- reading ---- */
 
@@ -410,6 +434,16 @@ int store_flush(struct store *s);
 /* Brings [start, limit) (empty slices: everything) down to the bottom level, dropping what nobody
  * can see. */
 int store_compact(struct store *s, struct slice start, struct slice limit);
+struct store_compaction {
+    uint64_t jobs, done_bytes; /* that ended, and what they read */
+    uint64_t total_bytes;      /* about what there is to do in all; never less than done_bytes */
+};
+/* The same, told how far it is: `fn` is called in this thread, now and then, also within a job.
+ * When it returns nonzero the job under way is given up, nothing of it remains, and this returns
+ * -EINTR; what was done before stays done. */
+typedef int store_compaction_fn(void *ctx, const struct store_compaction *c);
+int store_compact_watched(struct store *s, struct slice start, struct slice limit,
+                          store_compaction_fn *fn, void *ctx);
 /* NULL, or what made the store read-only. */
 const char *store_failure(struct store *s);
 

@@ -213,16 +213,60 @@ static int compact_result(struct tree *t)
     return err;
 }
 
-int store_compact(struct store *s, struct slice start, struct slice limit)
+struct watching {
+    struct store_compaction told;
+    store_compaction_fn *fn; /* NULL: nobody */
+    void *ctx;
+};
+
+static int tell(void *ctx)
+{
+    struct watching *w = ctx;
+    if (w->told.total_bytes < w->told.done_bytes)
+        w->told.total_bytes = w->told.done_bytes;
+    return w->fn ? w->fn(w->ctx, &w->told) : 0;
+}
+
+/* What is not on the bottom yet is read there, with what it lies over. */
+static uint64_t work_estimate(struct tree *t, struct slice start, struct slice limit)
+{
+    struct view *view = viewbox_get(t->box);
+    const struct version *v = view->version;
+    uint64_t bytes = 0;
+    for (int l = 0; l < LEVEL_COUNT; l++)
+        for (uint32_t i = l > 0 ? version_find(&v->levels[l], start) : 0; i < v->levels[l].count;
+             i++)
+            if (limit.len == 0 ||
+                slice_cmp(buf_slice(&v->levels[l].tables[i]->meta->smallest), limit) < 0)
+                bytes += v->levels[l].tables[i]->meta->size_bytes;
+    if (bytes == v->levels[LEVEL_COUNT - 1].bytes)
+        bytes = 0;
+    view_unref(view);
+    return bytes;
+}
+
+int store_compact_watched(struct store *s, struct slice start, struct slice limit,
+                          store_compaction_fn *fn, void *ctx)
 {
     struct tree *t = &s->tree;
+    struct watching w = {.fn = fn, .ctx = ctx};
+    struct job_watch watch = {.fn = tell, .ctx = &w};
     int err = store_flush(s);
-    uint64_t left = err == 0 ? work_limit(t) : 0, bytes;
+    uint64_t most = err == 0 ? work_limit(t) : 0, bytes;
+    w.told.total_bytes = err == 0 ? work_estimate(t, start, limit) : 0;
     while (err == 0) {
-        err = work_compact_range(t, start, limit, &bytes);
-        if (err == 0 && bytes > left)
+        err = tell(&w) != 0 ? -EINTR : work_compact_range(t, start, limit, &watch, &bytes);
+        if (err != 0)
+            break;
+        w.told.jobs++;
+        w.told.done_bytes += bytes;
+        if (w.told.done_bytes > most)
             err = 1;
-        left -= err == 0 ? bytes : 0;
     }
     return err == 1 ? compact_result(t) : err == -ECANCELED ? -EROFS : err;
+}
+
+int store_compact(struct store *s, struct slice start, struct slice limit)
+{
+    return store_compact_watched(s, start, limit, NULL, NULL);
 }

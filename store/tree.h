@@ -51,6 +51,7 @@ struct tree {
     uint64_t rekey_ns;     /* atomic: monotonic time before which rekey_finish() need not look */
     char *dir;
     bool read_only;
+    const struct store_filter *filter; /* may be NULL */
     uint8_t uuid[UUID_SIZE];
     struct lineage lineage;
     struct version_source source;

@@ -48,8 +48,8 @@ static void tell_failure(const struct tree *t, const struct tree_work *w, int er
 static void note_end(struct tree *t, struct tree_work *w, int err)
 {
     assert(w->running && err <= 0);
-    /* A store that closes or has failed says nothing about the work. */
-    bool telling = err != -ECANCELED && err != -EROFS;
+    /* A store that closes or has failed says nothing about the work, nor does who gave it up. */
+    bool telling = err != -ECANCELED && err != -EINTR && err != -EROFS;
     if (telling && err < 0) {
         tell_failure(t, w, err);
         uint32_t doublings = w->failures < PAUSE_DOUBLINGS ? w->failures : PAUSE_DOUBLINGS;
@@ -235,7 +235,8 @@ static void prepare(struct tree *t, const struct pick_options *opt)
 }
 
 /* `range`: NULL, or {start, limit}. */
-static int compact_one(struct tree *t, const struct slice *range, uint64_t *bytes)
+static int compact_one(struct tree *t, const struct slice *range, const struct job_watch *watch,
+                       uint64_t *bytes)
 {
     struct pick_options opt;
     struct pick pick = {0};
@@ -253,7 +254,7 @@ static int compact_one(struct tree *t, const struct slice *range, uint64_t *byte
         *bytes = pick.input_bytes;
         struct counter_stripe *mine = counters_mine(&t->counts);
         uint64_t began = counter_start(mine, STORE_TIME_COMPACTION, t->env);
-        err = compact_run(t, &pick);
+        err = compact_run(t, &pick, watch);
         counter_stop(mine, STORE_TIME_COMPACTION, t->env, began);
         pthread_mutex_lock(&t->lock);
         end_compaction(t, &pick, err);
@@ -268,13 +269,14 @@ static int compact_one(struct tree *t, const struct slice *range, uint64_t *byte
 int work_compact(struct tree *t)
 {
     uint64_t bytes;
-    return compact_one(t, NULL, &bytes);
+    return compact_one(t, NULL, NULL, &bytes);
 }
 
-int work_compact_range(struct tree *t, struct slice start, struct slice limit, uint64_t *bytes)
+int work_compact_range(struct tree *t, struct slice start, struct slice limit,
+                       const struct job_watch *watch, uint64_t *bytes)
 {
     struct slice range[2] = {start, limit};
-    return compact_one(t, range, bytes);
+    return compact_one(t, range, watch, bytes);
 }
 
 /* ---- space ---- */

@@ -7,7 +7,7 @@
 #ifndef VARVE_STORE_WORK_H
 #define VARVE_STORE_WORK_H
 
-#include "store/tree.h"
+#include "store/job.h"
 
 /* Full tables that the highest level in use may have at least. */
 enum { WORK_BASE_TABLES = 4 };
@@ -19,8 +19,9 @@ int work_compact(struct tree *t);
 /* Heals a blob file (heal.h). */
 int work_heal(struct tree *t);
 /* One compaction of the kind that store_compact() repeats; waits for one that runs to end first.
- * `*bytes` is what it read. */
-int work_compact_range(struct tree *t, struct slice start, struct slice limit, uint64_t *bytes);
+ * `*bytes` is what it read; `watch` as in compact_run.h. */
+int work_compact_range(struct tree *t, struct slice start, struct slice limit,
+                       const struct job_watch *watch, uint64_t *bytes);
 /* Is a worker to try it now, or is there a pause after a failure? [lock held] */
 bool work_due(const struct tree *t, const struct tree_work *w);
 /* Should the active memtable be sealed now, though it is not full? */

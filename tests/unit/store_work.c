@@ -69,6 +69,62 @@ static void test_compact_a_range(void **state)
     rig_close_clean(r);
 }
 
+/* ---- on demand, told how far it is ---- */
+
+struct told {
+    uint32_t calls, stop_at;
+    struct store_compaction last;
+};
+
+static int note_progress(void *ctx, const struct store_compaction *c)
+{
+    struct told *t = ctx;
+    assert_true(c->done_bytes >= t->last.done_bytes && c->done_bytes <= c->total_bytes);
+    t->last = *c;
+    return ++t->calls == t->stop_at;
+}
+
+static int compact_told(struct rig *r, struct told *t)
+{
+    return store_compact_watched(r->s, (struct slice){0}, (struct slice){0}, note_progress, t);
+}
+
+static void test_progress_and_cancel(void **state)
+{
+    struct rig *r = *state;
+    r->opt.level0_tables = 64;
+    rig_open(r);
+    for (uint64_t i = 0; i < 3; i++) {
+        rig_fill(r, 0, 4000, 300, i);
+        assert_ok(store_flush(r->s));
+    }
+    /* Given up anywhere, it leaves nothing behind. */
+    uint32_t calls = 1;
+    for (;; calls += 2) {
+        struct told t = {.stop_at = calls};
+        uint64_t before = rig_volume_bytes(r);
+        int err = compact_told(r, &t);
+        if (err == 0)
+            break;
+        assert_errno(err, EINTR);
+        assert_int_equal(t.calls, calls);
+        assert_true(rig_volume_bytes(r) <= before + 500); /* the manifest */
+    }
+    assert_true(calls > 5);
+    struct store_stats st = rig_stats(r);
+    assert_int_equal(st.table_entries, 4000);
+    assert_int_equal(st.level_tables[0], 0);
+    rig_assert_fill(r, 0, 4000, 300, 2);
+    struct told t = {0};
+    assert_ok(compact_told(r, &t));
+    assert_true(t.calls == 1 && t.last.total_bytes == 0); /* there is nothing left */
+    rig_fill(r, 0, 100, 300, 3);
+    t = (struct told){0};
+    assert_ok(compact_told(r, &t));
+    assert_true(t.last.jobs == 1 && t.last.done_bytes > 0);
+    rig_close_clean(r);
+}
+
 /* ---- level 0 ---- */
 
 /* A long level 0 stays as it is while nobody reads, and goes down when looking through it has cost
@@ -618,6 +674,7 @@ int main(void)
         RIG_SIM(test_steps),
         RIG_SIM(test_flush_and_compact_of_nothing),
         RIG_SIM(test_compact_a_range),
+        RIG_SIM(test_progress_and_cancel),
         RIG_SIM(test_reads_bring_level0_down),
         RIG_SIM(test_idle_flush),
         RIG_SIM(test_dead_blob_files_go),
