@@ -240,6 +240,7 @@ int fs_list_settings(struct fs *fs, store_setting_fn *fn, void *ctx);
 void fs_get_insight(struct fs *fs, struct store_insight *out);
 const char *fs_timer_name(enum store_timer which);
 const char *fs_cache_kind_name(enum store_cache_kind which);
+const char *fs_space_state_name(enum store_space_state state);
 
 /* ---- keys of a volume that nobody has open: store.h, which has the contracts, by path ---- */
 int fs_keys_get(const char *path, struct store_keys *out);

@@ -258,6 +258,11 @@ const char *fs_timer_name(enum store_timer which)
     return store_timer_name(which);
 }
 
+const char *fs_space_state_name(enum store_space_state state)
+{
+    return store_space_state_name(state);
+}
+
 const char *fs_cache_kind_name(enum store_cache_kind which)
 {
     return store_cache_kind_name(which);

@@ -106,6 +106,11 @@ static void show_volume(struct json *j, const char *path, const struct fs_stats 
         {"blob_files", "blob files", UNIT_COUNT, s->store.blob_files},
         {"blob_bytes", "in blob files", UNIT_BYTES, s->store.blob_bytes},
         {"blob_garbage_bytes", "of it garbage", UNIT_BYTES, s->store.blob_garbage_bytes},
+        {"space_live_bytes", "live", UNIT_BYTES, s->store.space_live_bytes},
+        {"space_garbage_bytes", "known to be garbage", UNIT_BYTES, s->store.space_garbage_bytes},
+        {"space_reserve_bytes", "reserve", UNIT_BYTES, s->store.space_reserve_bytes},
+        {"space_compaction_bytes", "a compaction takes", UNIT_BYTES,
+         s->store.space_compaction_bytes},
         {"key_epoch", "generation of the key", UNIT_COUNT, s->store.key_epoch},
         {"old_key_files", "files of older ones", UNIT_COUNT, s->store.old_key_files},
         {"old_key_bytes", "in them", UNIT_BYTES, s->store.old_key_bytes},
@@ -118,6 +123,7 @@ static void show_volume(struct json *j, const char *path, const struct fs_stats 
     show_text(j, "made", "made", made);
     show_text(j, "compression", "compression", compression);
     show_text(j, "encryption", "encryption", s->store.key_epoch ? "AES-256-GCM" : "none");
+    show_text(j, "space_state", "space", fs_space_state_name(s->store.space_state));
     show_figures(j, figures, sizeof figures / sizeof *figures - (s->store.key_epoch ? 0 : 3));
 }
 

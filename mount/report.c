@@ -160,6 +160,29 @@ static uint64_t live_bytes(const struct store_stats *s)
     return s->level_bytes[level] + s->blob_bytes - s->blob_garbage_bytes;
 }
 
+/* A word among the figures. */
+static void word(struct report *r, const char *key, const char *name, const char *value)
+{
+    if (r->as_json)
+        json_string(&r->json, key, value);
+    else
+        fprintf(r->out, "  %-30s%s\n", name, value);
+}
+
+static void space(struct report *r, const struct store_stats *s)
+{
+    section(r, "space", "space");
+    word(r, "space_state", "state", fs_space_state_name(s->space_state));
+    bytes(r, "space_used", "used", s->space_used_bytes);
+    bytes(r, "space_live", "live", s->space_live_bytes);
+    bytes(r, "space_garbage", "known to be garbage", s->space_garbage_bytes);
+    bytes(r, "disk_free", "free on the disk", s->disk_free_bytes);
+    bytes(r, "disk_usable", "of it for writes", s->disk_usable_bytes);
+    bytes(r, "space_reserve", "reserve", s->space_reserve_bytes);
+    bytes(r, "space_compaction", "a compaction takes at most", s->space_compaction_bytes);
+    section_end(r);
+}
+
 static void writing(struct report *r, const struct store_stats *s, const struct store_insight *in)
 {
     uint64_t all = s->bytes_written_log + s->bytes_written_flush + s->bytes_written_compaction +
@@ -320,6 +343,7 @@ int report_activity(struct fs *fs, bool as_json, struct buf *out)
     lookups(&r, &in);
     caches(&r, &stats.store, &in);
     writing(&r, &stats.store, &in);
+    space(&r, &stats.store);
     levels(&r, &stats.store, &in);
     latencies(&r, &in);
     section_end(&r);

@@ -140,14 +140,12 @@ static uint64_t next_file(void *ctx)
 /* Entries, and bytes of them, between two questions. */
 enum { ASK_ENTRIES = 1024, ASK_BYTES = 1 << 20 };
 
-/* A compaction does not take the last of the space: a quarter of the reserve is for the log, and
- * for flushes. */
 static bool space_left(struct job *j)
 {
     struct tree *t = j->tree;
     struct env_space space;
     return t->env->space(t->env, t->dir, &space) < 0 ||
-           space.free_bytes >= j->set->o.reserve_bytes / 4;
+           space.free_bytes >= j->set->o.reserve_bytes / JOB_RESERVE_PART;
 }
 
 /* A flush goes on at once. */

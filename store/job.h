@@ -11,6 +11,9 @@
 /* An output table ends when it has come over so many full tables of the level below: so no later
  * job that takes it down has much more to rewrite than that. */
 enum { JOB_BELOW_TABLES = 10 };
+/* A compaction does not take the last of the space: this part of the reserve is for the log, and
+ * for flushes. */
+enum { JOB_RESERVE_PART = 4 };
 
 /* Someone who is asked now and then whether the job should go on, in the job's thread. Nonzero: it
  * ends with -EINTR. */

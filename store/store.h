@@ -447,6 +447,16 @@ int store_compact_watched(struct store *s, struct slice start, struct slice limi
 /* NULL, or what made the store read-only. */
 const char *store_failure(struct store *s);
 
+enum store_space_state {
+    STORE_SPACE_HEALTHY,
+    STORE_SPACE_TIGHT, /* the largest compaction that may come up does not fit; smaller ones go on
+                        */
+    STORE_SPACE_FULL, /* writes fail with -ENOSPC; those with STORE_RESERVE, flushes and compactions
+                         that fit go on */
+};
+/* "healthy", "tight", "full" */
+const char *store_space_state_name(enum store_space_state state);
+
 struct store_stats {
     uint64_t seq; /* operations ever */
     uint64_t memtable_bytes, sealed_memtables;
@@ -469,7 +479,15 @@ struct store_stats {
     uint64_t blob_reads;
     uint64_t stall_ns, stall_ns_max; /* as in struct store_insight */
     uint64_t disk_total_bytes, disk_free_bytes;
-    uint64_t disk_usable_bytes; /* free without the reserve */
+    uint64_t disk_usable_bytes;      /* free without the reserve, and what compactions may need */
+    uint64_t space_used_bytes;       /* logs, tables and blob files */
+    uint64_t space_garbage_bytes;    /* known to be of no use: in blob files, and in tables for pins
+                                        that are gone */
+    uint64_t space_live_bytes;       /* the rest of tables and blob files */
+    uint64_t space_reserve_bytes;    /* the setting disk.reserve */
+    uint64_t space_compaction_bytes; /* what the largest compaction that may come up takes before it
+                                        gives anything back, with what is left to logs meanwhile */
+    enum store_space_state space_state;
     /* Of an encrypted store; otherwise all 0. */
     uint32_t key_epoch;       /* the generation of the key that new files are encrypted with */
     uint32_t key_generations; /* that there are; 1: nothing is left of older ones */

@@ -65,6 +65,48 @@ void store_get_insight(struct store *s, struct store_insight *out)
     out->cache_kept_bytes = cache.kept_bytes;
 }
 
+const char *store_space_state_name(enum store_space_state state)
+{
+    static const char *const names[] = {[STORE_SPACE_HEALTHY] = "healthy",
+                                        [STORE_SPACE_TIGHT] = "tight",
+                                        [STORE_SPACE_FULL] = "full"};
+    return names[state];
+}
+
+/* Linear in tables that pins hold something of. */
+static uint64_t held_for_nobody(const struct version *v)
+{
+    uint64_t bytes = 0;
+    for (int l = 0; l < LEVEL_COUNT; l++)
+        for (uint32_t i = 0; i < v->levels[l].count && v->levels[l].held_count > 0; i++) {
+            const struct table_meta *m = v->levels[l].tables[i]->meta;
+            for (uint32_t k = 0; k < m->held_count; k++)
+                bytes += version_has_pin(v, m->held[k].pin) ? 0 : m->held[k].bytes;
+        }
+    return bytes;
+}
+
+/* Once the files' figures are there. */
+static void space_figures(struct tree *t, const struct version *v, const struct env_space *space,
+                          struct store_stats *out)
+{
+    uint64_t kept = out->blob_bytes, garbage = out->blob_garbage_bytes + held_for_nobody(v);
+    for (int level = 0; level < LEVEL_COUNT; level++)
+        kept += out->level_bytes[level];
+    out->disk_total_bytes = space->total_bytes;
+    out->disk_free_bytes = space->free_bytes;
+    out->disk_usable_bytes = work_space_usable(t, space);
+    out->space_used_bytes = kept + out->log_bytes;
+    out->space_garbage_bytes = garbage < kept ? garbage : kept;
+    out->space_live_bytes = kept - out->space_garbage_bytes;
+    out->space_reserve_bytes = setting_u64(&t->settings.live.reserve_bytes);
+    out->space_compaction_bytes = work_space_needed(t);
+    if (out->disk_usable_bytes == 0)
+        out->space_state = STORE_SPACE_FULL;
+    else if (space->free_bytes < out->space_compaction_bytes)
+        out->space_state = STORE_SPACE_TIGHT;
+}
+
 int store_get_stats(struct store *s, struct store_stats *out)
 {
     struct tree *t = &s->tree;
@@ -76,6 +118,8 @@ int store_get_stats(struct store *s, struct store_stats *out)
     memtables(t, v, out);
     files(v->version, out);
     rekey_stats(t, v, out);
+    int err = t->env->space(t->env, t->dir, &space);
+    space_figures(t, v->version, &space, out);
     view_unref(v);
     cache_stats(t->cache, &cache);
     out->cache_bytes = cache.used_bytes;
@@ -97,9 +141,5 @@ int store_get_stats(struct store *s, struct store_stats *out)
     out->blob_reads = insight.blobs_read;
     out->stall_ns = insight.stall_ns;
     out->stall_ns_max = insight.stall_ns_max;
-    int err = t->env->space(t->env, t->dir, &space);
-    out->disk_total_bytes = space.total_bytes;
-    out->disk_free_bytes = space.free_bytes;
-    out->disk_usable_bytes = work_space_usable(t, &space);
     return err;
 }

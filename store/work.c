@@ -298,6 +298,14 @@ static uint64_t largest_job(const struct tree *t, const struct version *v)
     return level0 > table ? level0 : table;
 }
 
+uint64_t work_space_needed(struct tree *t)
+{
+    struct view *v = viewbox_get(t->box);
+    uint64_t job = largest_job(t, v->version);
+    view_unref(v);
+    return job + setting_u64(&t->settings.live.reserve_bytes) / JOB_RESERVE_PART;
+}
+
 uint64_t work_space_usable(struct tree *t, const struct env_space *space)
 {
     struct view *v = viewbox_get(t->box);

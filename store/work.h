@@ -27,6 +27,8 @@ bool work_due(const struct tree *t, const struct tree_work *w);
 /* Should the active memtable be sealed now, though it is not full? */
 bool work_wants_seal(struct tree *t);
 
+/* What the largest compaction that may come up needs to be free before it begins. */
+uint64_t work_space_needed(struct tree *t);
 /* How much of the free space is for ordinary writes: not the reserve, and not what flushing the
  * memtables and the largest compaction of level 0 may take before they give anything back. So a
  * volume that is full can be emptied. */

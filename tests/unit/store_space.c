@@ -130,6 +130,100 @@ static void test_scattered_deletes(void **state)
     rig_close_clean(r);
 }
 
+/* ---- states and figures ---- */
+
+static enum store_space_state state_of(struct rig *r)
+{
+    return rig_stats(r).space_state;
+}
+
+static void test_states(void **state)
+{
+    struct rig *r = *state;
+    r->opt.reserve_bytes = 256 << 10;
+    simdisk_set_capacity(r->disk, 6 * MIB);
+    rig_open(r);
+    assert_int_equal(state_of(r), STORE_SPACE_HEALTHY);
+    assert_string_equal(store_space_state_name(state_of(r)), "healthy");
+    uint64_t end = fill_up(r, 0, 300);
+    assert_int_equal(state_of(r), STORE_SPACE_FULL);
+    assert_int_equal(rig_stats(r).disk_usable_bytes, 0);
+    rig_compact(r);
+    struct store_stats st = rig_stats(r);
+    assert_true(st.space_used_bytes > 3 * MIB && st.space_used_bytes < 6 * MIB);
+    assert_true(st.space_used_bytes <= simdisk_used_bytes(r->disk));
+    assert_int_equal(st.space_reserve_bytes, 256 << 10);
+    assert_int_equal(st.space_live_bytes, st.space_used_bytes - st.log_bytes);
+    assert_int_equal(st.space_garbage_bytes, 0);
+    /* A table and what it may lie over on the next level, and a quarter of the reserve. */
+    assert_true(st.space_compaction_bytes >= 12 * r->opt.table_bytes + (64 << 10));
+    /* Room for writes, but not for that. */
+    uint64_t needed = st.space_compaction_bytes;
+    assert_ok(rig_try_delete_range(r, rig_key(0), rig_key(end / 8), STORE_RESERVE));
+    rig_compact(r);
+    for (uint64_t room = needed; state_of(r) != STORE_SPACE_FULL && room > 4096; room -= 4096) {
+        set_room(r, room);
+        st = rig_stats(r);
+        assert_int_equal(st.space_state, st.disk_usable_bytes == 0 ? STORE_SPACE_FULL
+                                         : st.disk_free_bytes < st.space_compaction_bytes
+                                             ? STORE_SPACE_TIGHT
+                                             : STORE_SPACE_HEALTHY);
+    }
+    assert_int_equal(state_of(r), STORE_SPACE_FULL);
+    assert_errno(rig_try_put(r, "a", slice_str("v"), 0), ENOSPC);
+    assert_ok(rig_try_delete_range(r, "k", "l", STORE_RESERVE));
+    set_room(r, 6 * MIB);
+    rig_compact(r);
+    assert_int_equal(state_of(r), STORE_SPACE_HEALTHY);
+    assert_true(rig_stats(r).space_live_bytes < 1000);
+    rig_close_clean(r);
+}
+
+/* A large level 0 over a large base needs more than an eighth of the disk. */
+static void test_tight(void **state)
+{
+    struct rig *r = *state;
+    r->opt.level0_tables = 256;
+    rig_open(r);
+    for (uint64_t i = 0; i < 8; i++) {
+        rig_fill(r, 0, 2000, 300, i);
+        assert_ok(store_flush(r->s));
+    }
+    set_room(r, MIB);
+    struct store_stats st = rig_stats(r);
+    assert_true(st.space_compaction_bytes > MIB);
+    assert_true(st.disk_usable_bytes > 0);
+    assert_int_equal(st.space_state, STORE_SPACE_TIGHT);
+    assert_string_equal(store_space_state_name(st.space_state), "tight");
+    rig_fill(r, 5000, 5010, 300, 0); /* is admitted */
+    set_room(r, 50 * MIB);
+    assert_int_equal(state_of(r), STORE_SPACE_HEALTHY);
+    rig_close_clean(r);
+}
+
+static void test_garbage_figures(void **state)
+{
+    struct rig *r = *state;
+    struct store_pin pin;
+    rig_open(r);
+    rig_fill(r, 0, 300, 300, 0);
+    rig_fill(r, 300, 350, 3000, 0);
+    assert_ok(store_pin_create(r->s, "p", 0, &pin));
+    rig_fill(r, 0, 300, 300, 1);
+    rig_compact(r);
+    assert_int_equal(rig_stats(r).space_garbage_bytes, 0);
+    assert_ok(store_pin_delete(r->s, "p"));
+    struct store_stats st = rig_stats(r);
+    assert_true(st.space_garbage_bytes > 300 * 100); /* what only the pin had */
+    assert_int_equal(st.space_live_bytes + st.space_garbage_bytes + st.log_bytes,
+                     st.space_used_bytes);
+    rig_fill(r, 300, 340, 3000, 1);
+    rig_compact(r);
+    assert_int_equal(rig_stats(r).space_garbage_bytes, rig_stats(r).blob_garbage_bytes);
+    assert_true(rig_stats(r).space_garbage_bytes > 0);
+    rig_close_clean(r);
+}
+
 /* ---- a disk that is full for all ---- */
 
 /* Others have filled it: nothing can be written, nothing is lost, and all goes on when there is
@@ -274,6 +368,9 @@ int main(void)
         RIG_SIM(test_reserve),
         RIG_SIM(test_fill_and_empty),
         RIG_SIM(test_scattered_deletes),
+        RIG_SIM(test_states),
+        RIG_SIM(test_tight),
+        RIG_SIM(test_garbage_figures),
         RIG_SIM(test_disk_full_for_all),
         RIG_SIM(test_full_while_flushing),
         RIG_SIM(test_full_while_compacting),
