@@ -6,7 +6,9 @@
  *      file that holds its value.
  *   3. A table is dropped unread only if one newer tombstone after another covers its whole span,
  *      each for every reader that sees anything of the table; whatever its own tombstones hide
- *      further down, these hide, too. */
+ *      further down, these hide, too.
+ *   4. A large job is cut at user keys into parts that run side by side, each with outputs within
+ * its own keys. They are installed by one edit, or, if one fails, removed all. */
 #include "store/compact_run.h"
 
 #include <assert.h>
@@ -14,7 +16,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "store/job.h"
+#include "store/compact_cut.h"
+#include "store/rekey.h"
+
+enum { PART_TABLES = 2 }; /* full ones that a part of a job reads at least */
 
 static void remove_inputs(struct edit *e, const struct pick *p)
 {
@@ -40,6 +45,8 @@ static int move(struct tree *t, const struct pick *p)
 
 struct inputs {
     struct job *job;
+    bool whole;  /* the job is all of it; otherwise a part */
+    bool counts; /* what is dropped unread is counted here, not by another part */
     struct iter **children;
     size_t count;
     struct rangedel_builder *dels; /* of all tables so far */
@@ -108,7 +115,8 @@ static int add_input(struct inputs *in, struct version_table *vt)
         return err;
     add_rangedels(in->dels, table_rangedel(table));
     in->children[in->count++] =
-        table_iter_new_masked(table, TABLE_ITER_READAHEAD, job_drop_blob, in->job);
+        in->whole ? table_iter_new_masked(table, TABLE_ITER_READAHEAD, job_drop_blob, in->job)
+                  : table_iter_new(table, TABLE_ITER_READAHEAD);
     return 0;
 }
 
@@ -128,19 +136,43 @@ static int add_lower(struct inputs *in, const struct pick *p)
     for (uint32_t i = 0; i < p->lower_count && err == 0; i++) {
         const struct table_meta *m = p->lower[i]->meta;
         uint64_t lost;
-        if (hidden(in->job, upper_dels, m, &lost))
-            drop(in->job, m, lost);
-        else
+        if (!hidden(in->job, upper_dels, m, &lost))
             err = add_input(in, p->lower[i]);
+        else if (in->counts)
+            drop(in->job, m, lost);
     }
     rangedel_unref(upper_dels);
     return err;
 }
 
-static int open_inputs(struct job *j, const struct pick *p, struct iter **input,
+/* What of them lies in the part's keys. */
+static struct rangedel *clip(struct rangedel_builder *all, const struct job *j)
+{
+    struct rangedel *r = rangedel_build(all);
+    if (j->first.len == 0 && j->limit.len == 0)
+        return r;
+    struct rangedel_builder *b = rangedel_builder_new();
+    for (size_t i = 0; i < rangedel_count(r); i++) {
+        struct rangedel_fragment f = rangedel_at(r, i);
+        if (slice_cmp(f.start, j->first) < 0)
+            f.start = j->first;
+        if (j->limit.len > 0 && slice_cmp(f.end, j->limit) > 0)
+            f.end = j->limit;
+        for (uint32_t k = 0; k < f.seq_count && slice_cmp(f.start, f.end) < 0; k++)
+            rangedel_builder_add(b, f.start, f.end, f.seqs[k]);
+    }
+    struct rangedel *clipped = rangedel_build(b);
+    rangedel_builder_free(b);
+    rangedel_unref(r);
+    return clipped;
+}
+
+static int open_inputs(struct job *j, const struct pick *p, bool whole, struct iter **input,
                        struct rangedel **dels)
 {
     struct inputs in = {.job = j,
+                        .whole = whole,
+                        .counts = j->first.len == 0,
                         .children =
                             mem_alloc((p->upper_count + p->lower_count) * sizeof *in.children),
                         .dels = rangedel_builder_new()};
@@ -149,7 +181,7 @@ static int open_inputs(struct job *j, const struct pick *p, struct iter **input,
         err = add_lower(&in, p);
     if (err == 0) {
         *input = iter_merge_new(in.children, in.count);
-        *dels = rangedel_build(in.dels);
+        *dels = clip(in.dels, j);
     } else {
         while (in.count > 0)
             iter_free(in.children[--in.count]);
@@ -159,49 +191,187 @@ static int open_inputs(struct job *j, const struct pick *p, struct iter **input,
     return err;
 }
 
-/* ---- the job ---- */
+/* ---- the job, in parts ---- */
 
-static int rewrite(struct tree *t, const struct pick *p, const struct job_watch *watch)
-{
-    struct job j;
+struct part {
+    struct job job;
     struct iter *input;
     struct rangedel *dels;
-    job_init(&j, t, p->output_level);
-    j.table_bytes = j.set->o.table_bytes;
-    j.is_compaction = true;
-    j.watch = watch;
-    j.relocate = relocate_begin(t, &j.set->o, j.version, p);
-    int err = open_inputs(&j, p, &input, &dels);
-    if (err == 0) {
-        err = job_run(&j, input, dels);
-        rangedel_unref(dels);
+    bool *stop; /* atomic: of all parts */
+    int err;
+    struct env_thread *thread; /* NULL: it runs in the caller's */
+};
+
+struct parts {
+    struct part list[COMPACT_PARTS_MAX];
+    struct buf cuts[COMPACT_PARTS_MAX - 1];
+    uint32_t count;
+    bool stop; /* atomic */
+};
+
+/* Jobs that are for more than merging are not cut: the values that they move are to lie together,
+ * and they have to come to an end. Nor are those of tables of which a part is not seen: what of
+ * that is garbage is only told by a cursor that goes through the whole table. */
+static bool may_cut(struct tree *t, const struct pick *p)
+{
+    if ((p->reason != PICK_LEVEL0 && p->reason != PICK_SIZE && p->reason != PICK_MANUAL) ||
+        rekey_epoch(t) != 0)
+        return false;
+    for (uint32_t i = 0; i < p->upper_count; i++)
+        if (p->upper[i]->meta->cut_seq != 0)
+            return false;
+    for (uint32_t i = 0; i < p->lower_count; i++)
+        if (p->lower[i]->meta->cut_seq != 0)
+            return false;
+    return true;
+}
+
+/* As many as there are workers, if each has a few tables to write. */
+static uint32_t parts_wanted(struct tree *t, const struct pick *p)
+{
+    uint64_t each = PART_TABLES * setting_u64(&t->settings.live.table_bytes);
+    uint64_t most = p->input_bytes / each, workers = setting_u32(&t->settings.live.workers);
+    most = most < workers ? most : workers;
+    most = most < COMPACT_PARTS_MAX ? most : COMPACT_PARTS_MAX;
+    return most > 1 && may_cut(t, p) ? (uint32_t)most : 1;
+}
+
+/* All parts go by the same pins: what one drops unread, and counts, the others pass over. */
+static void share_readers(struct job *j, const struct job *first)
+{
+    const struct tree_readers *r = &first->readers;
+    tree_readers_release(&j->readers);
+    j->readers.pin_count = r->pin_count;
+    j->readers.pins = mem_dup(r->pins, r->pin_count * sizeof *r->pins);
+}
+
+static int part_open(struct parts *all, uint32_t i, struct tree *t, const struct pick *p)
+{
+    struct part *part = &all->list[i];
+    struct job *j = &part->job;
+    job_init(j, t, p->output_level);
+    if (i > 0)
+        share_readers(j, &all->list[0].job);
+    j->table_bytes = j->set->o.table_bytes;
+    j->is_compaction = true;
+    part->stop = &all->stop;
+    j->stop = all->count > 1 ? &all->stop : NULL;
+    if (i > 0)
+        j->first = buf_slice(&all->cuts[i - 1]);
+    if (i + 1 < all->count)
+        j->limit = buf_slice(&all->cuts[i]);
+    j->relocate = relocate_begin(t, &j->set->o, j->version, p);
+    return open_inputs(j, p, all->count == 1, &part->input, &part->dels);
+}
+
+/* The first that fails has the others end. */
+static void part_run(void *arg)
+{
+    struct part *part = arg;
+    part->err = job_run(&part->job, part->input, part->dels);
+    part->input = NULL;
+    if (part->err < 0)
+        __atomic_store_n(part->stop, true, __ATOMIC_RELEASE);
+}
+
+/* One that gets no thread of its own runs in this one. */
+static void run_all(struct parts *all, struct env *env)
+{
+    for (uint32_t i = 1; i < all->count; i++)
+        if (env->thread_start(env, part_run, &all->list[i], &all->list[i].thread) < 0)
+            all->list[i].thread = NULL;
+    part_run(&all->list[0]);
+    for (uint32_t i = 1; i < all->count; i++) {
+        if (all->list[i].thread)
+            env->thread_join(env, all->list[i].thread);
+        else
+            part_run(&all->list[i]);
     }
+}
+
+/* What one of them failed with, rather than that it was told to end. */
+static int result_of(const struct parts *all)
+{
+    int err = 0;
+    for (uint32_t i = 0; i < all->count; i++)
+        if (all->list[i].err < 0 && (err == 0 || err == -ECANCELED))
+            err = all->list[i].err;
+    return err;
+}
+
+static void roll_back(struct parts *all, int err)
+{
+    for (uint32_t i = 0; i < all->count; i++)
+        if (all->list[i].err == 0)
+            job_rollback(&all->list[i].job, err);
+}
+
+/* All outputs, with one edit. */
+static int install(struct parts *all, struct tree *t, const struct pick *p)
+{
+    struct edit *edit = &all->list[0].job.edit;
+    for (uint32_t i = 1; i < all->count; i++)
+        edit_append(edit, &all->list[i].job.edit);
+    remove_inputs(edit, p);
+    int err = tree_install(t, edit, NULL, 0);
+    if (err < 0)
+        roll_back(all, err);
+    return err;
+}
+
+static void count_written(struct parts *all, struct tree *t)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        tree_count(&t->counters.written_compaction, all->list[i].job.written_table);
+        tree_count(&t->counters.written_blob, all->list[i].job.written_blob);
+        tree_count(&t->counters.moved_blob, relocate_moved(all->list[i].job.relocate));
+    }
+}
+
+static int rewrite(struct tree *t, const struct pick *p, const struct job_watch *watch,
+                   uint32_t *count)
+{
+    struct parts all = {.count = 1};
+    uint32_t wanted = parts_wanted(t, p), opened = 0;
+    int err = 0;
+    if (wanted > 1)
+        all.count = compact_cut(p, wanted, all.cuts);
+    *count = all.count;
+    while (err == 0 && opened < all.count)
+        err = part_open(&all, opened++, t, p);
+    all.list[0].job.watch = watch;
     if (err == 0) {
-        remove_inputs(&j.edit, p);
-        err = tree_install(t, &j.edit, NULL, 0);
+        run_all(&all, t->env);
+        err = result_of(&all);
         if (err < 0)
-            job_rollback(&j, err);
+            roll_back(&all, -ECANCELED);
+        else
+            err = install(&all, t, p);
     }
-    if (err == 0) {
-        tree_count(&t->counters.written_compaction, j.written_table);
-        tree_count(&t->counters.written_blob, j.written_blob);
-        tree_count(&t->counters.moved_blob, relocate_moved(j.relocate));
+    if (err == 0)
+        count_written(&all, t);
+    for (uint32_t i = 0; i < opened; i++) {
+        iter_free(all.list[i].input);
+        rangedel_unref(all.list[i].dels);
+        job_release(&all.list[i].job);
     }
-    job_release(&j);
+    for (uint32_t i = 0; i < COMPACT_PARTS_MAX - 1; i++)
+        buf_release(&all.cuts[i]);
     return err;
 }
 
 int compact_run(struct tree *t, const struct pick *p, const struct job_watch *watch)
 {
+    uint32_t parts = 0;
     assert(p->upper_count > 0 && p->input_level <= p->output_level);
-    int err = p->trivial_move ? move(t, p) : rewrite(t, p, watch);
+    int err = p->trivial_move ? move(t, p) : rewrite(t, p, watch, &parts);
     if (err == 0) {
         tree_count(&t->counters.compactions, 1);
         log_message(LOG_INFO,
                     "compaction: %" PRIu32 " tables of level %d and %" PRIu32
-                    " of level %d, %" PRIu64 " bytes%s",
+                    " of level %d, %" PRIu64 " bytes%s%s",
                     p->upper_count, p->input_level, p->lower_count, p->output_level, p->input_bytes,
-                    p->trivial_move ? ", moved" : "");
+                    p->trivial_move ? ", moved" : "", parts > 1 ? ", in parts" : "");
     }
     return err;
 }

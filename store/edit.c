@@ -145,6 +145,27 @@ static bool pin_name_ok(struct slice name)
     return name.len >= 1 && name.len <= PIN_NAME_MAX && !memchr(name.data, 0, name.len);
 }
 
+void edit_append(struct edit *e, const struct edit *from)
+{
+    assert(from->tables_removed_count == 0 && from->blobs_removed_count == 0);
+    assert(from->pins_added_count == 0 && from->pins_removed_count == 0);
+    assert(!from->has_uuid && !from->has_flushed && !from->has_log);
+    for (uint32_t i = 0; i < from->tables_added_count; i++)
+        edit_add_table(e, from->tables_added[i].level, from->tables_added[i].meta);
+    for (uint32_t i = 0; i < from->blobs_added_count; i++) {
+        const struct edit_blob *b = &from->blobs_added[i];
+        edit_add_blob(e, b->number, b->count, b->bytes, b->file_bytes);
+        edit_set_blob_key(e, b->number, b->key_epoch, b->header_sum);
+    }
+    for (uint32_t i = 0; i < from->blobs_garbage_count; i++) {
+        const struct edit_blob *b = &from->blobs_garbage[i];
+        edit_add_garbage(e, b->number, b->count, b->bytes);
+    }
+    if (from->has_history && (!e->has_history || e->history_seq < from->history_seq))
+        e->history_seq = from->history_seq;
+    e->has_history |= from->has_history;
+}
+
 void edit_add_pin(struct edit *e, const struct pin *pin)
 {
     assert(pin->seq >= 1 && pin->seq <= SEQ_MAX && pin_name_ok(slice_str(pin->name)));

@@ -95,6 +95,10 @@ void edit_remove_blob(struct edit *e, uint64_t number);
 void edit_add_pin(struct edit *e, const struct pin *pin); /* copies */
 void edit_remove_pin(struct edit *e, const char *name);   /* copies */
 
+/* Adds what `from` adds, its garbage and what it says of history; nothing else may be in it
+ * (asserted). */
+void edit_append(struct edit *e, const struct edit *from);
+
 /* Appends. */
 void edit_encode(const struct edit *e, struct buf *out);
 /* Into an initialised, empty edit, which a failure leaves empty. Returns 0; -EIO for bytes that are

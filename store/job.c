@@ -163,6 +163,8 @@ static int go_on(struct job *j)
     throttle(j);
     if (tree_failure(j->tree) || (j->is_compaction && tree_closing(j->tree)))
         return -ECANCELED;
+    if (j->stop && __atomic_load_n(j->stop, __ATOMIC_ACQUIRE))
+        return -ECANCELED;
     if (j->watch && j->watch->fn(j->watch->ctx) != 0)
         return -EINTR;
     return j->is_compaction && !space_left(j) ? -ENOSPC : 0;
@@ -179,6 +181,9 @@ struct asking {
 
 static int asking_step(struct asking *a, int err)
 {
+    struct slice limit = a->job->limit;
+    if (err == 0 && limit.len > 0 && slice_cmp(a->input->e.key, limit) >= 0)
+        err = 1;
     a->it.valid = err == 0;
     if (err != 0)
         return err;
@@ -196,7 +201,8 @@ static int asking_step(struct asking *a, int err)
 static int asking_first(struct iter *it)
 {
     struct asking *a = (struct asking *)it;
-    return asking_step(a, iter_first(a->input));
+    struct slice first = a->job->first;
+    return asking_step(a, first.len ? iter_seek(a->input, first, SEQ_MAX) : iter_first(a->input));
 }
 
 static int asking_next(struct iter *it)

@@ -36,6 +36,8 @@ struct job {
     struct build *build;
     struct relocate *relocate;     /* owned; NULL: values stay where they are */
     const struct job_watch *watch; /* NULL: nobody */
+    const bool *stop;              /* atomic: another part of the job failed; NULL: it has none */
+    struct slice first, limit;     /* only entries with these keys (empty: no bound); borrowed */
     struct buf last_key;           /* of the entry before, if there is a filter (store.h) */
     bool keys_seen;
     uint32_t below;       /* tables under the output level that end at or before the last key */

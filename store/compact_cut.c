@@ -1,0 +1,105 @@
+/* compact_cut: see compact_cut.h.
+ *
+ * Cuts need not be keys that exist. Of the span of the job the shared beginning is left as it is,
+ * and the eight bytes behind it are taken as a number: bisected, until so much of the inputs lies
+ * below, as their indexes tell, as a part should have. */
+#include "store/compact_cut.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { NUMBER_SIZE = 8 };
+
+struct cutting {
+    const struct pick *p;
+    struct table **tables; /* borrowed from the pick's */
+    uint32_t count;
+    uint64_t bytes;
+    struct slice prefix;
+};
+
+static int open_tables(struct cutting *c, struct version_table **list, uint32_t count)
+{
+    int err = 0;
+    for (uint32_t i = 0; i < count && err == 0; i++) {
+        err = version_table_open(list[i], &c->tables[c->count]);
+        if (err == 0)
+            c->count++;
+    }
+    return err;
+}
+
+static void number_key(const struct cutting *c, uint64_t number, struct buf *key)
+{
+    buf_set(key, c->prefix);
+    buf_put_be64(key, number);
+}
+
+static uint64_t key_number(struct slice key, size_t at)
+{
+    uint8_t bytes[NUMBER_SIZE] = {0};
+    if (key.len > at)
+        memcpy(bytes, key.data + at, key.len - at < NUMBER_SIZE ? key.len - at : NUMBER_SIZE);
+    return get_be64(bytes);
+}
+
+static uint64_t bytes_below(const struct cutting *c, struct slice key)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < c->count; i++)
+        bytes += table_range_bytes(c->tables[i], (struct slice){0}, key);
+    return bytes;
+}
+
+/* The least number in (lo, hi] below whose key lie `wanted` bytes or more. */
+static uint64_t bisect(const struct cutting *c, uint64_t lo, uint64_t hi, uint64_t wanted)
+{
+    struct buf key = {0};
+    while (lo + 1 < hi) {
+        uint64_t mid = lo + (hi - lo) / 2;
+        number_key(c, mid, &key);
+        if (bytes_below(c, buf_slice(&key)) >= wanted)
+            hi = mid;
+        else
+            lo = mid;
+    }
+    buf_release(&key);
+    return hi;
+}
+
+static uint32_t cut(const struct cutting *c, uint32_t wanted, struct buf *cuts)
+{
+    struct slice start = buf_slice(&c->p->start), limit = buf_slice(&c->p->limit);
+    uint64_t lo = key_number(start, c->prefix.len), end = key_number(limit, c->prefix.len);
+    uint32_t parts = 1;
+    for (uint32_t i = 1; i < wanted; i++) {
+        uint64_t at = bisect(c, lo, end, c->bytes / wanted * i);
+        if (at <= lo || at >= end)
+            break;
+        number_key(c, at, &cuts[parts - 1]);
+        parts++;
+        lo = at;
+    }
+    return parts;
+}
+
+uint32_t compact_cut(const struct pick *p, uint32_t wanted, struct buf cuts[COMPACT_PARTS_MAX - 1])
+{
+    struct cutting c = {.p = p};
+    uint32_t parts = 1;
+    assert(wanted >= 1 && wanted <= COMPACT_PARTS_MAX);
+    for (uint32_t i = 0; i < COMPACT_PARTS_MAX - 1; i++)
+        cuts[i] = (struct buf){0};
+    struct slice start = buf_slice(&p->start);
+    c.prefix = slice_of(start.data, slice_shared(start, buf_slice(&p->limit)));
+    c.tables = mem_alloc((p->upper_count + p->lower_count) * sizeof(struct table *));
+    int err = open_tables(&c, p->upper, p->upper_count);
+    if (err == 0)
+        err = open_tables(&c, p->lower, p->lower_count);
+    for (uint32_t i = 0; i < c.count; i++)
+        c.bytes += table_range_bytes(c.tables[i], (struct slice){0}, (struct slice){0});
+    if (err == 0 && c.bytes > 0)
+        parts = cut(&c, wanted, cuts);
+    free(c.tables);
+    return parts;
+}

@@ -1,0 +1,238 @@
+/* compact_cut, and compact_run with it: a large job in parts that run side by side: the same
+ * result, one edit, and nothing of it when a part fails. */
+#include "tests/unit/store_rig.h"
+
+#include "store/compact_cut.h"
+#include "store/store_priv.h"
+
+enum { KEYS = 3000 };
+
+/* ---- cutting ---- */
+
+/* All of level 0, as a job. */
+static struct pick whole(struct rig *r)
+{
+    struct pick_options opt = {.level0_trigger = 1,
+                               .base_bytes = 1 << 20,
+                               .fanout = 10,
+                               .table_bytes = 1 << 20,
+                               .inputs_bytes_max = 1 << 30};
+    struct pick p;
+    assert_ok(compact_pick(viewbox_peek(r->s->tree.box)->version, &opt, &p));
+    return p;
+}
+
+static void test_cuts_are_even(void **state)
+{
+    struct rig *r = *state;
+    struct buf cuts[COMPACT_PARTS_MAX - 1];
+    r->opt.level0_tables = 64;
+    rig_open(r);
+    for (uint64_t i = 0; i < 3; i++) {
+        rig_fill(r, i * 100, KEYS, 300, i);
+        assert_ok(store_flush(r->s));
+    }
+    struct pick p = whole(r);
+    assert_int_equal(compact_cut(&p, 1, cuts), 1);
+    for (uint32_t wanted = 2; wanted <= COMPACT_PARTS_MAX; wanted++) {
+        uint64_t before = 0;
+        assert_int_equal(compact_cut(&p, wanted, cuts), wanted);
+        for (uint32_t i = 0; i < wanted - 1; i++) {
+            /* Key k00000NNN: where the number comes to. */
+            char text[16] = {0};
+            memcpy(text, cuts[i].data, cuts[i].len < 9 ? cuts[i].len : 9);
+            for (int k = 1; k < 9; k++)
+                text[k] = text[k] < '0' ? '0' : text[k] > '9' ? '9' : text[k];
+            uint64_t at = strtoull(text + 1, NULL, 10);
+            assert_in_range(at - before, KEYS / wanted * 8 / 10, KEYS / wanted * 13 / 10);
+            before = at;
+            buf_release(&cuts[i]);
+        }
+    }
+    pick_release(&p);
+    rig_close_clean(r);
+}
+
+static void test_one_key_is_not_cut(void **state)
+{
+    struct rig *r = *state;
+    struct buf cuts[COMPACT_PARTS_MAX - 1];
+    r->opt.level0_tables = 64;
+    rig_open(r);
+    for (uint64_t i = 0; i < 4; i++) {
+        rig_fill(r, 7, 8, 300, i);
+        assert_ok(store_flush(r->s));
+    }
+    struct pick p = whole(r);
+    uint32_t parts = compact_cut(&p, 4, cuts);
+    assert_true(parts <= 2); /* and then one of them is empty */
+    for (uint32_t i = 0; i + 1 < parts; i++)
+        buf_release(&cuts[i]);
+    pick_release(&p);
+    rig_close_clean(r);
+}
+
+/* ---- the same as without ---- */
+
+static void mix(struct rig *r, struct simrng *rng)
+{
+    for (int i = 0; i < 200; i++) {
+        uint64_t key = simrng_below(rng, KEYS);
+        switch (simrng_below(rng, 8)) {
+        case 0:
+            rig_delete(r, rig_key(key));
+            break;
+        case 1:
+            rig_delete_range(r, rig_key(key), rig_key(key + 1 + simrng_below(rng, 300)));
+            break;
+        case 2:
+            rig_merge_op(r, rig_key(key), "more");
+            break;
+        default:
+            rig_fill(r, key, key + 1 + simrng_below(rng, 20), simrng_coin(rng) ? 300 : 900,
+                     simrng_below(rng, 100));
+        }
+    }
+}
+
+/* Two stores of the same history, one with a worker and one with four, read alike at each pin. */
+static void assert_same(struct rig *a, struct rig *b, uint64_t seq)
+{
+    struct store_read reads[2];
+    struct store_iter *its[2];
+    struct rig *rigs[2] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        if (seq)
+            store_read_begin_at(rigs[i]->s, seq, &reads[i]);
+        else
+            store_read_begin(rigs[i]->s, &reads[i]);
+        its[i] = store_iter_new(&reads[i], (struct slice){0}, (struct slice){0});
+    }
+    int err[2] = {store_iter_first(its[0]), store_iter_first(its[1])};
+    while (err[0] == 0 && err[1] == 0) {
+        struct slice values[2];
+        assert_true(slice_eq(store_iter_key(its[0]), store_iter_key(its[1])));
+        for (int i = 0; i < 2; i++)
+            assert_ok(store_iter_value(its[i], &values[i]));
+        assert_true(slice_eq(values[0], values[1]));
+        for (int i = 0; i < 2; i++)
+            err[i] = store_iter_next(its[i]);
+    }
+    assert_true(err[0] == 1 && err[1] == 1);
+    for (int i = 0; i < 2; i++) {
+        store_iter_free(its[i]);
+        store_read_end(&reads[i]);
+    }
+}
+
+static void test_same_as_in_one(void **state)
+{
+    struct rig *r = *state, other = *r;
+    struct store_pin pins[3], same;
+    uint64_t seed = unit_seed();
+    strcat(other.dir, "-one");
+    rig_make(&other);
+    struct rig *rigs[2] = {r, &other};
+    for (int i = 0; i < 2; i++) {
+        struct simrng rng = {seed};
+        rigs[i]->opt.level0_tables = 64;
+        rigs[i]->opt.workers = i == 0 ? 4 : 1;
+        rig_open(rigs[i]);
+        rig_fill(rigs[i], 0, KEYS, 300, 0);
+        rig_compact(rigs[i]);
+        rig_log_reset();
+        for (int round = 0; round < 3; round++) {
+            char name[8];
+            mix(rigs[i], &rng);
+            snprintf(name, sizeof name, "%d", round);
+            assert_ok(store_pin_create(rigs[i]->s, name, 0, i == 0 ? &pins[round] : &same));
+            if (i == 1)
+                assert_int_equal(same.seq, pins[round].seq);
+            mix(rigs[i], &rng);
+            rig_compact(rigs[i]);
+        }
+        assert_int_equal(rig_logged("in parts"), i == 0);
+    }
+    assert_same(r, &other, 0);
+    for (int round = 0; round < 3; round++)
+        assert_same(r, &other, pins[round].seq);
+    struct store_stats a = rig_stats(r), b = rig_stats(&other);
+    assert_int_equal(a.table_entries, b.table_entries);
+    for (int i = 0; i < 2; i++) {
+        for (int round = 0; round < 3; round++) {
+            char name[8];
+            snprintf(name, sizeof name, "%d", round);
+            assert_ok(store_pin_delete(rigs[i]->s, name));
+        }
+        rig_compact(rigs[i]);
+        rig_close_clean(rigs[i]); /* and all accounts are right */
+    }
+    other.env->list(other.env, other.dir, rig_remove_entry, other.dir);
+    rmdir(other.dir);
+}
+
+/* ---- a part that fails ---- */
+
+static struct {
+    struct env env;
+    int left, err; /* atomic: tables that can be made */
+} poor;
+
+static int poor_open(struct env *env, const char *path, enum env_open_mode mode,
+                     struct env_file **out)
+{
+    (void)env;
+    *out = NULL;
+    if (mode == ENV_OPEN_CREATE && strstr(path, ".table") &&
+        __atomic_sub_fetch(&poor.left, 1, __ATOMIC_RELAXED) < 0)
+        return poor.err;
+    return env_posix()->open(env_posix(), path, mode, out);
+}
+
+static void test_a_part_fails(void **state)
+{
+    struct rig *r = *state;
+    int failed = 0;
+    poor.env = *env_posix();
+    poor.env.open = poor_open;
+    poor.left = 1 << 20;
+    poor.err = -EMFILE;
+    r->opt.env = &poor.env;
+    r->opt.level0_tables = 64;
+    rig_open(r);
+    for (uint64_t i = 0; i < 3; i++) {
+        rig_fill(r, 0, KEYS, i == 1 ? 900 : 300, i);
+        assert_ok(store_flush(r->s));
+    }
+    rig_close(r);
+    r->opt.workers = 4;
+    rig_open(r);
+    int tables = rig_files(r, FILE_TABLE).count, blobs = rig_files(r, FILE_BLOB).count;
+    for (int n = 0;; n++) {
+        __atomic_store_n(&poor.left, n, __ATOMIC_RELAXED);
+        int err = store_compact(r->s, (struct slice){0}, (struct slice){0});
+        if (err == 0)
+            break;
+        assert_errno(err, EMFILE);
+        failed++;
+        assert_int_equal(rig_files(r, FILE_TABLE).count, tables);
+        assert_int_equal(rig_files(r, FILE_BLOB).count, blobs);
+        assert_null(store_failure(r->s));
+    }
+    assert_true(failed >= 3);
+    rig_assert_fill(r, 0, KEYS, 300, 2);
+    assert_int_equal(rig_stats(r).table_entries, KEYS);
+    poor.left = 1 << 20;
+    rig_close_clean(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_SIM(test_cuts_are_even),
+        RIG_SIM(test_one_key_is_not_cut),
+        RIG_POSIX(test_same_as_in_one),
+        RIG_POSIX(test_a_part_fails),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
