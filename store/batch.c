@@ -68,19 +68,36 @@ static void add_value(struct store_batch *b, struct batch_op *op, enum entry_typ
     b->blob_count++;
 }
 
+/* `key` and `value` as the caller has them: what was copied is compared with that later. Of a value
+ * that was packed the frame counts. */
+static void add_hash(const struct store_batch *b, struct batch_op *op, struct slice key,
+                     struct slice value)
+{
+    if (!b->sums)
+        return;
+    if (entry_type_is_blob(op->type))
+        value = slice_of(b->bytes.data + op->value, op->value_len);
+    op->hash = entry_hash(key, op->type, value);
+}
+
 void store_batch_put(struct store_batch *b, struct slice key, struct slice value)
 {
-    add_value(b, add_op(b, ENTRY_PUT, key), ENTRY_PUT_BLOB, value);
+    struct batch_op *op = add_op(b, ENTRY_PUT, key);
+    add_value(b, op, ENTRY_PUT_BLOB, value);
+    add_hash(b, op, key, value);
 }
 
 void store_batch_merge(struct store_batch *b, struct slice key, struct slice operand)
 {
-    add_value(b, add_op(b, ENTRY_MERGE, key), ENTRY_MERGE_BLOB, operand);
+    struct batch_op *op = add_op(b, ENTRY_MERGE, key);
+    add_value(b, op, ENTRY_MERGE_BLOB, operand);
+    add_hash(b, op, key, operand);
 }
 
 void store_batch_delete(struct store_batch *b, struct slice key)
 {
-    add_op(b, ENTRY_DELETE, key);
+    struct batch_op *op = add_op(b, ENTRY_DELETE, key);
+    add_hash(b, op, key, (struct slice){0});
 }
 
 void store_batch_delete_range(struct store_batch *b, struct slice start, struct slice end)
@@ -92,6 +109,7 @@ void store_batch_delete_range(struct store_batch *b, struct slice start, struct 
     op->value = b->bytes.len;
     op->value_len = (uint32_t)end.len;
     buf_append(&b->bytes, end);
+    add_hash(b, op, start, end);
     b->rangedel_count++;
 }
 
@@ -126,10 +144,47 @@ struct entry batch_entry(const struct store_batch *b, uint32_t i, uint64_t first
         scratch->len = 0;
         blob_ref_encode(&op->ref, scratch);
         e.value = buf_slice(scratch);
-    } else if (op->type != ENTRY_DELETE) {
-        e.value = slice_of(b->bytes.data + op->value, op->value_len);
+        if (b->sums)
+            e.sum = entry_sum(&e);
+    } else {
+        if (op->type != ENTRY_DELETE)
+            e.value = slice_of(b->bytes.data + op->value, op->value_len);
+        if (b->sums)
+            e.sum = entry_sum_of(op->hash, e.seq);
     }
     return e;
+}
+
+static int verify_op(const struct store_batch *b, const struct batch_op *op, const struct entry *e)
+{
+    struct slice key = slice_of(b->bytes.data + op->key, op->key_len);
+    struct slice value = slice_of(b->bytes.data + op->value, op->value_len);
+    bool blob = entry_type_is_blob(op->type);
+    struct blob_ref ref;
+    bool good = e->type == op->type && slice_eq(e->key, key) &&
+                op->hash == entry_hash(e->key, e->type, blob ? value : e->value);
+    if (good && blob)
+        good = blob_ref_decode(e->value, &ref) && ref.file == op->ref.file &&
+               ref.where.offset == op->ref.where.offset && ref.where.len == op->ref.where.len &&
+               ref.raw_len == op->ref.raw_len;
+    return good ? 0 : entry_damaged(key, "a batch");
+}
+
+int batch_verify(const struct store_batch *b, struct slice record)
+{
+    struct batch_reader r;
+    struct entry e;
+    if (!b->sums)
+        return 0;
+    int err = batch_reader_init(&r, record);
+    for (uint32_t i = 0; i < b->count && err == 0; i++) {
+        err = batch_reader_next(&r, &e);
+        if (err == 0)
+            err = verify_op(b, &b->ops[i], &e);
+        else
+            err = entry_damaged((struct slice){0}, "a record of the log");
+    }
+    return err;
 }
 
 void batch_encode(const struct store_batch *b, uint64_t first_seq, struct buf *out)

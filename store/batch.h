@@ -18,12 +18,14 @@ struct batch_op {
     size_t key, value;
     uint32_t key_len, value_len;
     uint32_t raw_len;    /* of a blob value */
+    uint64_t hash;       /* entry_hash() of what was handed over; only if `sums` */
     struct blob_ref ref; /* once placed */
 };
 
 struct store_batch {
     uint32_t direct_min; /* from the store's options */
     int zstd_level;
+    bool sums; /* operations have hashes, which batch_verify() goes by */
     struct batch_op *ops;
     uint32_t count, cap;
     uint32_t blob_count, rangedel_count;
@@ -41,6 +43,9 @@ void batch_encode(const struct store_batch *b, uint64_t first_seq, struct buf *o
 /* Appends the record of one operation that does nothing. */
 enum { LOG_NOTHING = 6 };
 void batch_encode_nothing(uint64_t seq, struct buf *out);
+/* Is all still what was handed over, and does `record`, of batch_encode(), say just that? 0, also
+ * without sums, or -EIO raised by corrupt(): memory has changed. */
+int batch_verify(const struct store_batch *b, struct slice record);
 /* Operation i as an entry; `scratch` holds an encoded ref if it is one. Slices live as long as the
  * batch and `scratch`. */
 struct entry batch_entry(const struct store_batch *b, uint32_t i, uint64_t first_seq,

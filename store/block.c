@@ -141,6 +141,7 @@ place_at(struct block_iter *bi, uint32_t offset, const struct block_raw *raw, st
     struct entry *e = &bi->it.e;
     e->seq = block_raw_seq(b, raw);
     e->type = (enum entry_type)type;
+    e->sum = 0;
     e->value = slice_of(raw->suffix + raw->unshared, raw->value_len);
     bi->offset = offset;
     bi->next_offset = (uint32_t)(e->value.data + e->value.len - b->entries.data);

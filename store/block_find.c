@@ -70,7 +70,8 @@ static int place(const struct block *b, const struct block_raw *raw, struct slic
     if (type >= ENTRY_TYPE_COUNT || raw->tag >> TAG_TYPE_BITS > b->max_seq - b->base_seq)
         return -EIO;
     struct slice value = slice_of(raw->suffix + raw->unshared, raw->value_len);
-    f->e = (struct entry){key, block_raw_seq(b, raw), (enum entry_type)type, value};
+    f->e = (struct entry){
+        .key = key, .seq = block_raw_seq(b, raw), .type = (enum entry_type)type, .value = value};
     f->next_offset = (uint32_t)(value.data + value.len - b->entries.data);
     return 0;
 }

@@ -131,6 +131,7 @@ static int separate(struct build *b, const struct entry *in, struct slice frame,
     }
     int err = place(b, frame);
     *out = *in;
+    out->sum = 0;
     out->type = entry_type_is_merge(in->type) ? ENTRY_MERGE_BLOB : ENTRY_PUT_BLOB;
     out->value = buf_slice(&b->ref);
     return err;
@@ -194,7 +195,9 @@ static int add(struct build *b, const struct entry *e, struct slice frame)
         return corrupt("a table", UINT64_MAX, "a version of a key that another table holds too");
     if (++b->entries % CANCEL_ENTRIES == 0 && b->opt.cancelled && b->opt.cancelled(b->opt.ctx))
         return -ECANCELED;
-    int err = maybe_split(b, e->key);
+    int err = entry_verify(e, "a job");
+    if (err == 0)
+        err = maybe_split(b, e->key);
     if (err == 0 && !b->table)
         err = begin_table(b);
     if (err < 0)

@@ -170,6 +170,9 @@ static int write_log(struct commit *c, struct commit_group *g, uint64_t *end_seq
         w->first_seq = seq;
         buf_clear(&c->record);
         batch_encode(w->batch, seq, &c->record);
+        int err = batch_verify(w->batch, buf_slice(&c->record));
+        if (err < 0)
+            return err; /* nothing is written yet */
         journal_add(c->log, buf_slice(&c->record));
         seq += w->batch->count;
     }

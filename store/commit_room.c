@@ -59,6 +59,8 @@ int commit_push_gen(struct commit *c)
     if (c->logtail)
         journal_use_tail(log, c->logtail);
     struct memgen *g = memgen_new(number, c->next_seq);
+    if (setting_u32(&t->settings.live.entry_sums))
+        memtable_sum_entries(g->mem);
     g->log_bytes = journal_size(log);
     tree_push_gen(t, g);
     c->folder_dirty = false;

@@ -19,13 +19,30 @@ enum entry_type {
 };
 enum { ENTRY_TYPE_COUNT = 6 };
 
-/* Slices are borrowed; the producer says until when. */
+/* Slices are borrowed; the producer says until when. Who changes an entry sets `sum` to 0. */
 struct entry {
     struct slice key;
     uint64_t seq;
     enum entry_type type;
+    uint32_t sum; /* of entry_sum(), taken where it came from; 0: none. In memory only */
     struct slice value;
 };
+
+/* ---- checksums of entries in memory (docs/decisions/0039) ---- */
+
+/* Of an operation that has no number yet. */
+uint64_t entry_hash(struct slice key, enum entry_type type, struct slice value);
+/* Of one that has: not 0. */
+uint32_t entry_sum_of(uint64_t hash, uint64_t seq);
+static inline uint32_t entry_sum(const struct entry *e)
+{
+    return entry_sum_of(entry_hash(e->key, e->type, e->value), e->seq);
+}
+/* Is it what its sum was taken of? 0, also without a sum; or -EIO raised by corrupt(): memory has
+ * changed. `where`, for the message: what holds it. */
+int entry_verify(const struct entry *e, const char *where);
+/* Raises that the entry of `key` has changed in memory; returns -EIO. */
+int entry_damaged(struct slice key, const char *where);
 
 static inline bool entry_type_is_blob(enum entry_type t)
 {

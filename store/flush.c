@@ -102,6 +102,14 @@ static int install(struct job *j, struct memgen **gens, uint32_t count)
     return err;
 }
 
+static bool any_damaged(struct memgen *const *gens, uint32_t count)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < count; i++)
+        any |= memtable_is_damaged(gens[i]->mem);
+    return any;
+}
+
 /* The number of the oldest sealed ones that have at most `bytes`, but one if there is any; `*sum`:
  * what they have. */
 static uint32_t choose(const struct view *v, uint64_t bytes, uint64_t *sum)
@@ -138,6 +146,8 @@ int flush_run(struct tree *t, uint64_t bytes)
     uint32_t count = choose(j.view, bytes, &sum);
     struct memgen **gens = j.view->gens + j.view->gen_count - count;
     int err = count ? produce(&j, gens, count) : 1;
+    if (err == -EIO && any_damaged(gens, count)) /* the logs have the right ones still */
+        err = tree_fail(t, err, "an entry in memory has changed, and is not written to disk");
     if (err == 0)
         err = install(&j, gens, count);
     if (err == 0) {

@@ -16,10 +16,11 @@
 #include "store/memtree.h"
 
 struct memrec {
-    uint64_t packed; /* sequence number << 8 | type */
+    uint64_t packed; /* sequence number << 8 | MEMREC_SUMMED or 0 | type */
     uint32_t key_len, value_len;
-    uint8_t key[]; /* as memkey stores it, then the value */
+    uint8_t key[]; /* as memkey stores it, then the value, then u32 the entry's sum if it has one */
 };
+enum { MEMREC_SUMMED = 0x80 };
 
 enum { MEMNODE_CAP = 32, MEMNODE_NEWEST_STEP = 4096 /* a power of two */ };
 

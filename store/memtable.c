@@ -24,6 +24,8 @@ struct memtable {
     struct arena *arena;
     struct memtree points;
     struct tombstones tombstones;
+    bool sums;           /* fixed before the first entry */
+    atomic_bool damaged; /* an entry has changed */
     struct counter counters[ARENA_SLOTS];
 };
 
@@ -58,10 +60,26 @@ void memtable_unref(struct memtable *m)
 
 /* ---- writing ---- */
 
+void memtable_sum_entries(struct memtable *m)
+{
+    assert(memtable_empty(m));
+    m->sums = true;
+}
+
+bool memtable_is_damaged(const struct memtable *m)
+{
+    return atomic_load_explicit(&m->damaged, memory_order_relaxed);
+}
+
 void memtable_add(struct memtable *m, const struct entry *e)
 {
     assert(e->type != ENTRY_RANGE_DELETE);
-    memtree_insert(&m->points, e);
+    struct entry summed = *e;
+    if (!m->sums)
+        summed.sum = 0;
+    else if (summed.sum == 0)
+        summed.sum = entry_sum(e);
+    memtree_insert(&m->points, &summed);
     atomic_fetch_add_explicit(&m->counters[arena_slot()].entries, 1, memory_order_relaxed);
 }
 
@@ -72,20 +90,33 @@ void memtable_add_rangedel(struct memtable *m, struct slice start, struct slice 
 
 /* ---- reading ---- */
 
-void memtable_get(struct memtable *m, struct lookup *l)
+static int verify(struct memtable *m, const struct entry *e)
+{
+    int err = entry_verify(e, "a memtable");
+    if (err < 0)
+        atomic_store_explicit(&m->damaged, true, memory_order_relaxed);
+    return err;
+}
+
+int memtable_get(struct memtable *m, struct lookup *l)
 {
     struct memtree_pos pos;
     struct entry e;
     assert(!lookup_done(l));
     if (l->read_seq == 0)
-        return; /* sees nothing */
+        return 0; /* sees nothing */
     lookup_cover(l, tombstones_seq(&m->tombstones, l->key, l->read_seq));
     bool found = memtree_find(&m->points, l->key, l->read_seq - 1, &pos);
     while (found) {
         memrec_entry(pos.rec, &e);
-        found =
-            slice_eq(e.key, l->key) && lookup_entry(l, &e, NULL) && memtree_next(&m->points, &pos);
+        if (!slice_eq(e.key, l->key))
+            break;
+        int err = verify(m, &e);
+        if (err < 0)
+            return err;
+        found = lookup_entry(l, &e, NULL) && memtree_next(&m->points, &pos);
     }
+    return 0;
 }
 
 void memtable_cover(struct memtable *m, struct slice key, uint64_t read_seq,
@@ -128,9 +159,12 @@ struct memtable_iter {
 static int stand(struct memtable_iter *mi, bool found)
 {
     mi->it.valid = found;
-    if (found)
-        memrec_entry(mi->pos.rec, &mi->it.e);
-    return found ? 0 : 1;
+    if (!found)
+        return 1;
+    memrec_entry(mi->pos.rec, &mi->it.e);
+    int err = mi->it.e.sum ? verify(mi->m, &mi->it.e) : 0;
+    mi->it.valid = err == 0;
+    return err;
 }
 
 static int memtable_iter_first(struct iter *it)

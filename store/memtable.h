@@ -20,13 +20,21 @@ struct memtable *memtable_new(void); /* one reference */
 struct memtable *memtable_ref(struct memtable *m);
 void memtable_unref(struct memtable *m);
 
+/* From now on entries are kept with a sum, which is verified whenever one is read (entry.h). Before
+ * anything is added. Range tombstones have none. */
+void memtable_sum_entries(struct memtable *m);
+/* Was an entry met that had changed? Its log is all that has the right one. */
+bool memtable_is_damaged(const struct memtable *m);
+
 /* Copies key and value. Not ENTRY_RANGE_DELETE. Any number of threads at once. */
 void memtable_add(struct memtable *m, const struct entry *e);
 /* One thread at a time (others may add and read), with ascending seq. start < end. */
 void memtable_add_rangedel(struct memtable *m, struct slice start, struct slice end, uint64_t seq);
 
-void memtable_get(struct memtable *m, struct lookup *l);
-/* Point entries. Holds a reference on `m`. Slices live as long as the memtable. */
+/* 0, or -EIO raised by corrupt(): an entry has changed in memory. */
+int memtable_get(struct memtable *m, struct lookup *l);
+/* Point entries; -EIO as memtable_get(). Holds a reference on `m`. Slices live as long as the
+ * memtable. */
 struct iter *memtable_iter_new(struct memtable *m);
 
 /* As rangedel_cover(). Slices live as long as the memtable. */

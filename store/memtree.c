@@ -141,13 +141,16 @@ static struct memrec *record_new(struct arena *arena, const struct entry *e)
     assert(e->key.len <= UINT32_MAX && e->value.len <= UINT32_MAX);
     assert(e->seq > 0 && e->seq <= SEQ_MAX);
     size_t stored = memkey_stored_size(e->key.len);
-    struct memrec *r = arena_alloc(arena, sizeof *r + stored + e->value.len);
-    r->packed = e->seq << 8 | (uint64_t)e->type;
+    size_t sum = e->sum ? sizeof e->sum : 0;
+    struct memrec *r = arena_alloc(arena, sizeof *r + stored + e->value.len + sum);
+    r->packed = e->seq << 8 | (sum ? MEMREC_SUMMED : 0) | (uint64_t)e->type;
     r->key_len = (uint32_t)e->key.len;
     r->value_len = (uint32_t)e->value.len;
     memkey_store(r->key, e->key);
     if (e->value.len)
         memcpy(r->key + stored, e->value.data, e->value.len);
+    if (sum)
+        memcpy(r->key + stored + e->value.len, &e->sum, sum);
     return r;
 }
 
@@ -155,8 +158,11 @@ void memrec_entry(const struct memrec *r, struct entry *e)
 {
     e->key = memrec_key(r);
     e->seq = memrec_seq(r);
-    e->type = (enum entry_type)(r->packed & 0xff);
+    e->type = (enum entry_type)(r->packed & 0x7f);
+    e->sum = 0;
     e->value = slice_of(r->key + memkey_stored_size(r->key_len), r->value_len);
+    if (r->packed & MEMREC_SUMMED)
+        memcpy(&e->sum, e->value.data + e->value.len, sizeof e->sum);
 }
 
 /* Does (k, seq) belong into the leaf of this thread's last insertion? */

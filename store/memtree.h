@@ -31,7 +31,7 @@ void memtree_init(struct memtree *t, struct arena *arena, bool marked);
  * threads at once. A thread that inserts close to where it did before is fast. */
 const struct memrec *memtree_insert(struct memtree *t, const struct entry *e);
 
-/* The slices live as long as the arena. */
+/* The slices live as long as the arena. The sum is the one that it was inserted with. */
 void memrec_entry(const struct memrec *r, struct entry *e);
 
 /* Asserts every invariant of the tree. Not beside memtree_insert(). */

@@ -188,7 +188,10 @@ void rangedel_encode(const struct rangedel *r, struct buf *payload)
     for (size_t i = 0; i < r->count; i++) {
         const struct rangedel_fragment *f = &r->fragments[i];
         put_value(f, &value);
-        struct entry e = {f->start, f->seqs[0], ENTRY_RANGE_DELETE, buf_slice(&value)};
+        struct entry e = {.key = f->start,
+                          .seq = f->seqs[0],
+                          .type = ENTRY_RANGE_DELETE,
+                          .value = buf_slice(&value)};
         block_writer_add(&w, &e);
     }
     block_writer_finish(&w, payload);

@@ -377,6 +377,8 @@ static struct memgen *next_gen(void *ctx, uint64_t number, uint64_t seq)
     if (!r->spill.on && r->spill.error == 0 && last && last->log_number == number)
         r->spill.error = spill_begin(r);
     struct memgen *g = memgen_new(number, seq);
+    if (setting_u32(&r->tree->settings.live.entry_sums))
+        memtable_sum_entries(g->mem);
     if (!r->spill.on) {
         keep_gen(r, g);
         return g;

@@ -346,6 +346,7 @@ struct store_batch *store_batch_new(struct store *s)
     struct store_batch *b = mem_alloc(sizeof *b);
     const struct store_options *live = &s->tree.settings.live;
     batch_init(b, setting_u32(&live->direct_min), setting_int(&live->zstd_level));
+    b->sums = setting_u32(&live->entry_sums) != 0;
     return b;
 }
 

@@ -133,7 +133,9 @@ struct store_options {
     uint64_t reserve_bytes; /* disk space that only STORE_RESERVE writes may use; default 64 MiB */
     uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;
                                default 10 s */
-    uint64_t events_bytes;  /* of the event log, EVENTS; 0: there is none; default 1 MiB */
+    uint32_t entry_sums; /* 1: entries carry a checksum on their way through memory (docs/decisions/
+                            0039); default 0 */
+    uint64_t events_bytes; /* of the event log, EVENTS; 0: there is none; default 1 MiB */
     /* Reed-Solomon parity of table and blob files: `parity_shards` (up to 32; 0, the default: none)
      * for each `parity_data` (1 to 128, default 32) shards of 4 KiB. Takes parity_shards /
      * parity_data of their size. */

@@ -86,6 +86,8 @@ struct table_options {
     uint32_t filter_one_in;     /* false positives; 0: no filter */
     uint32_t filter_whole_keys; /* a filter over more hashes is written in parts; 0: 1 Mi */
     uint32_t index_whole_bytes; /* a larger index is written in parts; 0: 512 KiB */
+    bool sums; /* each block is compared with the entries that it was made of, before it is written
+                */
     bool placed_later; /* the entries' numbers are not known yet (ingest.h); the file says so */
     const struct store_prefix *prefix; /* whose hashes go into the filter, too; NULL: none */
 };

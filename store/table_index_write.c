@@ -73,7 +73,10 @@ static int end_part(struct cutter *c)
     if (err == 0) {
         block_handle_encode(&c->handle, &value);
         buf_put_varint(&value, blocks);
-        struct entry e = {buf_slice(&c->last), c->last_seq, ENTRY_PUT, buf_slice(&value)};
+        struct entry e = {.key = buf_slice(&c->last),
+                          .seq = c->last_seq,
+                          .type = ENTRY_PUT,
+                          .value = buf_slice(&value)};
         block_writer_add(c->top, &e);
     }
     buf_release(&value);

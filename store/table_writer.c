@@ -46,6 +46,7 @@ struct table_writer {
     struct rangedel *rangedel; /* a reference, or NULL */
     struct buf scratch;
     bool failed;
+    uint64_t block_sums; /* of the entries in `data`; only if opt.sums */
 };
 
 static void writer_assert_valid(const struct table_writer *w)
@@ -140,6 +141,29 @@ static void put_separator(struct table_writer *w, const struct slice *next_key)
     w->waits = false;
 }
 
+/* Reads the block that was just made, and adds up the sums of its entries again. */
+static int verify_block(const struct table_writer *w)
+{
+    struct block block;
+    struct block_iter bi;
+    uint64_t sums = 0;
+    if (!w->opt.sums)
+        return 0;
+    int err = block_open(buf_slice(&w->scratch), &block);
+    block_iter_init(&bi);
+    if (err == 0) {
+        block_iter_set(&bi, &block);
+        for (err = iter_first(&bi.it); err == 0; err = iter_next(&bi.it))
+            sums += entry_sum(&bi.it.e);
+    }
+    block_iter_release(&bi);
+    if (err == 1 && sums == w->block_sums)
+        return 0;
+    return corrupt(w->file.file.path, append_offset(&w->file),
+                   "a block was changed in memory before it was written: suspect the machine's "
+                   "memory");
+}
+
 static int end_block(struct table_writer *w)
 {
     assert(w->data.count > 0 && !w->waits);
@@ -149,7 +173,10 @@ static int end_block(struct table_writer *w)
     block_writer_finish(&w->data, &w->scratch);
     w->meta->raw_bytes += w->scratch.len;
     w->waits = true;
-    return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, &w->handle.where);
+    int rc = verify_block(w);
+    w->block_sums = 0;
+    w->failed = w->failed || rc != 0;
+    return rc ? rc : put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, &w->handle.where);
 }
 
 static void add_hash(struct table_writer *w, uint64_t hash)
@@ -243,6 +270,8 @@ int table_add(struct table_writer *w, const struct entry *e)
         buf_set(&w->meta->smallest, e->key);
     if (w->data.count == 0)
         block_writer_set_interval(&w->data, interval_for(w, e));
+    if (w->opt.sums)
+        w->block_sums += e->sum ? e->sum : entry_sum(e);
     block_writer_add_hashed(&w->data, e, w->last_hash);
     widen_seqs(w->meta, e->seq, e->seq);
     w->meta->entry_count++;

@@ -207,19 +207,21 @@ static int ask_version(const struct version *v, struct lookup *l)
     return err == 0 && view_goes_on(l) ? ask_gathered(&asked, l) : err;
 }
 
-void view_ask_memtables(struct view *v, struct lookup *l)
+int view_ask_memtables(struct view *v, struct lookup *l)
 {
+    int err = 0;
     assert(l->read_seq > 0);
-    for (uint32_t i = 0; i < v->gen_count && view_goes_on(l); i++) {
+    for (uint32_t i = 0; i < v->gen_count && err == 0 && view_goes_on(l); i++) {
         l->source = i == 0 ? LOOKUP_MEMTABLE : LOOKUP_SEALED;
-        memtable_get(v->gens[i]->mem, l);
+        err = memtable_get(v->gens[i]->mem, l);
     }
+    return err;
 }
 
 static int walk(struct view *v, struct lookup *l)
 {
-    view_ask_memtables(v, l);
-    return view_goes_on(l) ? ask_version(v->version, l) : 0;
+    int err = view_ask_memtables(v, l);
+    return err == 0 && view_goes_on(l) ? ask_version(v->version, l) : err;
 }
 
 /* ---- results ---- */

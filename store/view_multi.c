@@ -98,9 +98,8 @@ static void begin(struct multi *m, struct view *v, const struct slice *keys, siz
     for (size_t i = 0; i < count; i++) {
         struct lookup *l = &m->lookups[i];
         lookup_init(l, keys[i], read_seq);
-        m->results[i] = 0;
-        view_ask_memtables(v, l);
-        if (view_goes_on(l))
+        m->results[i] = view_ask_memtables(v, l);
+        if (m->results[i] == 0 && view_goes_on(l))
             m->asks[m->ask_count++] = (struct table_ask){.l = l};
     }
     qsort(m->asks, m->ask_count, sizeof *m->asks, compare_keys);

@@ -8,7 +8,8 @@
  * it hides all that they have (invariant 1 of view.c). */
 bool view_goes_on(struct lookup *l);
 /* Asks the memtables, newest first. */
-void view_ask_memtables(struct view *v, struct lookup *l);
+/* 0 or -EIO. */
+int view_ask_memtables(struct view *v, struct lookup *l);
 /* Lets go of what an earlier read left in `out`. */
 void view_reset_value(struct store_value *out);
 /* What a walk that ended with `err` found, counted, with operands folded and blobs fetched;

@@ -17,7 +17,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     block_writer_init(&w, BLOCK_RESTART_INTERVAL);
     for (int i = 0; i < 40; i++) {
         snprintf(key, sizeof key, "key %03d", i / 3);
-        struct entry e = {slice_str(key), (uint64_t)(200 - i), (enum entry_type)(i % 5),
+        struct entry e = {slice_str(key), (uint64_t)(200 - i), (enum entry_type)(i % 5), 0,
                           slice_of(key, (size_t)i % 8)};
         block_writer_add(&w, &e);
     }

@@ -266,6 +266,7 @@ void workload_options(struct store_options *o, struct env *env)
     o->direct_min = 512;
     o->reserve_bytes = 0;
     o->cache_bytes = 64 << 10;
+    o->entry_sums = 1; /* what is found changed would be a false alarm */
     o->merge = &append_merge;
     if (encrypted)
         secret_options(o, &secret);

@@ -26,7 +26,7 @@ static inline void history_add(struct history *h, struct slice key, uint64_t seq
         h->cap = h->cap ? h->cap * 2 : 64;
         h->ops = mem_realloc(h->ops, h->cap * sizeof *h->ops);
     }
-    h->ops[h->count++] = (struct entry){slice_of(mem_dup(key.data, key.len), key.len), seq, type,
+    h->ops[h->count++] = (struct entry){slice_of(mem_dup(key.data, key.len), key.len), seq, type, 0,
                                         slice_of(mem_dup(value.data, value.len), value.len)};
 }
 

@@ -138,7 +138,7 @@ static inline struct table_meta *sim_write_table(struct sim *s, const struct sim
     assert_ok(table_create(s->source.env, "vol", number, s->uuid, &opt, &w));
     for (uint32_t i = first; i < end; i++) {
         const struct sim_entry *e = &r->entries[i];
-        struct entry out = {sim_key(e->key, text), e->seq, e->del ? ENTRY_DELETE : ENTRY_PUT,
+        struct entry out = {sim_key(e->key, text), e->seq, e->del ? ENTRY_DELETE : ENTRY_PUT, 0,
                             slice_of(value, e->del ? 0 : s->value_bytes)};
         assert_ok(table_add(w, &out));
         sim_add_entry(copy, *e);

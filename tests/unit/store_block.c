@@ -32,7 +32,7 @@ static struct slice row_key(const struct row *r)
 
 static struct entry row_entry(const struct row *r)
 {
-    return (struct entry){row_key(r), r->seq, r->type, slice_of(r->value, r->value_len)};
+    return (struct entry){row_key(r), r->seq, r->type, 0, slice_of(r->value, r->value_len)};
 }
 
 static int row_cmp(const void *a, const void *b)
@@ -353,8 +353,9 @@ static void test_long(void **state)
     block_writer_init(&w, 5);
     for (size_t i = 0; i < 7; i++) {
         const struct slice key = slice_of(bytes, key_lens[i]);
-        const struct entry newer = {key, SEQ_MAX, ENTRY_PUT, slice_of(bytes, key_lens[6 - i] - 1)};
-        const struct entry older = {key, 1, ENTRY_PUT, slice_of(bytes, LONG >> i)};
+        const struct entry newer = {key, SEQ_MAX, ENTRY_PUT, 0,
+                                    slice_of(bytes, key_lens[6 - i] - 1)};
+        const struct entry older = {key, 1, ENTRY_PUT, 0, slice_of(bytes, LONG >> i)};
         block_writer_add(&w, &newer);
         block_writer_add(&w, &older);
     }

@@ -71,7 +71,7 @@ static void encode(const struct model *m, uint32_t interval, struct buf *out)
     block_writer_set_interval(&w, interval);
     for (size_t i = 0; i < m->count; i++) {
         const struct row *r = &m->rows[i];
-        struct entry e = {row_key(r), r->seq, r->type, slice_of(r->value, r->value_len)};
+        struct entry e = {row_key(r), r->seq, r->type, 0, slice_of(r->value, r->value_len)};
         if (m->prints)
             block_writer_add_hashed(&w, &e, hash_of(m, e.key));
         else

@@ -429,7 +429,7 @@ static void add_mixed_table(struct real *r, uint64_t number, uint32_t blobs)
         bool blob = i >= 1000 && i < 1000 + blobs;
         buf_clear(&ref);
         blob_ref_encode(&(struct blob_ref){7, {i * 60000, 60000}, 65536}, &ref);
-        struct entry e = {key_of(i, key), 1, blob ? ENTRY_PUT_BLOB : ENTRY_PUT,
+        struct entry e = {key_of(i, key), 1, blob ? ENTRY_PUT_BLOB : ENTRY_PUT, 0,
                           blob ? buf_slice(&ref) : slice_of(value, sizeof value)};
         assert_ok(table_add(w, &e));
     }

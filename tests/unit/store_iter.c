@@ -67,7 +67,7 @@ static int child_at(struct child *c, size_t at)
     c->key = mem_dup(r->key, strlen(r->key));
     struct slice key = slice_of(c->key, strlen(r->key));
     /* the value says whose it is */
-    c->it.e = (struct entry){key, r->seq, ENTRY_PUT, slice_of(c, r->rank)};
+    c->it.e = (struct entry){key, r->seq, ENTRY_PUT, 0, slice_of(c, r->rank)};
     c->it.valid = true;
     return 0;
 }

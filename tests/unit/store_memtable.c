@@ -223,7 +223,7 @@ static void test_references(void **state)
 {
     (void)state;
     struct memtable *m = memtable_new();
-    struct entry e = {slice_str("k"), 1, ENTRY_PUT, slice_str("v")};
+    struct entry e = {slice_str("k"), 1, ENTRY_PUT, 0, slice_str("v")};
     memtable_add(m, &e);
     assert_ptr_equal(memtable_ref(m), m);
     memtable_unref(m);
@@ -240,7 +240,7 @@ static void test_counts(void **state)
 {
     (void)state;
     struct memtable *m = memtable_new();
-    struct entry e = {slice_str("k"), 1, ENTRY_DELETE, {0}};
+    struct entry e = {slice_str("k"), 1, ENTRY_DELETE, 0, {0}};
     memtable_add(m, &e);
     assert_int_equal(memtable_entry_count(m), 1);
     assert_false(memtable_empty(m));
@@ -261,7 +261,7 @@ static void test_large_value(void **state)
     struct memtable *m = memtable_new();
     uint8_t *value = mem_alloc(LARGE);
     memset(value, 5, LARGE);
-    struct entry e = {slice_str("k"), 1, ENTRY_PUT, slice_of(value, LARGE)};
+    struct entry e = {slice_str("k"), 1, ENTRY_PUT, 0, slice_of(value, LARGE)};
     memtable_add(m, &e);
     struct iter *it = memtable_iter_new(m);
     assert_ok(iter_first(it));

@@ -356,7 +356,7 @@ static int decode_forged(const struct forged *f, size_t count)
     struct rangedel *r;
     block_writer_init(&w, BLOCK_RESTART_INTERVAL);
     for (size_t i = 0; i < count; i++) {
-        struct entry e = {slice_str(f[i].start), f[i].seq, f[i].type,
+        struct entry e = {slice_str(f[i].start), f[i].seq, f[i].type, 0,
                           slice_of(f[i].value, f[i].value_len)};
         block_writer_add(&w, &e);
     }

@@ -346,7 +346,7 @@ static struct history result_of(const struct job *j)
         for (size_t i = 0; i < rangedel_count(j->pieces[p]); i++) {
             struct rangedel_fragment f = rangedel_at(j->pieces[p], i);
             for (uint32_t k = 0; k < f.seq_count; k++)
-                all[count++] = (struct entry){f.start, f.seqs[k], ENTRY_RANGE_DELETE, f.end};
+                all[count++] = (struct entry){f.start, f.seqs[k], ENTRY_RANGE_DELETE, 0, f.end};
         }
     qsort(all, count, sizeof *all, compare_seq);
     struct history h = {0};

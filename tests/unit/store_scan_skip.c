@@ -23,7 +23,7 @@ static void put_table(struct world *w, int level, uint64_t from, uint64_t to, ui
     edit_init(&edit);
     assert_ok(table_create(w->env, WORLD_DIR, w->next_file++, world_uuid, &w->table, &t));
     for (uint64_t i = from; i < to; i++) {
-        struct entry e = {number_key(i, room), seq + i - from, ENTRY_PUT, slice_str("value")};
+        struct entry e = {number_key(i, room), seq + i - from, ENTRY_PUT, 0, slice_str("value")};
         assert_ok(table_add(t, &e));
     }
     assert_ok(table_finish(t, &meta));
@@ -242,7 +242,7 @@ static void many_versions(struct world *w, uint64_t count)
     struct table_meta *meta;
     struct version *next;
     struct edit edit;
-    struct entry e = {number_key(0, room), 1, ENTRY_PUT, slice_str("value")};
+    struct entry e = {number_key(0, room), 1, ENTRY_PUT, 0, slice_str("value")};
     edit_init(&edit);
     assert_ok(table_create(w->env, WORLD_DIR, w->next_file++, world_uuid, &w->table, &t));
     assert_ok(table_add(t, &e));
@@ -347,7 +347,7 @@ static void check_steps(struct world *w, const uint64_t *expected, size_t count)
 static void add_to_memtable(struct world *w, uint64_t i, uint64_t seq)
 {
     uint8_t room[9];
-    struct entry e = {number_key(i, room), seq, ENTRY_PUT, slice_str("value")};
+    struct entry e = {number_key(i, room), seq, ENTRY_PUT, 0, slice_str("value")};
     memtable_add(w->gens[w->gen_count - 1]->mem, &e);
 }
 
@@ -405,7 +405,7 @@ static void put_covered_tables(struct world *w, int level, uint64_t count, uint6
             uint64_t seq = 1 + i % 1000;
             for (size_t n = 0; n < newer_count; n++)
                 seq = newer[n] == i ? DEAD + 1 + n : seq;
-            struct entry e = {number_key(i, room[0]), seq, ENTRY_PUT, slice_str("value")};
+            struct entry e = {number_key(i, room[0]), seq, ENTRY_PUT, 0, slice_str("value")};
             assert_ok(table_add(t, &e));
         }
         assert_ok(table_finish(t, &meta));

@@ -560,14 +560,15 @@ static void test_abandon(void **state)
     maker_init(&m, 1 << 20);
     table_abandon(NULL);
     assert_ok(table_create(m.env, "vol", 12, maker_uuid, &m.opt, &w));
-    assert_ok(table_add(w, &(struct entry){slice_str("k"), 1, ENTRY_PUT, slice_str("v")}));
+    assert_ok(table_add(w, &(struct entry){slice_str("k"), 1, ENTRY_PUT, 0, slice_str("v")}));
     assert_int_equal(table_entry_count(w), 1);
     logged_reset();
     struct table_writer *twice;
     assert_errno(table_create(m.env, "vol", 12, maker_uuid, &m.opt, &twice), EEXIST);
     assert_null(twice);
     assert_errno(
-        table_add(w, &(struct entry){slice_str("l"), 2, ENTRY_PUT_BLOB, slice_str("no ref")}), EIO);
+        table_add(w, &(struct entry){slice_str("l"), 2, ENTRY_PUT_BLOB, 0, slice_str("no ref")}),
+        EIO);
     table_abandon(w);
     assert_errno(m.env->file_size(m.env, MAKER_PATH, &size), ENOENT);
     maker_release(&m);

@@ -254,8 +254,8 @@ static void install(struct maker *m, struct forge *f, struct part *parts, struct
         block_handle_encode(&p->handle, &value);
         if (p->blocks)
             buf_put_varint(&value, p->blocks);
-        block_writer_add(&w,
-                         &(struct entry){buf_slice(&p->key), p->seq, ENTRY_PUT, buf_slice(&value)});
+        block_writer_add(
+            &w, &(struct entry){buf_slice(&p->key), p->seq, ENTRY_PUT, 0, buf_slice(&value)});
     }
     block_writer_finish(&w, &top);
     footer.props = forge_frame(f, &f->props, &out);

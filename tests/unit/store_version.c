@@ -249,7 +249,7 @@ static void write_table(struct fixture *x, uint64_t number, struct table_meta **
     struct table_options opt = {.block_bytes = 4096, .zstd_level = 1, .filter_one_in = 0};
     struct table_writer *w;
     struct version_source *s = &x->source;
-    struct entry e = {slice_str("key"), 7, ENTRY_PUT, slice_str("value")};
+    struct entry e = {slice_str("key"), 7, ENTRY_PUT, 0, slice_str("value")};
     assert_ok(table_create(s->env, s->dir, number, x->uuid, &opt, &w));
     assert_ok(table_add(w, &e));
     assert_ok(table_finish(w, meta));

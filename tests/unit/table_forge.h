@@ -126,8 +126,8 @@ static inline void forge_make_index(struct forge *f, struct buf *out)
         buf_put_varint(&value, h.max_seq - h.min_seq);
         if (b->junk)
             buf_put_u8(&value, 0);
-        block_writer_add(&w,
-                         &(struct entry){buf_slice(&b->key), b->seq, ENTRY_PUT, buf_slice(&value)});
+        block_writer_add(
+            &w, &(struct entry){buf_slice(&b->key), b->seq, ENTRY_PUT, 0, buf_slice(&value)});
     }
     block_writer_finish(&w, out);
     block_writer_release(&w);

@@ -79,7 +79,7 @@ static inline void maker_add(struct maker *m, struct slice key, uint64_t seq, en
         m->entries = mem_realloc(m->entries, m->cap * sizeof *m->entries);
     }
     m->entries[m->count++] =
-        (struct entry){slice_of(mem_dup(key.data, key.len), key.len), seq, type,
+        (struct entry){slice_of(mem_dup(key.data, key.len), key.len), seq, type, 0,
                        slice_of(mem_dup(value.data, value.len), value.len)};
 }
 
