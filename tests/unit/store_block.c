@@ -186,10 +186,10 @@ static void test_layout(void **state)
         0,  2, 0, 0,          0,                        /* flags, count */
     };
     const struct entry entries[] = {
-        {slice_str("ab"), 15, ENTRY_PUT, slice_str("xyz")},
-        {slice_str("ab"), 13, ENTRY_DELETE, slice_str("")},
-        {slice_str("abc"), 10, ENTRY_MERGE, slice_str("!")},
-        {slice_str("ax"), 32, ENTRY_MERGE_BLOB, slice_str("")},
+        {slice_str("ab"), 15, ENTRY_PUT, 0, slice_str("xyz")},
+        {slice_str("ab"), 13, ENTRY_DELETE, 0, slice_str("")},
+        {slice_str("abc"), 10, ENTRY_MERGE, 0, slice_str("!")},
+        {slice_str("ax"), 32, ENTRY_MERGE_BLOB, 0, slice_str("")},
     };
     struct block_writer w;
     struct buf out = {0};
