@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { WINDOW_PIECE_FIRST = 256 << 10 };
+enum { WINDOW_PIECE_FIRST = 64 << 10 };
 
 #define BLOCK_NONE UINT32_MAX
 

@@ -15,7 +15,7 @@
 #include <errno.h>
 
 /* What a scan reads at once when it has gone on for a while. */
-enum { WINDOW_PIECE_MAX = 1 << 20 };
+enum { WINDOW_PIECE_MAX = 256 << 10 };
 
 /* ---- blocks ---- */
 
