@@ -122,11 +122,20 @@ struct rangedel_fragment rangedel_at(const struct rangedel *r, size_t i)
 
 /* ---- questions ---- */
 
+/* No search takes more steps than its list has binary digits: that is what a read costs, however
+ * many tombstones there are. */
+static bool halves(size_t count, unsigned steps)
+{
+    return steps <= (count ? 64 - (unsigned)__builtin_clzll(count) : 0);
+}
+
 size_t rangedel_find(const struct rangedel *r, struct slice key)
 {
     uint64_t head = key_head(key);
     size_t lo = 0, hi = r->count;
+    unsigned steps = 0;
     while (lo < hi) {
+        steps++;
         size_t mid = lo + (hi - lo) / 2;
         bool past = r->end_heads[mid] != head ? r->end_heads[mid] > head
                                               : slice_cmp(r->fragments[mid].end, key) > 0;
@@ -135,6 +144,8 @@ size_t rangedel_find(const struct rangedel *r, struct slice key)
         else
             lo = mid + 1;
     }
+    assert(halves(r->count, steps));
+    (void)steps;
     return lo;
 }
 
@@ -142,13 +153,17 @@ size_t rangedel_find(const struct rangedel *r, struct slice key)
 static uint64_t newest_below(const struct rangedel_fragment *f, uint64_t read_seq)
 {
     uint32_t lo = 0, hi = f->seq_count;
+    unsigned steps = 0;
     while (lo < hi) {
+        steps++;
         uint32_t mid = lo + (hi - lo) / 2;
         if (f->seqs[mid] < read_seq)
             hi = mid;
         else
             lo = mid + 1;
     }
+    assert(halves(f->seq_count, steps));
+    (void)steps;
     return lo < f->seq_count ? f->seqs[lo] : 0;
 }
 

@@ -339,6 +339,40 @@ static void test_many(void **state)
     rangedel_builder_free(b);
 }
 
+/* A question costs as many comparisons as the list has binary digits (asserted in rangedel.c, where
+ * they are made), of fragments as of the numbers of one. */
+static void test_questions_are_cheap(void **state)
+{
+    (void)state;
+    enum { MANY = 200000, NUMBERS = 5000 };
+    struct rangedel_builder *b = rangedel_builder_new();
+    struct rangedel_cover cover;
+    uint8_t start[8], end[8];
+    for (uint64_t i = 0; i < MANY; i++) {
+        put_be64(start, i);
+        put_be64(end, i + 1);
+        rangedel_builder_add(b, slice_of(start, 8), slice_of(end, 8), 1 + NUMBERS + i);
+    }
+    put_be64(start, 77);
+    put_be64(end, 78);
+    for (uint64_t i = 0; i < NUMBERS; i++)
+        rangedel_builder_add(b, slice_of(start, 8), slice_of(end, 8), 1 + i);
+    struct rangedel *r = rangedel_build(b);
+    assert_int_equal(rangedel_count(r), MANY);
+    for (uint64_t i = 0; i < MANY; i += 1 + i / 50) {
+        put_be64(start, i);
+        rangedel_cover(r, slice_of(start, 8), SEQ_MAX, &cover);
+        assert_int_equal(cover.seq, 1 + NUMBERS + i);
+    }
+    put_be64(start, 77);
+    for (uint64_t read_seq = 1; read_seq <= NUMBERS; read_seq += 7) {
+        rangedel_cover(r, slice_of(start, 8), read_seq, &cover);
+        assert_int_equal(cover.seq, read_seq - 1);
+    }
+    rangedel_unref(r);
+    rangedel_builder_free(b);
+}
+
 /* ---- unsound payloads ---- */
 
 struct forged {
@@ -447,9 +481,13 @@ static void test_mutated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),  cmocka_unit_test(test_again),
-        cmocka_unit_test(test_builder), cmocka_unit_test(test_many),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_mutated),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_again),
+        cmocka_unit_test(test_builder),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_questions_are_cheap),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_mutated),
     };
     return cmocka_run_group_tests_name("rangedel", tests, make_universe, NULL);
 }
