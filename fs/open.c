@@ -76,6 +76,18 @@ static size_t prefix_len(struct slice key)
 /* Part of the format: a rule that is another must have another number. */
 static const struct store_prefix fs_prefix = {.id = 1, .len = prefix_len};
 
+static uint32_t class_of(struct slice key)
+{
+    uint64_t ino;
+    uint8_t kind;
+    struct slice rest;
+    return key_split(key, &ino, &kind, &rest) && ino > 0 && kind < KIND_END ? kind : KIND_ATTR;
+}
+_Static_assert(KIND_END <= (int)STORE_CLASSES, "each kind of key is a class");
+
+/* The classes are the kinds: docs/OPERATIONS.md tells them to people. */
+static const struct store_classes fs_classes = {class_of};
+
 void open_store_options(struct store_options *so, const struct fs_options *o)
 {
     if (o->store)
@@ -92,6 +104,7 @@ void open_store_options(struct store_options *so, const struct fs_options *o)
     if (o->secret)
         so->secret = o->secret;
     so->prefix = &fs_prefix;
+    so->classes = &fs_classes;
     if (o->cache_bytes)
         so->cache_bytes = o->cache_bytes;
     if (o->memtable_bytes)

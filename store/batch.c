@@ -19,9 +19,9 @@
 /* A cleared batch keeps memory up to this. */
 enum { KEEP_BYTES = 4 << 20 };
 
-void batch_init(struct store_batch *b, uint32_t direct_min, int zstd_level)
+void batch_init(struct store_batch *b, uint32_t direct_min, const struct strength *strength)
 {
-    *b = (struct store_batch){.direct_min = direct_min, .zstd_level = zstd_level};
+    *b = (struct store_batch){.direct_min = direct_min, .strength = *strength};
 }
 
 void batch_release(struct store_batch *b)
@@ -64,7 +64,8 @@ static void add_value(struct store_batch *b, struct batch_op *op, enum entry_typ
     }
     op->type = blob_type;
     op->raw_len = (uint32_t)value.len;
-    op->value_len = frame_pack(value, b->zstd_level, &b->bytes);
+    struct slice key = slice_of(b->bytes.data + op->key, op->key_len);
+    op->value_len = frame_pack(value, strength_of_key(&b->strength, key), &b->bytes);
     b->blob_count++;
 }
 

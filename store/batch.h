@@ -10,6 +10,7 @@
 
 #include "store/blob.h"
 #include "store/entry.h"
+#include "store/strength.h"
 
 /* An operation as collected. Offsets are into `bytes`. */
 struct batch_op {
@@ -24,7 +25,7 @@ struct batch_op {
 
 struct store_batch {
     uint32_t direct_min; /* from the store's options */
-    int zstd_level;
+    struct strength strength;
     bool sums; /* operations have hashes, which batch_verify() goes by */
     struct batch_op *ops;
     uint32_t count, cap;
@@ -32,7 +33,7 @@ struct store_batch {
     struct buf bytes;
 };
 
-void batch_init(struct store_batch *b, uint32_t direct_min, int zstd_level);
+void batch_init(struct store_batch *b, uint32_t direct_min, const struct strength *strength);
 void batch_release(struct store_batch *b);
 /* store_batch_*() of store.h are in batch.c too. */
 

@@ -126,7 +126,7 @@ static int separate(struct build *b, const struct entry *in, struct slice frame,
 {
     if (frame.len == 0) {
         b->packed.len = 0;
-        frame_pack(in->value, b->opt.blob_zstd_level, &b->packed);
+        frame_pack(in->value, strength_of_key(&b->opt.blob_strength, in->key), &b->packed);
         frame = buf_slice(&b->packed);
     }
     int err = place(b, frame);

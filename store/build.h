@@ -15,8 +15,8 @@ struct build_options {
     uint64_t table_bytes;  /* a table is ended at this size, between user keys; 0: one table */
     uint64_t blob_bytes;   /* the same for blob files */
     uint32_t separate_min; /* inline values (PUT, MERGE) from this size on become blobs; 0: none */
-    int blob_zstd_level;
-    struct parity_options parity; /* of each file; one that cannot be made is gone without */
+    struct strength blob_strength; /* of values that become blobs */
+    struct parity_options parity;  /* of each file; one that cannot be made is gone without */
     void *ctx;
     uint64_t (*next_file)(void *ctx); /* a fresh file number */
     /* The tombstones of [where the last call ended, upto) (empty: to the end): of the table that

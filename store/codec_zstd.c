@@ -8,16 +8,13 @@
  *
  * Invariants:
  *   1. A context belongs to one thread and ends with it. Which dictionary it uses is set for each
- *      value, so that none outlives its owner's reference there.
- *   2. The tables of a dictionary are made once for each level, published with release, and never
- *      change until the last reference is gone. */
+ *      value, so that none outlives its owner's reference there. */
 #include "store/codec_priv.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <zdict.h>
 #include <zstd.h>
 
 enum {
@@ -108,91 +105,6 @@ uint8_t *codec_scratch(size_t len)
     return buf_reserve(scratch, len);
 }
 
-/* ---- dictionaries ---- */
-
-struct codec_dict {
-    int refs; /* atomic */
-    uint16_t id;
-    struct buf content;
-    ZSTD_DDict *decode;
-    pthread_mutex_t making;                 /* held while tables for a level are made */
-    ZSTD_CDict *levels[ZSTD_LEVEL_MAX + 1]; /* atomic: made at first use, then never changes */
-};
-
-int codec_dict_new(uint16_t id, struct slice content, struct codec_dict **out)
-{
-    assert(id != 0);
-    *out = NULL;
-    /* Bytes without a dictionary's header would be taken as they are, and have no number. */
-    if (content.len > ZSTD_DICT_BYTES_MAX || ZDICT_getDictID(content.data, content.len) == 0)
-        return -EIO;
-    ZSTD_DDict *decode = ZSTD_createDDict(content.data, content.len);
-    if (!decode)
-        return -EIO;
-    struct codec_dict *d = mem_zalloc(sizeof *d);
-    d->refs = 1;
-    d->id = id;
-    d->decode = decode;
-    buf_set(&d->content, content);
-    pthread_mutex_init(&d->making, NULL);
-    *out = d;
-    return 0;
-}
-
-struct codec_dict *codec_dict_ref(struct codec_dict *d)
-{
-    int before = __atomic_fetch_add(&d->refs, 1, __ATOMIC_RELAXED);
-    assert(before > 0);
-    (void)before;
-    return d;
-}
-
-void codec_dict_unref(struct codec_dict *d)
-{
-    if (!d)
-        return;
-    int before = __atomic_fetch_sub(&d->refs, 1, __ATOMIC_ACQ_REL);
-    assert(before > 0);
-    if (before > 1)
-        return;
-    ZSTD_freeDDict(d->decode);
-    for (int level = 0; level <= ZSTD_LEVEL_MAX; level++)
-        ZSTD_freeCDict(d->levels[level]);
-    pthread_mutex_destroy(&d->making);
-    buf_release(&d->content);
-    free(d);
-}
-
-uint16_t codec_dict_id(const struct codec_dict *d)
-{
-    return d->id;
-}
-
-uint64_t codec_dict_memory_bytes(const struct codec_dict *d)
-{
-    uint64_t bytes = sizeof *d + d->content.cap + ZSTD_sizeof_DDict(d->decode);
-    for (int level = 0; level <= ZSTD_LEVEL_MAX; level++)
-        bytes += ZSTD_sizeof_CDict(__atomic_load_n(&d->levels[level], __ATOMIC_ACQUIRE));
-    return bytes;
-}
-
-/* NULL when zstd does not take it for compression: it decodes all the same. */
-static const ZSTD_CDict *dict_for_level(struct codec_dict *d, int level)
-{
-    assert(level >= 1 && level <= ZSTD_LEVEL_MAX);
-    ZSTD_CDict *made = __atomic_load_n(&d->levels[level], __ATOMIC_ACQUIRE);
-    if (made)
-        return made;
-    pthread_mutex_lock(&d->making);
-    made = d->levels[level];
-    if (!made) {
-        made = ZSTD_createCDict(d->content.data, d->content.len, level);
-        __atomic_store_n(&d->levels[level], made, __ATOMIC_RELEASE);
-    }
-    pthread_mutex_unlock(&d->making);
-    return made;
-}
-
 /* ---- compressing ---- */
 
 /* Compresses into at most `room` bytes; 0 when it does not fit. */
@@ -202,7 +114,7 @@ static size_t compress_within(struct slice in, int level, struct codec_dict *dic
     ZSTD_CCtx *ctx = compress_context();
     size_t rc = ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, level);
     assert(!ZSTD_isError(rc));
-    rc = ZSTD_CCtx_refCDict(ctx, dict ? dict_for_level(dict, level) : NULL);
+    rc = ZSTD_CCtx_refCDict(ctx, dict ? codec_dict_for_level(dict, level) : NULL);
     assert(!ZSTD_isError(rc));
     size_t len = ZSTD_compress2(ctx, out, room, in.data, in.len);
     if (ZSTD_isError(len)) { /* no dictionary may be set in the midst of a value */

@@ -22,11 +22,19 @@ struct codec_dict;
 /* Copies `content`. `id` (1 to 65535) is what frames call it. Returns 0 with one reference, or
  * -EIO: that is no dictionary. */
 int codec_dict_new(uint16_t id, struct slice content, struct codec_dict **out);
+/* The same, but one of that number and content that is in memory already and was got by this
+ * function is used again. So tables that have the same dictionary share it. */
+int codec_dict_share(uint16_t id, struct slice content, struct codec_dict **out);
+/* How many there are that were got so, in this process. */
+uint32_t codec_dict_shared_count(void);
 struct codec_dict *codec_dict_ref(struct codec_dict *d);
 void codec_dict_unref(struct codec_dict *d); /* NULL is fine */
 uint16_t codec_dict_id(const struct codec_dict *d);
+struct slice codec_dict_content(const struct codec_dict *d); /* lives as long as the dictionary */
 /* What is kept of it: content, tables for decoding, and for each level that was used. */
 uint64_t codec_dict_memory_bytes(const struct codec_dict *d);
+/* That divided by the number of those who hold it. */
+uint64_t codec_dict_share_bytes(const struct codec_dict *d);
 
 /* How a value is to be compressed. */
 struct pack_how {

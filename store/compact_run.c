@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "store/compact_cut.h"
+#include "store/compact_dict.h"
 #include "store/rekey.h"
 
 enum { PART_TABLES = 2 }; /* full ones that a part of a job reads at least */
@@ -48,6 +49,7 @@ struct inputs {
     bool whole;  /* the job is all of it; otherwise a part */
     bool counts; /* what is dropped unread is counted here, not by another part */
     struct iter **children;
+    struct table **tables; /* borrowed: of the same number */
     size_t count;
     struct rangedel_builder *dels; /* of all tables so far */
 };
@@ -114,6 +116,7 @@ static int add_input(struct inputs *in, struct version_table *vt)
     if (err < 0)
         return err;
     add_rangedels(in->dels, table_rangedel(table));
+    in->tables[in->count] = table;
     in->children[in->count++] =
         in->whole ? table_iter_new_masked(table, TABLE_ITER_READAHEAD, job_drop_blob, in->job)
                   : table_iter_new(table, TABLE_ITER_READAHEAD);
@@ -175,6 +178,7 @@ static int open_inputs(struct job *j, const struct pick *p, bool whole, struct i
                         .counts = j->first.len == 0,
                         .children =
                             mem_alloc((p->upper_count + p->lower_count) * sizeof *in.children),
+                        .tables = mem_alloc((p->upper_count + p->lower_count) * sizeof *in.tables),
                         .dels = rangedel_builder_new()};
     int err = add_upper(&in, p);
     if (err == 0)
@@ -182,12 +186,14 @@ static int open_inputs(struct job *j, const struct pick *p, bool whole, struct i
     if (err == 0) {
         *input = iter_merge_new(in.children, in.count);
         *dels = clip(in.dels, j);
+        j->dict = compact_dict(j, p, in.tables, in.count);
     } else {
         while (in.count > 0)
             iter_free(in.children[--in.count]);
     }
     rangedel_builder_free(in.dels);
     free(in.children);
+    free(in.tables);
     return err;
 }
 

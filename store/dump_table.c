@@ -63,7 +63,8 @@ static void show_shares(struct dump *d, const struct table_meta *m)
     }
 }
 
-static void show_properties(struct dump *d, const struct dump_frame *frame)
+/* `*dict_copy`: where the properties say that the copy of the dictionary is; 0: there is none. */
+static void show_properties(struct dump *d, const struct dump_frame *frame, uint64_t *dict_copy)
 {
     struct table_meta *m;
     if (table_meta_decode(frame->payload, &m) < 0) {
@@ -80,7 +81,12 @@ static void show_properties(struct dump *d, const struct dump_frame *frame)
     dump_number(d, "tombstone_fragments", m->rangedel_count);
     dump_number(d, "raw_bytes", m->raw_bytes);
     dump_time(d, "made", (int64_t)m->created_ns);
+    if (m->dict_len) {
+        dump_number(d, "dictionary_bytes", m->dict_len);
+        dump_number(d, "dictionary_copy", m->dict_copy);
+    }
     dump_end(d);
+    *dict_copy = m->dict_copy;
     show_shares(d, m);
     table_meta_unref(m);
 }
@@ -228,6 +234,15 @@ static bool is_part(const struct table_filter *parts, const struct table_footer 
            offset < footer->filter.offset;
 }
 
+static void show_dict(struct dump *d, const struct dump_frame *frame)
+{
+    dump_begin(d, "dictionary");
+    dump_number(d, "offset", frame->offset);
+    dump_number(d, "bytes", (uint64_t)FRAME_HEADER_SIZE + frame->header.stored_len);
+    dump_number(d, "raw_bytes", frame->header.raw_len);
+    dump_end(d);
+}
+
 static void show_frame(struct dump *d, const struct table_footer *footer,
                        const struct table_filter *parts, const struct dump_frame *frame)
 {
@@ -238,13 +253,15 @@ static void show_frame(struct dump *d, const struct table_footer *footer,
         dump_number(d, "cipher", frame->header.cipher);
         dump_end(d);
     } else if (is_at(&footer->props, frame->offset)) {
-        show_properties(d, frame);
+        show_properties(d, frame, &(uint64_t){0});
     } else if (is_at(&footer->filter, frame->offset) && parts->part_count) {
         show_filter_parts(d, parts);
     } else if (is_at(&footer->filter, frame->offset) || is_part(parts, footer, frame->offset)) {
         show_filter(d, frame);
     } else if (is_at(&footer->rangedel, frame->offset)) {
         show_tombstones(d, frame);
+    } else if (table_dict_is(frame->payload)) {
+        show_dict(d, frame);
     } else {
         show_entries(d, frame, is_at(&footer->index, frame->offset) || is_index_part(frame));
     }
@@ -252,7 +269,8 @@ static void show_frame(struct dump *d, const struct table_footer *footer,
 
 /* The properties come first, wherever they are: they say what to expect. */
 static int show_properties_first(struct dump *d, const struct file *f,
-                                 const struct table_footer *footer, uint64_t end)
+                                 const struct table_footer *footer, uint64_t end,
+                                 uint64_t *dict_copy)
 {
     struct dump_walk w;
     struct dump_frame frame;
@@ -262,7 +280,7 @@ static int show_properties_first(struct dump *d, const struct file *f,
     w.at = footer->props.offset < end ? footer->props.offset : end;
     int err = dump_walk_next(&w, &frame);
     if (err == 0 && frame.decoded && is_at(&footer->props, frame.offset))
-        show_properties(d, &frame);
+        show_properties(d, &frame, dict_copy);
     dump_walk_release(&w);
     return err < 0 ? err : 0;
 }
@@ -292,21 +310,35 @@ static int find_filter_parts(struct dump *d, const struct file *f,
     return err < 0 ? err : 0;
 }
 
-int dump_table(struct dump *d, const struct file *f, uint64_t size)
+static int show_frames(struct dump *d, const struct file *f, const struct table_footer *footer,
+                       uint64_t end)
 {
-    struct table_footer footer;
     struct dump_walk w;
     struct dump_frame frame;
-    uint64_t end = show_footer(d, f, size, &footer) ? size - TABLE_FOOTER_SIZE : size;
     struct table_filter parts;
-    int err = show_properties_first(d, f, &footer, end);
-    int err_parts = find_filter_parts(d, f, &footer, end, &parts);
-    err = err ? err : err_parts;
+    int err = find_filter_parts(d, f, footer, end, &parts);
     dump_walk_init(&w, d, f, end);
     while (err == 0 && d->stop == 0 && (err = dump_walk_next(&w, &frame)) == 0)
-        if (!is_at(&footer.props, frame.offset))
-            show_frame(d, &footer, &parts, &frame);
+        if (!is_at(&footer->props, frame.offset))
+            show_frame(d, footer, &parts, &frame);
     dump_walk_release(&w);
     table_filter_release(&parts);
     return err < 0 ? err : 0;
+}
+
+int dump_table(struct dump *d, const struct file *f, uint64_t size)
+{
+    struct table_footer footer;
+    uint64_t end = show_footer(d, f, size, &footer) ? size - TABLE_FOOTER_SIZE : size, copy = 0;
+    struct codec_dict *dict = NULL;
+    struct file with = *f; /* the same file, with the dictionary if there is one */
+    int err = show_properties_first(d, f, &footer, end, &copy);
+    if (table_dict_read(f, FILE_HEADER_SIZE, end, &dict) != 0 && copy)
+        table_dict_read(f, copy, end, &dict);
+    struct codec_dicts dicts = {.list = &dict, .count = dict != NULL};
+    with.codec.dicts = &dicts;
+    if (err == 0)
+        err = show_frames(d, &with, &footer, end);
+    codec_dict_unref(dict);
+    return err;
 }

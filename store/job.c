@@ -32,6 +32,7 @@ void job_release(struct job *j)
 {
     build_free(j->build);
     relocate_free(j->relocate);
+    codec_dict_unref(j->dict);
     edit_release(&j->edit);
     tree_readers_release(&j->readers);
     view_unref(j->view);
@@ -247,7 +248,6 @@ void job_build_options(const struct tree *t, const struct settings *settings,
                                   .dir = t->dir,
                                   .uuid = t->uuid,
                                   .table = {.block_bytes = set->block_bytes,
-                                            .zstd_level = set->zstd_level,
                                             .filter_one_in = filter_one_in(set, 0),
                                             .filter_whole_keys = set->filter_whole_keys,
                                             .index_whole_bytes = set->index_whole_bytes,
@@ -256,8 +256,10 @@ void job_build_options(const struct tree *t, const struct settings *settings,
                                   .table_bytes = set->table_bytes,
                                   .blob_bytes = tree_blob_bytes(t, set),
                                   .separate_min = set->separate_min,
-                                  .blob_zstd_level = set->zstd_level,
                                   .parity = {set->parity_data, set->parity_shards}};
+    out->table.squad = set->helpers > 0 && set->workers > 1 ? t->squad : NULL;
+    strength_of_values(&out->blob_strength, set);
+    out->table.strength = out->blob_strength;
 }
 
 static void options(struct job *j, struct reduce_options *r, struct build_options *b)
@@ -275,6 +277,8 @@ static void options(struct job *j, struct reduce_options *r, struct build_option
                                  .held = held};
     job_build_options(t, j->set, b);
     b->table.filter_one_in = filter_one_in(&j->set->o, j->output_level);
+    strength_of_tables(&b->table.strength, &j->set->o, j->output_level);
+    b->table.dict = j->dict;
     b->table_bytes = j->table_bytes;
     b->ctx = j;
     b->next_file = next_file;

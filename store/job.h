@@ -39,6 +39,7 @@ struct job {
     const bool *stop;              /* atomic: another part of the job failed; NULL: it has none */
     struct slice first, limit;     /* only entries with these keys (empty: no bound); borrowed */
     struct buf last_key;           /* of the entry before, if there is a filter (store.h) */
+    struct codec_dict *dict;       /* a reference: for the blocks of its tables; NULL: none */
     bool keys_seen;
     uint32_t below;       /* tables under the output level that end at or before the last key */
     uint64_t below_bytes; /* of those that the open output table reaches over */

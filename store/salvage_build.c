@@ -100,18 +100,19 @@ static int pump(struct salvage *s, struct build *build)
 int salvage_build(struct salvage *s, int level)
 {
     struct building b = {.s = s, .dels = rangedel_build(s->dels)};
-    struct build_options opt = {.env = s->env,
-                                .dir = s->dir,
-                                .uuid = s->uuid,
-                                .table = {.block_bytes = s->opt.block_bytes,
-                                          .zstd_level = s->opt.zstd_level,
-                                          .filter_one_in = s->opt.filter_one_in},
-                                .table_bytes = s->opt.table_bytes,
-                                .blob_bytes = s->opt.blob_bytes,
-                                .parity = {s->opt.parity_data, s->opt.parity_shards},
-                                .ctx = &b,
-                                .next_file = next_file,
-                                .rangedels = rangedels};
+    struct build_options opt = {
+        .env = s->env,
+        .dir = s->dir,
+        .uuid = s->uuid,
+        .table = {.block_bytes = s->opt.block_bytes, .filter_one_in = s->opt.filter_one_in},
+        .table_bytes = s->opt.table_bytes,
+        .blob_bytes = s->opt.blob_bytes,
+        .parity = {s->opt.parity_data, s->opt.parity_shards},
+        .ctx = &b,
+        .next_file = next_file,
+        .rangedels = rangedels};
+    strength_of_tables(&opt.table.strength, &s->opt, level);
+    strength_of_values(&opt.blob_strength, &s->opt);
     struct build *build = build_new(&opt);
     int err = pump(s, build);
     if (err == 0)

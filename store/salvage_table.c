@@ -14,6 +14,7 @@
 #include "store/block.h"
 #include "store/err.h"
 #include "store/framescan.h"
+#include "store/table_priv.h"
 
 /* ---- a table that may be whole ---- */
 
@@ -143,6 +144,8 @@ static void take_payload(struct scanning *c, const struct framescan_item *item,
 {
     struct block block;
     struct block_iter bi;
+    if (table_dict_is(payload))
+        return;
     if (block_open(payload, &block) != 0) {
         take_properties(c, payload); /* or a filter, which is none */
         return;
@@ -154,6 +157,26 @@ static void take_payload(struct scanning *c, const struct framescan_item *item,
     else if (!may_be_index(c, item, &bi))
         take_entries(c, &bi);
     block_iter_release(&bi);
+}
+
+/* The dictionary that the blocks were made with, or NULL. It is there twice. */
+static struct codec_dict *find_dict(const struct scanning *c, const struct file *f)
+{
+    struct codec_dict *dict = NULL;
+    struct framescan scan;
+    struct framescan_item item;
+    if (table_dict_read(f, FILE_HEADER_SIZE, c->size, &dict) == 0)
+        return dict;
+    framescan_init(&scan, f, FILE_HEADER_SIZE, c->size);
+    while (!dict && framescan_next(&scan, &item) == 0) {
+        bool sound = item.what == FRAMESCAN_FRAME || item.what == FRAMESCAN_REPAIRED;
+        if (sound && item.offset == FILE_HEADER_SIZE)
+            break; /* it would be this one */
+        if (sound)
+            table_dict_read(f, item.offset, c->size, &dict);
+    }
+    framescan_release(&scan);
+    return dict;
 }
 
 static void scan_frames(struct scanning *c, const struct file *f, uint64_t *lost)
@@ -192,8 +215,13 @@ void salvage_scan_table(struct salvage *s, uint64_t number, const struct table_m
     if (file_open(s->env, s->dir, FILE_TABLE, number, salvage_uuid(s, number), &f) != 0) {
         *lost = size;
     } else {
-        if (file_size(&f, true, &c.size) == 0 && c.size > FILE_HEADER_SIZE)
+        if (file_size(&f, true, &c.size) == 0 && c.size > FILE_HEADER_SIZE) {
+            struct codec_dict *dict = find_dict(&c, &f);
+            struct codec_dicts dicts = {.list = &dict, .count = dict != NULL};
+            f.codec.dicts = &dicts;
             scan_frames(&c, &f, lost);
+            codec_dict_unref(dict);
+        }
         file_close(&f);
     }
     *placed_later = c.placed_later;

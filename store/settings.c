@@ -19,6 +19,25 @@
     .offset = offsetof(struct store_options, name), \
     .size = sizeof(((struct store_options *)NULL)->name)
 
+/* A level of zstd that is set in place of another, or not; the place is 1 + the level. */
+static const char *const zstd_choices[] = {"default", "0",  "1",  "2",  "3",  "4",  "5",
+                                           "6",       "7",  "8",  "9",  "10", "11", "12",
+                                           "13",      "14", "15", "16", "17", "18", "19"};
+#define ZSTD_CHOICE(setting, field, text)                                                  \
+    {                                                                                      \
+        .name = setting, .kind = STORE_SETTING_CHOICE, .when = SETTING_LIVE, FIELD(field), \
+        .max = sizeof zstd_choices / sizeof *zstd_choices - 1, .choices = zstd_choices,    \
+        .help = text                                                                       \
+    }
+#define OF_CLASS(i)                                                                                \
+    ZSTD_CHOICE("compression.class" #i, class_zstd[i],                                             \
+                "level of zstd for what belongs to keys of class " #i ", wherever it is; default " \
+                "leaves that to the other settings of compression")
+#define OF_LEVEL(i)                                     \
+    ZSTD_CHOICE("compression.level" #i, level_zstd[i],  \
+                "level of zstd for tables of level " #i \
+                " of the tree; default is compression.level")
+
 const struct setting settings_table[] = {
     {.name = "background.rate",
      .kind = STORE_SETTING_BYTES,
@@ -95,6 +114,19 @@ const struct setting settings_table[] = {
      .preset = 24,
      .help = "tables that flushes leave on level 0 before they are compacted, unless reads pay for "
              "it earlier"},
+    OF_CLASS(0),
+    OF_CLASS(1),
+    OF_CLASS(2),
+    OF_CLASS(3),
+    {.name = "compression.helpers",
+     .kind = STORE_SETTING_COUNT,
+     .when = SETTING_LIVE,
+     FIELD(helpers),
+     .min = 0,
+     .max = STORE_WORKERS_MAX,
+     .preset = 1,
+     .help = "so many workers that have nothing to do may compress blocks of tables that others "
+             "write"},
     {.name = "compression.level",
      .kind = STORE_SETTING_COUNT,
      .when = SETTING_LIVE,
@@ -103,6 +135,30 @@ const struct setting settings_table[] = {
      .max = 19,
      .preset = 1,
      .help = "level of zstd for what is written from now on; 0 compresses nothing"},
+    OF_LEVEL(0),
+    OF_LEVEL(1),
+    OF_LEVEL(2),
+    OF_LEVEL(3),
+    OF_LEVEL(4),
+    OF_LEVEL(5),
+    OF_LEVEL(6),
+    {.name = "dictionary.bytes",
+     .kind = STORE_SETTING_BYTES,
+     .when = SETTING_LIVE,
+     FIELD(dict_bytes),
+     .min = 0,
+     .max = MIB,
+     .preset = 16 * KIB,
+     .help = "most that a dictionary for the blocks of a table of the last levels takes; 0: no new "
+             "tables have one"},
+    {.name = "dictionary.gain",
+     .kind = STORE_SETTING_PERCENT,
+     .when = SETTING_LIVE,
+     FIELD(dict_gain_percent),
+     .min = 0,
+     .max = 100,
+     .preset = 2,
+     .help = "what a dictionary has to save, itself counted, for a table to have one"},
     {.name = "disk.reserve",
      .kind = STORE_SETTING_BYTES,
      .when = SETTING_LIVE,
@@ -228,7 +284,7 @@ const struct setting settings_table[] = {
      FIELD(block_bytes),
      .min = 512,
      .max = 4 * MIB,
-     .preset = 16 * KIB,
+     .preset = 8 * KIB,
      .help = "size of a block of entries in new tables, before compression"},
     {.name = "table.bytes",
      .kind = STORE_SETTING_BYTES,

@@ -23,7 +23,8 @@ static int check_options(const struct store_options *o)
     bool good = o->memtable_bytes >= 1 && o->memtables_max >= 2 && o->block_bytes >= 1 &&
                 o->block_bytes <= FRAME_RAW_MAX / 4 && o->table_bytes >= 1 &&
                 o->table_bytes <= OPTION_BYTES_MAX && o->blob_bytes >= 1 && o->direct_min >= 1 &&
-                o->zstd_level >= 0 && o->zstd_level <= 19 &&
+                o->zstd_level >= 0 && o->zstd_level <= ZSTD_LEVEL_MAX &&
+                o->dict_bytes <= ZSTD_DICT_BYTES_MAX && o->dict_gain_percent <= 100 &&
                 o->filter_one_in <= OPTION_FILTER_MAX && o->reserve_bytes <= OPTION_BYTES_MAX &&
                 o->workers <= STORE_WORKERS_MAX && o->scrypt_log_n >= KEY_COST_LOG_N_MIN &&
                 o->scrypt_log_n <= OPTION_LOG_N_MAX;
@@ -153,6 +154,11 @@ static uint64_t blob_bytes_max(struct tree *t)
     return part > BLOB_BYTES_LEAST ? part : BLOB_BYTES_LEAST;
 }
 
+static void wake_helpers(void *ctx)
+{
+    tree_wake(ctx);
+}
+
 static void tree_setup(struct tree *t, const char *dir, const struct store_options *o)
 {
     t->env_with_keys = *(o->env ? o->env : env_posix());
@@ -168,6 +174,9 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
     purge_init(&t->purge, t->env, t->dir);
     care_init(&t->care);
     tree_init_locks(t);
+    t->dicts = dicts_new();
+    t->squad = mem_alloc(sizeof *t->squad);
+    squad_init(t->squad, wake_helpers, t);
     t->read_ctx = (struct view_context){.merge = o->merge,
                                         .cache = t->cache,
                                         .values = t->values,
@@ -199,6 +208,9 @@ static void tree_teardown(struct tree *t)
     settings_box_release(&t->settings);
     counters_release(&t->counts);
     care_release(&t->care);
+    squad_release(t->squad);
+    free(t->squad);
+    dicts_free(t->dicts);
     tree_destroy_locks(t);
     lineage_release(&t->lineage);
     free(t->pending_pins);
@@ -345,7 +357,9 @@ struct store_batch *store_batch_new(struct store *s)
 {
     struct store_batch *b = mem_alloc(sizeof *b);
     const struct store_options *live = &s->tree.settings.live;
-    batch_init(b, setting_u32(&live->direct_min), setting_int(&live->zstd_level));
+    struct strength strength;
+    strength_of_values(&strength, live);
+    batch_init(b, setting_u32(&live->direct_min), &strength);
     b->sums = setting_u32(&live->entry_sums) != 0;
     return b;
 }

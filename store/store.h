@@ -86,6 +86,13 @@ struct store_prefix {
     size_t (*len)(struct slice key); /* of the key's prefix; 0: it has none. A pure function */
 };
 
+/* Of what class the value of a key is, for settings that go by that (compression.class0 and so on).
+ */
+enum { STORE_CLASSES = 4 };
+struct store_classes {
+    uint32_t (*of)(struct slice key); /* below STORE_CLASSES. A pure function */
+};
+
 struct store_options {
     struct env *env;                   /* NULL: the real system */
     bool read_only;                    /* creates, changes and deletes nothing */
@@ -101,7 +108,7 @@ struct store_options {
     uint32_t
         memtables_max;     /* unflushed ones, the active included; writers wait beyond; default 4 */
     uint64_t cache_bytes;  /* decoded blocks and values; default 64 MiB */
-    uint32_t block_bytes;  /* default 16 KiB */
+    uint32_t block_bytes;  /* default 8 KiB */
     uint64_t table_bytes;  /* aim of a compaction's output table; default 64 MiB */
     uint64_t blob_bytes;   /* a blob file is sealed at this size, or at a 64th of the disk (1 MiB at
                               least); default 256 MiB */
@@ -112,7 +119,15 @@ struct store_options {
      * for the oldest blob_age_percent of the files, default 25); and by compactions of their own
      * when more than this part of all blob bytes is garbage (default 25). 1 to 100. */
     uint32_t blob_stale_percent, blob_age_percent, blob_garbage_percent;
-    int zstd_level;         /* 0: no compression; default 1 */
+    int zstd_level; /* 0: no compression; default 1 */
+    /* Where another level is set it goes before that: 1 + the level; 0, the default: none is. For
+     * tables by their level in the tree, and for classes of keys, which go before that. */
+    uint32_t level_zstd[STORE_LEVELS], class_zstd[STORE_CLASSES];
+    /* Tables of the last levels get a dictionary of up to `dict_bytes` (0: none; default 16 KiB) if
+     * it saves so many percent (default 2) of what their blocks take without. */
+    uint32_t dict_bytes, dict_gain_percent;
+    uint32_t helpers; /* workers with nothing to do that help those that write tables; default 1 */
+    const struct store_classes *classes; /* lives as long as the store; NULL: all are of class 0 */
     uint32_t filter_one_in; /* filters' rate of false positives is one in this many; default 100; 0:
                                no filters */
     uint32_t filter_bottom; /* 0: tables of the last level have no filters, as for stores whose

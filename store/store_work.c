@@ -95,6 +95,8 @@ static void worker(void *arg)
         bool did = w->index > 0 && tidy(t);
         if (did || (w->index == 0 ? flush_step(w->store) : other_step(w->store)) == 0)
             continue;
+        if (squad_help(t->squad, setting_u32(&t->settings.live.helpers)) == 0)
+            continue;
         pthread_mutex_lock(&t->lock);
         if (!t->closing && !is_surplus(w) && !(w->index == 0 && may_flush(t)))
             tree_wait(t, IDLE_NS);

@@ -215,11 +215,15 @@ static int open_table(struct env *env, const char *dir, uint64_t number, struct 
     if (!rc && !meta)
         rc = load_props(t, number, size, tag);
     if (!rc)
+        rc = table_dict_load(t, t->data_end);
+    if (!rc)
         rc = load_filter(t);
     if (!rc)
         rc = load_rangedel(t);
     if (!rc)
         rc = load_index(t);
+    if (!rc && t->meta->dict_len)
+        t->data_end = t->meta->dict_copy;
     if (rc) {
         table_unref(t);
         return rc;
@@ -265,6 +269,7 @@ void table_unref(struct table *t)
     free(t->begins);
     table_filter_release(&t->filter);
     rangedel_unref(t->rangedel);
+    codec_dict_unref(t->dict);
     free(t);
 }
 
@@ -295,5 +300,6 @@ uint64_t table_memory_bytes(const struct table *t)
     uint64_t index = t->index.count * (sizeof *t->index.order + sizeof *t->index.entries +
                                        (t->begins ? sizeof *t->begins : 0)) +
                      t->index.keys.len;
-    return index + table_filter_memory_bytes(&t->filter) + rangedel;
+    uint64_t dict = t->dict ? codec_dict_share_bytes(t->dict) : 0;
+    return index + table_filter_memory_bytes(&t->filter) + rangedel + dict;
 }

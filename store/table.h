@@ -1,7 +1,7 @@
 /* table: an immutable sorted file of entries and range tombstones.
  *
- *   file header | data frames | index parts | filter parts | filter frame | range-tombstone frame |
- *   properties frame | index frame | footer
+ *   file header | dictionary | data frames | dictionary once more | index parts | filter parts |
+ *   filter frame | range-tombstone frame | properties frame | index frame | footer
  *
  * Data frames hold blocks (block.h) of about `block_bytes` before compression. The index is a block
  * with one entry per data block: key = a separator (>= every key in the block, <= every key in the
@@ -23,6 +23,7 @@
 #include "store/lookup.h"
 #include "store/rangedel.h"
 #include "store/store.h"
+#include "store/strength.h"
 
 /* What a table holds of one blob file. */
 struct table_blob_share {
@@ -55,6 +56,8 @@ struct table_meta {
     uint64_t created_ns;       /* realtime */
     uint32_t key_epoch;        /* which generation of the key; 0: not encrypted */
     bool placed_later;         /* written before its entries had their numbers: see ingest_seq */
+    uint32_t dict_len;         /* frame of the dictionary, right behind the file header; 0: none */
+    uint64_t dict_copy;        /* where a second one of it is, behind the data frames */
     uint64_t prefix_rule;      /* the filter knows the keys' prefixes by this one; 0: it does not */
     struct table_blob_share *shares; /* ascending file */
     uint32_t share_count;
@@ -80,9 +83,11 @@ void table_meta_add_share(struct table_meta *m, uint64_t file, uint64_t count, u
 void table_meta_add_held(struct table_meta *m, uint64_t pin, uint64_t bytes);
 
 /* ---- writing ---- */
+struct squad;
+
 struct table_options {
     uint32_t block_bytes;       /* aim of an uncompressed data block */
-    int zstd_level;             /* 0: none */
+    struct strength strength;   /* levels of zstd */
     uint32_t filter_one_in;     /* false positives; 0: no filter */
     uint32_t filter_whole_keys; /* a filter over more hashes is written in parts; 0: 1 Mi */
     uint32_t index_whole_bytes; /* a larger index is written in parts; 0: 512 KiB */
@@ -90,6 +95,10 @@ struct table_options {
                 */
     bool placed_later; /* the entries' numbers are not known yet (ingest.h); the file says so */
     const struct store_prefix *prefix; /* whose hashes go into the filter, too; NULL: none */
+    /* Data blocks are compressed with this dictionary, which is then part of the table, unless the
+     * table is too small for that. Borrowed; NULL: without. */
+    struct codec_dict *dict;
+    struct squad *squad; /* threads that may help with compressing; NULL: none */
 };
 
 struct table_writer;
@@ -139,7 +148,10 @@ struct table *table_ref(struct table *t);
 void table_unref(struct table *t);
 const struct table_meta *table_get_meta(const struct table *t);
 struct rangedel *table_rangedel(const struct table *t); /* borrowed; never NULL */
-uint64_t table_memory_bytes(const struct table *t);     /* index, filter, tombstones */
+/* Index, filter, tombstones, and its part of the dictionary. */
+uint64_t table_memory_bytes(const struct table *t);
+/* The dictionary of its blocks, borrowed; NULL: there is none. */
+struct codec_dict *table_dict(const struct table *t);
 
 /* One point read: tombstones, filter, index, block; reports to `l`. Returns 0 or -EIO. */
 int table_get(struct table *t, struct lookup *l);
@@ -181,6 +193,11 @@ struct table_since_counts {
 };
 struct iter *table_since_iter_new(struct table *t, uint64_t from, uint64_t to,
                                   struct table_since_counts *counts);
+
+/* Data blocks, and a copy of one of them, decoded, past the cache. Replaces `*out`. Returns 0, -EIO
+ * raised by corrupt(), or an I/O error. */
+uint32_t table_block_count(const struct table *t);
+int table_copy_block(struct table *t, uint32_t i, struct buf *out);
 
 /* About how many bytes of data frames lie in [start, limit) (empty limit: to the end), from the
  * index alone: a frame counts if the search for `start` ends at or before it and that for `limit`

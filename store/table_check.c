@@ -130,6 +130,8 @@ static void check_layout(struct checker *c)
 {
     const struct table *t = c->t;
     struct frame_ref footer = {t->meta->size_bytes - TABLE_FOOTER_SIZE, TABLE_FOOTER_SIZE};
+    struct frame_ref copy = table_dict_copy(t->meta);
+    check_place(c, &copy);
     for (uint32_t i = 0; t->begins && i < t->index.count; i++)
         check_place(c, &t->index.entries[i].handle.where);
     for (uint32_t i = 0; i < t->filter.part_count; i++)
@@ -320,6 +322,19 @@ static void check_block(struct checker *c, uint32_t i)
     }
 }
 
+/* ---- the dictionary ---- */
+
+/* Both of it: what was loaded at opening says what they should be. */
+static void check_dict(struct checker *c)
+{
+    struct frame_ref places[] = {table_dict_first(c->t->meta), table_dict_copy(c->t->meta)};
+    for (int i = 0; i < 2 && c->t->dict && !done(c); i++)
+        if (read_frame(c, &places[i]) &&
+            !slice_eq(buf_slice(&c->payload), codec_dict_content(c->t->dict)))
+            table_check_report(c, TABLE_FINDING_FRAME, places[i].offset,
+                               "the dictionary is not that of the table");
+}
+
 /* ---- all of it ---- */
 
 /* Makes part `p` of the index, as it is on disk, the one that the check is in. False when it is not
@@ -369,7 +384,9 @@ static void check_entries(struct checker *c)
 {
     struct table_meta *m = c->seen;
     uint32_t parts = c->t->begins ? c->t->index.count : c->t->index.count > 0;
+    struct frame_ref dict = table_dict_first(c->t->meta);
     c->at = FILE_HEADER_SIZE;
+    check_place(c, &dict);
     for (uint32_t p = 0; p < parts && !done(c); p++)
         check_part(c, p);
     if (!done(c))
@@ -407,7 +424,10 @@ int table_check(struct table *t, table_finding_fn *finding, table_ref_fn *ref,
     c.whole = true;
     assert(finding);
     c.seen = table_meta_new();
+    c.seen->dict_len = t->meta->dict_len;
+    c.seen->dict_copy = t->meta->dict_copy;
     check_ends(&c);
+    check_dict(&c);
     load_filters(&c);
     if (!done(&c))
         check_entries(&c);

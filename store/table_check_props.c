@@ -104,6 +104,8 @@ static void compare(struct checker *c, const struct comparison *of)
     compare_number(c, of, "the number of deletes", said->delete_count, is->delete_count);
     compare_number(c, of, "the number of tombstones", said->rangedel_count, is->rangedel_count);
     compare_number(c, of, "the size of the blocks", said->raw_bytes, is->raw_bytes);
+    compare_number(c, of, "the length of the dictionary", said->dict_len, is->dict_len);
+    compare_number(c, of, "the place of its copy", said->dict_copy, is->dict_copy);
     compare_shares(c, of);
 }
 

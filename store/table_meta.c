@@ -22,6 +22,7 @@
  *    27  cut_seq          varint; not in properties
  *    28  prefix_rule      varint
  *    29  ingest_seq       varint; not in properties
+ *    33  dictionary       varints length of its frame, offset of its copy
  *    40  key_epoch        varint
  *    42  placed_later     varint 1
  *
@@ -35,7 +36,8 @@
  *   4. An ingested table has entries only, whose number is min_seq and max_seq; it is not cut. What
  *      is cut has something left: min_seq < cut_seq.
  *   5. Shares ascend by file, held by pin, without repeats; no share is without references, and all
- *      of them together refer no more often than there are entries. */
+ *      of them together refer no more often than there are entries.
+ *   6. A dictionary is a frame, and its copy lies behind it. */
 #include "store/table_priv.h"
 
 #include <assert.h>
@@ -60,6 +62,7 @@ enum {
     META_CUT_SEQ = 27,
     META_PREFIX_RULE = 28,
     META_INGEST_SEQ = 29,
+    META_DICT = 33,
     META_KEY_EPOCH = 40,
     META_PLACED_LATER = 42,
 };
@@ -122,12 +125,19 @@ static bool lens_valid(const struct table_meta *m)
     return m->cut_seq == 0 || m->min_seq < m->cut_seq;
 }
 
+static bool dict_valid(const struct table_meta *m)
+{
+    if (m->dict_len == 0)
+        return m->dict_copy == 0;
+    return m->dict_len > FRAME_HEADER_SIZE && m->dict_copy >= FILE_HEADER_SIZE + m->dict_len;
+}
+
 static bool meta_valid(const struct table_meta *m)
 {
     return slice_cmp(buf_slice(&m->smallest), buf_slice(&m->limit)) < 0 &&
            m->min_seq <= m->max_seq && m->max_seq <= SEQ_MAX && m->delete_count <= m->entry_count &&
            (m->entry_count > 0 || m->rangedel_count > 0) && shares_valid(m) && held_valid(m) &&
-           lens_valid(m);
+           lens_valid(m) && dict_valid(m);
 }
 
 void table_meta_assert_valid(const struct table_meta *m)
@@ -222,6 +232,17 @@ static void put_held(struct buf *out, const struct table_meta *m)
     buf_release(&list);
 }
 
+static void put_dict(struct buf *out, const struct table_meta *m)
+{
+    struct buf place = {0};
+    if (m->dict_len) {
+        buf_put_varint(&place, m->dict_len);
+        buf_put_varint(&place, m->dict_copy);
+    }
+    put_key(out, META_DICT, &place);
+    buf_release(&place);
+}
+
 void table_meta_encode(const struct table_meta *m, struct buf *out)
 {
     table_meta_assert_valid(m);
@@ -242,6 +263,7 @@ void table_meta_encode(const struct table_meta *m, struct buf *out)
     put_number(out, META_CUT_SEQ, m->cut_seq);
     put_number(out, META_PREFIX_RULE, m->prefix_rule);
     put_number(out, META_INGEST_SEQ, m->ingest_seq);
+    put_dict(out, m);
     put_number(out, META_KEY_EPOCH, m->key_epoch);
     put_number(out, META_PLACED_LATER, m->placed_later);
 }
@@ -316,6 +338,12 @@ static bool decode_held(struct slice field, struct table_meta *m)
     return true;
 }
 
+static bool decode_dict(struct slice field, struct table_meta *m)
+{
+    return take_varint32(&field, &m->dict_len) && take_varint(&field, &m->dict_copy) &&
+           field.len == 0 && m->dict_len > 0;
+}
+
 static bool decode_field(struct table_meta *m, uint64_t tag, struct slice field)
 {
     switch (tag) {
@@ -353,6 +381,8 @@ static bool decode_field(struct table_meta *m, uint64_t tag, struct slice field)
         return decode_number(field, &m->ingest_seq);
     case META_KEY_EPOCH:
         return decode_number32(field, &m->key_epoch);
+    case META_DICT:
+        return decode_dict(field, m);
     case META_PLACED_LATER:
         return decode_flag(field, &m->placed_later);
     case META_PREFIX_RULE:

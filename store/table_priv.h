@@ -137,6 +137,26 @@ struct table;
 int table_filter_ask(struct table *t, uint64_t hash, bool *maybe);
 void table_filter_prefetch(const struct table *t, uint64_t hash);
 
+/* ---- the dictionary (table_dict.c) ---- */
+
+/* Writers put it where readers look for it: right behind the file header. */
+static inline struct frame_ref table_dict_first(const struct table_meta *m)
+{
+    return (struct frame_ref){FILE_HEADER_SIZE, m->dict_len};
+}
+static inline struct frame_ref table_dict_copy(const struct table_meta *m)
+{
+    return (struct frame_ref){m->dict_copy, m->dict_len};
+}
+/* Loads the dictionary of a table that has one, from its copy if need be, before any data is read.
+ * Frames lie before `end`. Returns 0, -EIO raised by corrupt(), or an I/O error. */
+int table_dict_load(struct table *t, uint64_t end);
+/* For those who have nothing but the frames. Is this payload a dictionary? */
+bool table_dict_is(struct slice payload);
+/* The dictionary whose frame is at `offset` of that file, one reference; frames lie before `end`.
+ * Returns 0, or 1 when there is none, or it cannot be read. */
+int table_dict_read(const struct file *f, uint64_t offset, uint64_t end, struct codec_dict **out);
+
 /* ---- an open table (table.c) ---- */
 
 struct table {
@@ -153,8 +173,10 @@ struct table {
     uint32_t block_count;
     struct table_filter filter;
     struct rangedel *rangedel;
-    bool upper;      /* atomic; parts of index and filter are kept in the cache */
-    bool ever_upper; /* atomic; it was so once */
+    bool upper;               /* atomic; parts of index and filter are kept in the cache */
+    bool ever_upper;          /* atomic; it was so once */
+    struct codec_dict *dict;  /* a reference, or NULL */
+    struct codec_dicts dicts; /* of it alone; file.codec goes by it */
 };
 
 /* ---- parts of the index (table_part.c) ---- */

@@ -286,6 +286,23 @@ void table_multi_get(struct table *t, struct table_ask *asks, size_t count)
     let_go(t, &held);
 }
 
+uint32_t table_block_count(const struct table *t)
+{
+    return t->block_count;
+}
+
+int table_copy_block(struct table *t, uint32_t i, struct buf *out)
+{
+    struct buf frame = {0};
+    struct table_part part = {.ix = NULL};
+    int rc = table_part_at(t, i, &part);
+    if (rc == 0)
+        rc = table_read_block(t, &table_part_entry(&part, i)->handle.where, NULL, &frame, out);
+    table_part_release(t, &part);
+    buf_release(&frame);
+    return rc;
+}
+
 /* ---- sizes ---- */
 
 /* Where the frames of entries at or after `key` begin. If the part of the index that knows it

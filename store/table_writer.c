@@ -17,6 +17,7 @@
  *   3. A block is open (data.count > 0), or waits for its separator, or neither; never both.
  *   4. After a failure nothing is written any more. */
 #include "store/append.h"
+#include "store/press.h"
 #include "store/table_priv.h"
 
 #include "store/err.h"
@@ -37,12 +38,13 @@ struct table_writer {
     struct table_options opt;
     struct table_meta *meta;
     struct block_writer data, index;
-    bool waits; /* for the separator of the block at `handle` */
-    struct block_handle handle;
+    struct press *press;
+    struct press_block *ended; /* NULL, or a block that waits for its separator */
     struct buf last_key;
     uint64_t last_seq, last_hash; /* the hash of last_key */
     uint64_t *hashes;
     size_t hash_count, hash_cap;
+    uint32_t classes;          /* of the keys in the open block: a bit for each */
     struct rangedel *rangedel; /* a reference, or NULL */
     struct buf scratch;
     bool failed;
@@ -52,11 +54,23 @@ struct table_writer {
 static void writer_assert_valid(const struct table_writer *w)
 {
     assert(!w->failed);
-    assert(!w->waits || w->data.count == 0);
+    assert(!w->ended || w->data.count == 0);
     assert(w->hash_count <= 2 * w->meta->entry_count && w->hash_count <= w->hash_cap);
     assert(w->meta->entry_count >= w->data.count);
     assert(w->index.count == 0 || w->meta->entry_count > 0);
     (void)w;
+}
+
+static int put_block(void *ctx, struct press_block *b);
+
+static void begin_press(struct table_writer *w)
+{
+    enum { DICT_PART = 16 }; /* the dictionary may be so large a part of the blocks */
+    struct codec_dict *dict = w->opt.dict;
+    struct press_options opt = {.dict = dict, .squad = w->opt.squad};
+    if (dict)
+        opt.dict_from_bytes = DICT_PART * (uint64_t)codec_dict_content(dict).len;
+    w->press = press_new(&opt, put_block, w);
 }
 
 int table_create(struct env *env, const char *dir, uint64_t number, const uint8_t uuid[UUID_SIZE],
@@ -79,6 +93,7 @@ int table_create(struct env *env, const char *dir, uint64_t number, const uint8_
     w->meta->placed_later = opt->placed_later;
     block_writer_init(&w->data, BLOCK_RESTART_INTERVAL);
     block_writer_init(&w->index, TABLE_INDEX_INTERVAL);
+    begin_press(w);
     writer_assert_valid(w);
     *out = w;
     return 0;
@@ -86,6 +101,9 @@ int table_create(struct env *env, const char *dir, uint64_t number, const uint8_
 
 static void writer_free(struct table_writer *w)
 {
+    if (w->ended)
+        press_drop(w->press, w->ended);
+    press_free(w->press);
     append_close(&w->file);
     table_meta_unref(w->meta);
     block_writer_release(&w->data);
@@ -119,37 +137,50 @@ static int write_pending(struct table_writer *w)
     return rc;
 }
 
+/* Seals the packed frame that begins at pending.data[at]. */
+static int seal_frame(struct table_writer *w, size_t at, struct frame_ref *where)
+{
+    where->offset = w->file.size + at;
+    where->len = append_seal(&w->file, at);
+    return w->file.pending.len >= PIECE_BYTES ? write_pending(w) : 0;
+}
+
 /* Adds the frame of `payload`, and tells where it will be. */
 static int put_frame(struct table_writer *w, struct slice payload, int zstd_level,
                      struct frame_ref *where)
 {
     assert(payload.len <= FRAME_RAW_MAX);
     size_t at = w->file.pending.len;
-    where->offset = append_offset(&w->file);
     frame_pack(payload, zstd_level, &w->file.pending);
-    where->len = append_seal(&w->file, at);
-    return w->file.pending.len >= PIECE_BYTES ? write_pending(w) : 0;
+    return seal_frame(w, at, where);
 }
 
-/* ---- entries ---- */
+/* ---- blocks ---- */
 
-/* Writes the index entry that waits; `next_key` NULL: there is no next block. */
-static void put_separator(struct table_writer *w, const struct slice *next_key)
+/* The dictionary stands before the first block, and once more behind the last. */
+static int put_dict(struct table_writer *w, struct frame_ref *where)
 {
-    assert(w->waits);
-    table_index_add(&w->index, &w->handle, buf_slice(&w->last_key), w->last_seq, next_key);
-    w->waits = false;
+    return put_frame(w, codec_dict_content(press_dict(w->press)), w->opt.strength.rest, where);
 }
 
-/* Reads the block that was just made, and adds up the sums of its entries again. */
-static int verify_block(const struct table_writer *w)
+static int put_first_dict(struct table_writer *w)
+{
+    struct frame_ref where;
+    int rc = put_dict(w, &where);
+    assert(where.offset == FILE_HEADER_SIZE);
+    w->meta->dict_len = where.len;
+    return rc;
+}
+
+/* Reads the block once more when it is packed, and adds up the sums of its entries again. */
+static int verify_block(const struct table_writer *w, const struct press_block *b)
 {
     struct block block;
     struct block_iter bi;
     uint64_t sums = 0;
     if (!w->opt.sums)
         return 0;
-    int err = block_open(buf_slice(&w->scratch), &block);
+    int err = block_open(buf_slice(&b->raw), &block);
     block_iter_init(&bi);
     if (err == 0) {
         block_iter_set(&bi, &block);
@@ -157,26 +188,61 @@ static int verify_block(const struct table_writer *w)
             sums += entry_sum(&bi.it.e);
     }
     block_iter_release(&bi);
-    if (err == 1 && sums == w->block_sums)
+    if (err == 1 && sums == b->sums)
         return 0;
     return corrupt(w->file.file.path, append_offset(&w->file),
                    "a block was changed in memory before it was written: suspect the machine's "
                    "memory");
 }
 
-static int end_block(struct table_writer *w)
+/* A block that is packed is written, with its index entry. */
+static int put_block(void *ctx, struct press_block *b)
 {
-    assert(w->data.count > 0 && !w->waits);
-    w->handle.min_seq = w->data.min_seq;
-    w->handle.max_seq = w->data.max_seq;
-    buf_clear(&w->scratch);
-    block_writer_finish(&w->data, &w->scratch);
-    w->meta->raw_bytes += w->scratch.len;
-    w->waits = true;
-    int rc = verify_block(w);
-    w->block_sums = 0;
+    struct table_writer *w = ctx;
+    struct block_handle handle = {.min_seq = b->min_seq, .max_seq = b->max_seq};
+    struct slice next_key = buf_slice(&b->next_key);
+    int rc = verify_block(w, b);
+    if (!rc && press_dict(w->press) && w->meta->dict_len == 0)
+        rc = put_first_dict(w);
+    if (rc)
+        return rc;
+    size_t at = w->file.pending.len;
+    buf_append(&w->file.pending, buf_slice(&b->packed));
+    rc = seal_frame(w, at, &handle.where);
+    table_index_add(&w->index, &handle, buf_slice(&b->last_key), b->last_seq,
+                    b->is_last ? NULL : &next_key);
+    return rc;
+}
+
+/* The block that waits goes on its way; `next_key` NULL: there is no next block. */
+static int send_block(struct table_writer *w, const struct slice *next_key)
+{
+    struct press_block *b = w->ended;
+    b->is_last = !next_key;
+    if (next_key)
+        buf_set(&b->next_key, *next_key);
+    w->ended = NULL;
+    int rc = press_add(w->press, b);
     w->failed = w->failed || rc != 0;
-    return rc ? rc : put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, &w->handle.where);
+    return rc;
+}
+
+/* ---- entries ---- */
+
+static void end_block(struct table_writer *w)
+{
+    assert(w->data.count > 0 && !w->ended);
+    struct press_block *b = press_block(w->press);
+    b->min_seq = w->data.min_seq;
+    b->max_seq = w->data.max_seq;
+    b->last_seq = w->last_seq;
+    buf_set(&b->last_key, buf_slice(&w->last_key));
+    b->zstd_level = strength_of_mask(&w->opt.strength, w->classes);
+    block_writer_finish(&w->data, &b->raw);
+    w->meta->raw_bytes += b->raw.len;
+    b->sums = w->block_sums;
+    w->block_sums = 0;
+    w->ended = b;
 }
 
 static void add_hash(struct table_writer *w, uint64_t hash)
@@ -259,8 +325,11 @@ int table_add(struct table_writer *w, const struct entry *e)
         if (rc)
             return rc;
     }
-    if (w->waits)
-        put_separator(w, &e->key);
+    if (w->ended) {
+        int rc = send_block(w, &e->key);
+        if (rc)
+            return rc;
+    }
     if (first || !slice_eq(last, e->key)) {
         w->last_hash = filter_hash(e->key);
         if (w->opt.filter_one_in)
@@ -268,6 +337,9 @@ int table_add(struct table_writer *w, const struct entry *e)
     }
     if (first)
         buf_set(&w->meta->smallest, e->key);
+    if (w->data.count == 0)
+        w->classes = 0;
+    w->classes |= 1U << strength_class(&w->opt.strength, e->key);
     if (w->data.count == 0)
         block_writer_set_interval(&w->data, interval_for(w, e));
     if (w->opt.sums)
@@ -278,7 +350,9 @@ int table_add(struct table_writer *w, const struct entry *e)
     w->meta->delete_count += e->type == ENTRY_DELETE;
     buf_set(&w->last_key, e->key);
     w->last_seq = e->seq;
-    return block_is_full(w) ? end_block(w) : 0;
+    if (block_is_full(w))
+        end_block(w);
+    return 0;
 }
 
 void table_set_rangedel(struct table_writer *w, struct rangedel *r)
@@ -296,7 +370,9 @@ void table_add_held(struct table_writer *w, uint64_t pin, uint64_t bytes)
 uint64_t table_estimate_bytes(const struct table_writer *w)
 {
     uint64_t filter = w->hash_count; /* a byte for each key is near enough */
-    return append_offset(&w->file) + w->data.estimate_bytes + w->index.estimate_bytes + filter;
+    uint64_t waiting = press_pending_bytes(w->press, w->ended ? w->ended->raw.len : 0);
+    return append_offset(&w->file) + waiting + w->data.estimate_bytes + w->index.estimate_bytes +
+           filter;
 }
 
 uint64_t table_entry_count(const struct table_writer *w)
@@ -358,7 +434,7 @@ static int put_parts(struct table_writer *w, uint32_t parts, struct frame_ref *w
     if (!rc) {
         buf_clear(&w->scratch);
         table_filter_directory(refs, parts, &w->scratch);
-        rc = put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, where);
+        rc = put_frame(w, buf_slice(&w->scratch), w->opt.strength.rest, where);
     }
     free(ends);
     free(refs);
@@ -382,7 +458,7 @@ static int put_rangedel(struct table_writer *w, struct frame_ref *where)
         return 0;
     buf_clear(&w->scratch);
     rangedel_encode(w->rangedel, &w->scratch);
-    return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, where);
+    return put_frame(w, buf_slice(&w->scratch), w->opt.strength.rest, where);
 }
 
 static int put_props(struct table_writer *w, struct frame_ref *where)
@@ -392,13 +468,13 @@ static int put_props(struct table_writer *w, struct frame_ref *where)
     w->meta->number = 0; /* the file knows it from its header */
     table_meta_encode(w->meta, &w->scratch);
     w->meta->number = number;
-    return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, where);
+    return put_frame(w, buf_slice(&w->scratch), w->opt.strength.rest, where);
 }
 
 static int put_index_part(void *ctx, struct slice payload, struct frame_ref *where)
 {
     struct table_writer *w = ctx;
-    return put_frame(w, payload, w->opt.zstd_level, where);
+    return put_frame(w, payload, w->opt.strength.rest, where);
 }
 
 /* The parts of a large index: what put_index() writes is then the top. */
@@ -418,7 +494,7 @@ static int put_index(struct table_writer *w, struct frame_ref *where)
         return 0;
     buf_clear(&w->scratch);
     block_writer_finish(&w->index, &w->scratch);
-    return put_frame(w, buf_slice(&w->scratch), w->opt.zstd_level, where);
+    return put_frame(w, buf_slice(&w->scratch), w->opt.strength.rest, where);
 }
 
 static int put_footer(struct table_writer *w, struct table_footer *footer)
@@ -430,12 +506,28 @@ static int put_footer(struct table_writer *w, struct table_footer *footer)
     return write_pending(w);
 }
 
+static int finish_blocks(struct table_writer *w)
+{
+    struct frame_ref copy;
+    int rc = 0;
+    if (w->data.count > 0)
+        end_block(w);
+    if (w->ended)
+        rc = send_block(w, NULL);
+    if (!rc)
+        rc = press_finish(w->press);
+    if (!rc && w->meta->dict_len) {
+        rc = put_dict(w, &copy);
+        assert(copy.len == w->meta->dict_len);
+        w->meta->dict_copy = copy.offset;
+    }
+    return rc;
+}
+
 static int finish(struct table_writer *w)
 {
     struct table_footer footer = {0};
-    int rc = w->data.count > 0 ? end_block(w) : 0;
-    if (!rc && w->waits)
-        put_separator(w, NULL);
+    int rc = finish_blocks(w);
     if (!rc)
         complete_meta(w);
     if (!rc)

@@ -18,10 +18,12 @@
 #include "store/care.h"
 #include "store/compact_pick.h"
 #include "store/counters.h"
+#include "store/dicts.h"
 #include "store/events.h"
 #include "store/keyslots.h"
 #include "store/manifest.h"
 #include "store/parity.h"
+#include "store/press.h"
 #include "store/purge.h"
 #include "store/settings.h"
 #include "store/view.h"
@@ -58,6 +60,8 @@ struct tree {
     struct view_context read_ctx;
     struct cache *cache;
     struct values *values;
+    struct dicts *dicts;       /* for the tables of the last levels */
+    struct squad *squad;       /* workers that have nothing to do help those that write tables */
     struct env_lock *dir_lock; /* NULL when read-only and nobody could hold it */
 
     /* Recovery has dropped what comes after some damage: all that is left of the logs must be in

@@ -11,7 +11,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     struct store_batch b;
     fuzz_quiet();
-    batch_init(&b, 1 << 20, 0);
+    batch_init(&b, 1 << 20, &(struct strength){0});
     store_batch_put(&b, slice_str("key"), slice_str("value"));
     store_batch_delete(&b, slice_str("another key"));
     store_batch_merge(&b, slice_str("key"), slice_str("operand"));

@@ -2,9 +2,32 @@
  * counters; a disk that fails or is full. */
 #include "tests/unit/vol_raw.h"
 
+#include "fs/open.h"
+
 #include "tests/sim/simrng.h"
 
 #define ROOT FS_INO_ROOT
+
+/* ---- classes of keys ---- */
+
+static void test_classes(void **state)
+{
+    (void)state;
+    struct fs_options o;
+    struct store_options so;
+    fs_options_init(&o);
+    open_store_options(&so, &o);
+    struct key keys[] = {key_attr(16),        key_xattr(16, "user.a"), key_dirent(16, 7),
+                         key_chunk(16, 9),    key_attr(UINT32_MAX),    key_xattr(17, "u"),
+                         key_dirent(1, 4096), key_chunk(1 << 20, 0)};
+    for (uint32_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        assert_int_equal(so.classes->of(key_slice(&keys[i])), i % 4);
+    struct key super = key_super(SUPER_COUNTERS), orphan = key_orphan(17);
+    assert_int_equal(so.classes->of(key_slice(&super)), 0);
+    assert_int_equal(so.classes->of(key_slice(&orphan)), 0);
+    assert_int_equal(so.classes->of(slice_str("short")), 0);
+    assert_int_equal(so.classes->of(slice_str("\1\1\1\1\1\1\1\1\7")), 0);
+}
 
 /* ---- making ---- */
 
@@ -469,6 +492,7 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_classes),
         cmocka_unit_test(test_make),
         cmocka_unit_test(test_made_as_asked),
         cmocka_unit_test(test_open_refuses),

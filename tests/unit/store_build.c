@@ -90,7 +90,7 @@ static void job_prepare(struct job *j)
                                     .table_bytes = 3000,
                                     .blob_bytes = 2500,
                                     .separate_min = SEPARATE_MIN,
-                                    .blob_zstd_level = 1,
+                                    .blob_strength = strength_plain(1),
                                     .ctx = j,
                                     .next_file = next_file,
                                     .rangedels = rangedels,

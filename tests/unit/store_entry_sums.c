@@ -150,7 +150,8 @@ static void test_table_writer(void **state)
     struct rig *r = *state;
     static const uint8_t uuid[UUID_SIZE] = {1};
     for (int wrong = 0; wrong < 2; wrong++) {
-        struct table_options opt = {.block_bytes = 1000, .zstd_level = 1, .sums = true};
+        struct table_options opt = {
+            .block_bytes = 1000, .strength = strength_plain(1), .sums = true};
         struct table_writer *w;
         struct table_meta *meta;
         struct buf room = {0};

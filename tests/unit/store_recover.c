@@ -69,7 +69,7 @@ static void forge_log(struct rig *k, uint64_t number, uint64_t first_seq, uint64
     assert_int_equal(file_header_decode(buf_slice(&manifest), &h), HEADER_OK);
     memcpy(uuid, h.uuid, UUID_SIZE);
     assert_ok(journal_create(k->env, k->dir, FILE_LOG, number, uuid, &w));
-    batch_init(&b, UINT32_MAX, 0);
+    batch_init(&b, UINT32_MAX, &(struct strength){0});
     batch_encode(&b, first_seq, &record);
     journal_add(w, buf_slice(&record));
     for (uint64_t i = from; i < to; i++) {

@@ -126,7 +126,7 @@ static void test_random_tables(void **state)
         size_t keys = 1 + simrng_below(&rng, round % 3 ? count * 2 : 4);
         struct table *t;
         m.opt.block_bytes = block_bytes[simrng_below(&rng, 6)];
-        m.opt.zstd_level = simrng_coin(&rng) ? 1 : 0;
+        m.opt.strength = strength_plain(simrng_coin(&rng) ? 1 : 0);
         m.opt.filter_one_in = filters[simrng_below(&rng, 3)];
         m.opt.filter_whole_keys = simrng_coin(&rng) ? 1 + (uint32_t)simrng_below(&rng, 40) : 0;
         m.opt.index_whole_bytes = simrng_coin(&rng) ? 1 + (uint32_t)simrng_below(&rng, 400) : 0;

@@ -63,7 +63,7 @@ static void make_with(struct maker *m, int zstd_level, bool parts)
     struct simrng rng = {8};
     maker_init(m, 1 << 20);
     m->opt.block_bytes = 300;
-    m->opt.zstd_level = zstd_level;
+    m->opt.strength = strength_plain(zstd_level);
     m->opt.index_whole_bytes = parts;
     maker_fill(m, &rng, 60, 40, 3);
     assert_ok(maker_write(m));
@@ -91,7 +91,7 @@ static void test_sound_tables(void **state)
     for (int round = 0; round < 40; round++) {
         size_t count = simrng_below(&rng, 4) ? 1 + simrng_below(&rng, 300) : 0;
         m.opt.block_bytes = 1u << simrng_below(&rng, 13);
-        m.opt.zstd_level = (int)simrng_below(&rng, 3);
+        m.opt.strength = strength_plain((int)simrng_below(&rng, 3));
         m.opt.filter_one_in = simrng_below(&rng, 3) ? 100 : 0;
         m.opt.filter_whole_keys = simrng_coin(&rng) ? 1 + (uint32_t)simrng_below(&rng, 40) : 0;
         m.opt.index_whole_bytes = simrng_coin(&rng) ? 1 + (uint32_t)simrng_below(&rng, 400) : 0;

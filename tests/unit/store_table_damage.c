@@ -94,7 +94,7 @@ static void make_small(struct maker *m, size_t count, int zstd_level, bool parts
     struct simrng rng = {7};
     maker_init(m, 0);
     m->opt.block_bytes = 200;
-    m->opt.zstd_level = zstd_level;
+    m->opt.strength = strength_plain(zstd_level);
     m->opt.index_whole_bytes = parts;
     maker_fill(m, &rng, count, count, 2);
     maker_tombstone(m, "a", "b", 5);

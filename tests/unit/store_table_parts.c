@@ -23,7 +23,7 @@ static void make(struct maker *m, int count, uint32_t index_whole_bytes)
     char name[32];
     maker_init(m, 8 << 20);
     m->opt.block_bytes = 150;
-    m->opt.zstd_level = 0;
+    m->opt.strength = strength_plain(0);
     m->opt.index_whole_bytes = index_whole_bytes;
     m->opt.filter_one_in = 0;
     for (int i = 0; i < count; i++)

@@ -246,7 +246,8 @@ static void test_find_and_overlaps(void **state)
 
 static void write_table(struct fixture *x, uint64_t number, struct table_meta **meta)
 {
-    struct table_options opt = {.block_bytes = 4096, .zstd_level = 1, .filter_one_in = 0};
+    struct table_options opt = {
+        .block_bytes = 4096, .strength = strength_plain(1), .filter_one_in = 0};
     struct table_writer *w;
     struct version_source *s = &x->source;
     struct entry e = {slice_str("key"), 7, ENTRY_PUT, 0, slice_str("value")};

@@ -31,7 +31,8 @@ struct maker {
 
 static inline void maker_init(struct maker *m, uint64_t cache_bytes)
 {
-    *m = (struct maker){.opt = {.block_bytes = 512, .zstd_level = 1, .filter_one_in = 100}};
+    *m = (struct maker){
+        .opt = {.block_bytes = 512, .strength = strength_plain(1), .filter_one_in = 100}};
     m->disk = simdisk_new(1);
     m->env = simdisk_env(m->disk);
     m->cache = cache_new(cache_bytes);

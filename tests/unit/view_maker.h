@@ -32,7 +32,8 @@ struct world {
 static inline void world_init(struct world *w, uint64_t cache_bytes)
 {
     *w = (struct world){.next_file = 1};
-    w->table = (struct table_options){.block_bytes = 256, .zstd_level = 1, .filter_one_in = 100};
+    w->table = (struct table_options){
+        .block_bytes = 256, .strength = strength_plain(1), .filter_one_in = 100};
     w->disk = simdisk_new(1);
     w->env = simdisk_env(w->disk);
     w->cache = cache_new(cache_bytes);
