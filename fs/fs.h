@@ -100,6 +100,9 @@ const char *fs_failure(struct fs *fs);
 int fs_work(struct fs *fs);
 /* Everything to the bottom of the tree; for tools and tests. */
 int fs_compact(struct fs *fs);
+/* The same, with progress and a way out: as store_compact_watched(). May be called with workers,
+ * while the volume is in use. */
+int fs_compact_watched(struct fs *fs, store_compaction_fn *fn, void *ctx);
 
 /* ---- names ---- */
 int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *attr);

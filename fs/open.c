@@ -236,6 +236,11 @@ int fs_compact(struct fs *fs)
     return store_compact(fs->store, (struct slice){0}, (struct slice){0});
 }
 
+int fs_compact_watched(struct fs *fs, store_compaction_fn *fn, void *ctx)
+{
+    return store_compact_watched(fs->store, (struct slice){0}, (struct slice){0}, fn, ctx);
+}
+
 /* ---- settings ---- */
 
 void fs_settings_init(struct store_options *so)

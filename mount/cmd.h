@@ -19,6 +19,7 @@ int cmd_stat(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_scrub(int argc, char **argv);
+int cmd_compact(int argc, char **argv);
 int cmd_salvage(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 

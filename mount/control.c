@@ -62,6 +62,7 @@ struct control {
     uint8_t cookie[COOKIE_BYTES];
     bool any_checkpoint;                /* [lock] */
     struct store_checkpoint checkpoint; /* [lock] the last */
+    struct control_compact *compact;    /* owned; constant */
 };
 
 struct control *control_new(struct mount *m, const char *mount_path)
@@ -71,6 +72,7 @@ struct control *control_new(struct mount *m, const char *mount_path)
     c->mount = m;
     c->path = mem_strdup(mount_path);
     c->last = &c->first;
+    c->compact = control_compact_new(m->fs);
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->flushing, NULL);
     pthread_cond_init(&c->wanted, NULL);
@@ -84,11 +86,19 @@ void control_free(struct control *c)
     if (!c)
         return;
     assert(!c->started && !c->first);
+    control_compact_end(c->compact);
+    control_compact_free(c->compact);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->flushing);
     pthread_cond_destroy(&c->wanted);
     free(c->path);
     free(c);
+}
+
+struct control_compact *control_compact_of(struct mount *m)
+{
+    assert(m->control);
+    return m->control->compact;
 }
 
 /* ---- the fence ---- */
@@ -319,6 +329,7 @@ int control_start(struct control *c, struct session *s)
 
 void control_stop(struct control *c)
 {
+    control_compact_end(c->compact);
     pthread_mutex_lock(&c->lock);
     bool started = c->started;
     c->started = false;

@@ -16,8 +16,8 @@ struct control;
 struct control *control_new(struct mount *m, const char *mount_path);
 /* Starts the thread, once the session runs. 0 or a negative errno. */
 int control_start(struct control *c, struct session *s);
-/* Finishes the job in hand, refuses the others (-ENOTCONN), ends the thread. Needs running workers,
- * or a dead connection. May be called twice. */
+/* Finishes the job in hand, refuses the others (-ENOTCONN), gives up a compaction, ends the thread.
+ * Needs running workers, or a dead connection. May be called twice. */
 void control_stop(struct control *c);
 void control_free(struct control *c);
 
@@ -52,6 +52,35 @@ void control_scrub_get(struct mount *m, char text[CONTROL_SCRUB_TEXT_MAX]);
 /* The attribute's value, and back: 0 or -EINVAL. */
 void control_scrub_print(const struct store_scrub_status *s, char text[CONTROL_SCRUB_TEXT_MAX]);
 int control_scrub_parse(const char *text, struct store_scrub_status *s);
+
+/* ---- compaction on demand: an attribute of the root folder ---- */
+#define CONTROL_XATTR_COMPACT "user.varve.compact" /* written: "start", "stop"; read: as below */
+enum { CONTROL_COMPACT_TEXT_MAX = 256 };
+struct control_compact_status {
+    bool running;
+    uint64_t number; /* of the last one, from 1; 0: there was none since it was mounted */
+    int result;      /* of that one, once it has ended: 0 or a negative errno; -EINTR: given up */
+    uint64_t jobs, done_bytes, total_bytes; /* as in struct store_compaction */
+    uint64_t before_bytes, after_bytes;     /* the volume: when it began; now, or at its end */
+};
+/* One compaction at a time, in a thread of its own: neither a worker nor a job has to wait. */
+struct control_compact;
+struct control_compact *control_compact_new(struct fs *fs);
+/* Gives up the one under way, waits for its end, and refuses others (-ENOTCONN). May be called
+ * twice. */
+void control_compact_end(struct control_compact *c);
+void control_compact_free(struct control_compact *c); /* after its end; NULL: nothing */
+bool control_is_compact(uint64_t ino, const char *name);
+/* "start" joins one that runs; "stop" does not wait for its end. 0 or a negative errno: -EINVAL for
+ * any other word, -EAGAIN when one is just being given up, -EROFS for a mount that is read-only. */
+int control_compact_set(struct control_compact *c, const char *value, size_t len);
+void control_compact_get(struct control_compact *c, struct control_compact_status *out);
+/* The attribute's value, and back: 0 or -EINVAL. */
+void control_compact_print(const struct control_compact_status *s,
+                           char text[CONTROL_COMPACT_TEXT_MAX]);
+int control_compact_parse(const char *text, struct control_compact_status *s);
+/* That of a mount. */
+struct control_compact *control_compact_of(struct mount *m);
 
 /* ---- checkpoints: an attribute of the folder of snapshots ---- */
 /* (While it is set the kernel holds that folder's lock, and making one goes through .varve: so not

@@ -29,6 +29,7 @@ static const struct command commands[] = {
     {"events", cmd_events, "show what the store under a volume did"},
     {"dump", cmd_dump, "show what is in a file of a volume, or what became of a key"},
     {"scrub", cmd_scrub, "read everything, and heal what is damaged"},
+    {"compact", cmd_compact, "bring everything to the bottom of the tree, and free what it can"},
     {"salvage", cmd_salvage, "repair a volume that cannot be mounted"},
     {"key", cmd_key, "passphrases and keys of an encrypted volume"},
     {"help", cmd_help, "print this, or the help of a command"},

@@ -80,6 +80,8 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
 {
     if (control_is_scrub(ino, name))
         reply_status(req, control_scrub_set(mount_of(req), value, len));
+    else if (control_is_compact(ino, name))
+        reply_status(req, control_compact_set(control_compact_of(mount_of(req)), value, len));
     else if (control_is_checkpoint(ino, name))
         control_checkpoint(req, value, len);
     else
@@ -109,24 +111,41 @@ static void reply_report(fuse_req_t req, const char *name, size_t size)
     buf_release(&out);
 }
 
+/* How far a piece of background work is; false: it is no such attribute. */
+static bool reply_state(fuse_req_t req, uint64_t ino, const char *name, size_t size)
+{
+    struct mount *m = mount_of(req);
+    struct control_compact_status status;
+    union {
+        char scrub[CONTROL_SCRUB_TEXT_MAX];
+        char checkpoint[CONTROL_CHECKPOINT_TEXT_MAX];
+        char compact[CONTROL_COMPACT_TEXT_MAX];
+    } text;
+    if (control_is_scrub(ino, name)) {
+        control_scrub_get(m, text.scrub);
+    } else if (control_is_checkpoint(ino, name)) {
+        control_checkpoint_get(m, text.checkpoint);
+    } else if (control_is_compact(ino, name)) {
+        control_compact_get(control_compact_of(m), &status);
+        control_compact_print(&status, text.compact);
+    } else {
+        return false;
+    }
+    const char *value = (const char *)&text;
+    reply_bytes(req, 0, value, strlen(value), size);
+    return true;
+}
+
 void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-    char text[32], scrub[CONTROL_SCRUB_TEXT_MAX], checkpoint[CONTROL_CHECKPOINT_TEXT_MAX];
+    char text[32];
     size_t len = 0;
     if (ino == FS_INO_CONTROL) {
         reply_report(req, name, size);
         return;
     }
-    if (control_is_scrub(ino, name)) {
-        control_scrub_get(mount_of(req), scrub);
-        reply_bytes(req, 0, scrub, strlen(scrub), size);
+    if (reply_state(req, ino, name, size))
         return;
-    }
-    if (control_is_checkpoint(ino, name)) {
-        control_checkpoint_get(mount_of(req), checkpoint);
-        reply_bytes(req, 0, checkpoint, strlen(checkpoint), size);
-        return;
-    }
     int err = control_xattr(mount_of(req), ino, name, text);
     if (err != 1) {
         reply_bytes(req, err, text, err == 0 ? strlen(text) : 0, size);

@@ -455,9 +455,9 @@ struct store_compaction {
     uint64_t jobs, done_bytes; /* that ended, and what they read */
     uint64_t total_bytes;      /* about what there is to do in all; never less than done_bytes */
 };
-/* The same, told how far it is: `fn` is called in this thread, now and then, also within a job.
- * When it returns nonzero the job under way is given up, nothing of it remains, and this returns
- * -EINTR; what was done before stays done. */
+/* The same, told how far it is: `fn` is called in this thread, now and then, also within a job
+ * and while a job of the workers has to end first. When it returns nonzero the job is given up,
+ * nothing of it remains, and this returns -EINTR; what was done before stays done. */
 typedef int store_compaction_fn(void *ctx, const struct store_compaction *c);
 int store_compact_watched(struct store *s, struct slice start, struct slice limit,
                           store_compaction_fn *fn, void *ctx);

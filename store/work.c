@@ -24,6 +24,7 @@ enum {
     KEPT_PART = 8,          /* no more than this part of the disk is kept for compaction */
 };
 #define PAUSE_NS UINT64_C(1000000000)
+#define WATCH_NS UINT64_C(100000000) /* between two questions whether a job is still wanted */
 
 /* ---- how it went ---- */
 
@@ -234,7 +235,21 @@ static void prepare(struct tree *t, const struct pick_options *opt)
     view_unref(v);
 }
 
-/* `range`: NULL, or {start, limit}. */
+/* Waits until no other compaction runs, asking now and then whether it is still wanted. 0, or
+ * -EINTR. [lock held; left while `watch` is asked] */
+static int wait_for_turn(struct tree *t, const struct job_watch *watch)
+{
+    bool given_up = false;
+    while ((t->compact.running || t->placing) && !t->failure && !given_up) {
+        tree_wait(t, WATCH_NS);
+        pthread_mutex_unlock(&t->lock);
+        given_up = watch->fn(watch->ctx) != 0;
+        pthread_mutex_lock(&t->lock);
+    }
+    return given_up ? -EINTR : 0;
+}
+
+/* `range`: NULL, or {start, limit}; then there is a watch. */
 static int compact_one(struct tree *t, const struct slice *range, const struct job_watch *watch,
                        uint64_t *bytes)
 {
@@ -246,9 +261,9 @@ static int compact_one(struct tree *t, const struct slice *range, const struct j
     if (!range)
         prepare(t, &opt);
     pthread_mutex_lock(&t->lock);
-    while (range && (t->compact.running || t->placing) && !t->failure)
-        pthread_cond_wait(&t->changed, &t->lock);
-    int err = begin_compaction(t, &opt, range, &pick, &v);
+    int err = range ? wait_for_turn(t, watch) : 0;
+    if (err == 0)
+        err = begin_compaction(t, &opt, range, &pick, &v);
     pthread_mutex_unlock(&t->lock);
     if (err == 0) {
         *bytes = pick.input_bytes;

@@ -19,7 +19,7 @@ int work_compact(struct tree *t);
 /* Heals a blob file (heal.h). */
 int work_heal(struct tree *t);
 /* One compaction of the kind that store_compact() repeats; waits for one that runs to end first.
- * `*bytes` is what it read; `watch` as in compact_run.h. */
+ * `*bytes` is what it read; `watch`, which is asked while it waits too, as in job.h. */
 int work_compact_range(struct tree *t, struct slice start, struct slice limit,
                        const struct job_watch *watch, uint64_t *bytes);
 /* Is a worker to try it now, or is there a pause after a failure? [lock held] */

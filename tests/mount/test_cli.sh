@@ -36,7 +36,7 @@ json()
 every_help()
 {
     local c
-    for c in mkfs mount umount fsck snapshot stat scrub salvage events dump; do
+    for c in mkfs mount umount fsck snapshot stat scrub salvage events dump compact; do
         help_of "$varvefs" $c && "$varvefs" help $c | cmp - <("$varvefs" $c -h) || return
     done
     help_of "$varvefs" && "$varvefs" help | cmp - <("$varvefs" --help)
@@ -46,7 +46,7 @@ versions()
 {
     local c
     "$varvefs" --version | grep -q '^varvefs [0-9]' && "$varvefs" version | cmp - <("$varvefs" -V) || return
-    for c in mkfs mount umount fsck snapshot stat scrub salvage events dump; do
+    for c in mkfs mount umount fsck snapshot stat scrub salvage events dump compact; do
         "$varvefs" $c --version | grep -q '^varvefs [0-9]' || return
     done
 }

@@ -125,6 +125,30 @@ static void test_progress_and_cancel(void **state)
     rig_close_clean(r);
 }
 
+/* It can be given up while others keep it from its turn, who may take long. */
+static void test_cancel_while_waiting(void **state)
+{
+    struct rig *r = *state;
+    struct tree *t;
+    rig_open(r);
+    rig_fill(r, 0, 100, 300, 0);
+    t = &r->s->tree;
+    pthread_mutex_lock(&t->lock);
+    t->placing = true;
+    pthread_mutex_unlock(&t->lock);
+    struct told told = {.stop_at = 3};
+    uint64_t before = rig_stats(r).compactions;
+    assert_errno(compact_told(r, &told), EINTR);
+    assert_true(told.calls == 3 && told.last.jobs == 0);
+    assert_int_equal(rig_stats(r).compactions, before);
+    pthread_mutex_lock(&t->lock);
+    t->placing = false;
+    pthread_mutex_unlock(&t->lock);
+    assert_ok(compact_told(r, &(struct told){0}));
+    rig_assert_fill(r, 0, 100, 300, 0);
+    rig_close_clean(r);
+}
+
 /* ---- level 0 ---- */
 
 /* A long level 0 stays as it is while nobody reads, and goes down when looking through it has cost
@@ -675,6 +699,7 @@ int main(void)
         RIG_SIM(test_flush_and_compact_of_nothing),
         RIG_SIM(test_compact_a_range),
         RIG_SIM(test_progress_and_cancel),
+        RIG_SIM(test_cancel_while_waiting),
         RIG_SIM(test_reads_bring_level0_down),
         RIG_SIM(test_idle_flush),
         RIG_SIM(test_dead_blob_files_go),
