@@ -87,7 +87,9 @@ os.rmdir(root + "/.varve/snapshots/mapped")
 END
 }
 
-# While others write without end; each snapshot has, of each writer, exactly a beginning of what it wrote.
+# While others write without end: each snapshot has, of each writer, all that had been written when it was asked for. What is
+# written meanwhile is there or not, page by page, as the kernel writes it back: a page that is on its way is not sent again
+# before the next one. It is never anything else than what was written, or zeros where a page is missing.
 under_load()
 {
     local i pids=() status=0
@@ -101,19 +103,27 @@ under_load()
     done
     for i in {1..10}; do
         sleep 0.1
+        stat -c %s "$mnt"/load/[1-4] >"$work/before$i"
         mkdir "$shots/load$i" || status=1
     done
     kill -KILL "${pids[@]}"
     wait "${pids[@]}" 2>/dev/null
     for i in {1..10}; do
-        for n in 1 2 3 4; do
-            python3 -c '
+        python3 - "$shots/load$i/load" "$work/before$i" <<'END' || status=1
 import sys
-data = open(sys.argv[1]).read()
-lines = data.split("\n")
-assert lines[:-1] == [str(i) for i in range(len(lines) - 1)], sys.argv[1]
-assert str(len(lines) - 1).startswith(lines[-1])' "$shots/load$i/load/$n" || status=1
-        done
+before = [int(line) for line in open(sys.argv[2])]
+for n in range(1, 5):
+    name = f"{sys.argv[1]}/{n}"
+    data, least = open(name, "rb").read(), before[n - 1]
+    assert len(data) >= least, f"{name}: {len(data)} bytes, {least} had been written"
+    lines, length = [], 0
+    while length < len(data):
+        lines.append(b"%d\n" % len(lines))
+        length += len(lines[-1])
+    written = b"".join(lines)
+    assert data[:least] == written[:least], name
+    assert all(a == b or a == 0 for a, b in zip(data[least:], written[least:])), name
+END
         rmdir "$shots/load$i" || status=1
     done
     rm -r "$mnt/load"
