@@ -181,6 +181,35 @@ static void a_new_key_reaches_them(void **state)
     rig_close_clean(r);
 }
 
+/* ---- idle workers ---- */
+
+static uint64_t helped(struct rig *r, const char *helpers, uint64_t salt)
+{
+    uint64_t before = squad_helped(r->s->tree.squad);
+    assert_ok(store_set(r->s, "compression.helpers", helpers, message));
+    rig_fill(r, 0, 3000, 200, salt);
+    assert_ok(store_flush(r->s));
+    rig_compact(r);
+    return squad_helped(r->s->tree.squad) - before;
+}
+
+static void idle_workers_help(void **state)
+{
+    struct rig *r = *state;
+    uint64_t salt = 0, blocks = 0;
+    use_dictionaries(r);
+    r->opt.workers = 3;
+    r->opt.zstd_level = 9;
+    rig_open(r);
+    assert_int_equal(helped(r, "0", salt++), 0);
+    while (blocks == 0 && salt < 200) /* they come when they have time */
+        blocks = helped(r, "2", salt++);
+    assert_true(blocks > 0);
+    assert_int_equal(helped(r, "0", salt), 0);
+    rig_assert_fill(r, 0, 3000, 200, salt);
+    rig_close_clean(r);
+}
+
 /* ---- damage ---- */
 
 static const struct table_meta *some_with(struct rig *r, int *level)
@@ -306,7 +335,7 @@ int main(void)
         ENCRYPTED(a_checkpoint_has_them), ENCRYPTED(a_new_key_reaches_them),
         RIG_SIM(salvage_finds_it),        ENCRYPTED(salvage_finds_it),
         RIG_SIM(dump_shows_it),           ENCRYPTED(dump_shows_it),
-        RIG_SIM(power_may_be_cut),
+        RIG_SIM(power_may_be_cut),        RIG_POSIX(idle_workers_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

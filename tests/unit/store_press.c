@@ -87,6 +87,7 @@ static void alone(void **state)
     assert_int_equal(few.count, 20);
     assert_false(few.first_dict);
     assert_memory_equal(few.all.data, without.all.data, few.all.len);
+    buf_release(&few.all);
     assert_ok(run(&opt, 0, 0, &few));
     assert_int_equal(few.count, 0);
     buf_release(&without.all);
