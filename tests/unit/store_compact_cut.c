@@ -156,8 +156,8 @@ static void test_same_as_in_one(void **state)
     assert_same(r, &other, 0);
     for (int round = 0; round < 3; round++)
         assert_same(r, &other, pins[round].seq);
-    struct store_stats a = rig_stats(r), b = rig_stats(&other);
-    assert_int_equal(a.table_entries, b.table_entries);
+    /* How many entries there are besides those that somebody reads depends on what the workers did
+     * meanwhile, by themselves. */
     for (int i = 0; i < 2; i++) {
         for (int round = 0; round < 3; round++) {
             char name[8];
