@@ -239,7 +239,7 @@ static uint32_t outcome(const struct lookup *l)
     if (l->state == LOOKUP_ABSENT)
         return absences[l->absence];
     if (l->source >= LOOKUP_LEVEL)
-        return COUNT_FOUND_LEVEL + (l->source - LOOKUP_LEVEL);
+        return COUNT_FOUND_LEVEL + (unsigned)(l->source - LOOKUP_LEVEL);
     return l->source == LOOKUP_MEMTABLE ? COUNT_FOUND_MEMTABLE : COUNT_FOUND_SEALED;
 }
 

@@ -142,7 +142,7 @@ static void test_same_as_in_one(void **state)
         rig_compact(rigs[i]);
         rig_log_reset();
         for (int round = 0; round < 3; round++) {
-            char name[8];
+            char name[16];
             mix(rigs[i], &rng);
             snprintf(name, sizeof name, "%d", round);
             assert_ok(store_pin_create(rigs[i]->s, name, 0, i == 0 ? &pins[round] : &same));
@@ -160,7 +160,7 @@ static void test_same_as_in_one(void **state)
      * meanwhile, by themselves. */
     for (int i = 0; i < 2; i++) {
         for (int round = 0; round < 3; round++) {
-            char name[8];
+            char name[16];
             snprintf(name, sizeof name, "%d", round);
             assert_ok(store_pin_delete(rigs[i]->s, name));
         }
