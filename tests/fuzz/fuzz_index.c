@@ -1,6 +1,9 @@
 /* An index, whole, in parts or a top: what decodes can be searched, whatever the bytes are, and the
  * search is right. */
 #include "store/table_priv.h"
+
+#include <stdio.h>
+
 #include "tests/fuzz/fuzz.h"
 
 enum { BLOCKS = 300 };
@@ -27,7 +30,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         for (uint64_t i = 0; i < BLOCKS; i++) {
             struct block_handle h = {{FILE_HEADER_SIZE + i * 500, 500}, i + 1, i + 9};
             snprintf(key, sizeof key, "key %04d/%d", (int)i, (int)i * 7);
-            snprintf(next, sizeof next, i % 9 ? "key %04d" : key, (int)i + 1);
+            if (i % 9)
+                snprintf(next, sizeof next, "key %04d", (int)i + 1);
+            else
+                memcpy(next, key, sizeof next);
             struct slice next_key = slice_str(next);
             table_index_add(&w, &h, slice_str(key), i + 5, i + 1 < BLOCKS ? &next_key : NULL);
         }

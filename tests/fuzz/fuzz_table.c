@@ -35,8 +35,10 @@ static void write_table(const struct table_options *opt)
     table_set_rangedel(w, dels);
     for (uint64_t i = 0; i < ENTRIES && err == 0; i++) {
         snprintf(key, sizeof key, "key %06d", (int)i / 3);
-        struct entry e = {slice_str(key), 1000 - i, i % 7 ? ENTRY_PUT : ENTRY_MERGE,
-                          slice_str("a value")};
+        struct entry e = {.key = slice_str(key),
+                          .seq = 1000 - i,
+                          .type = i % 7 ? ENTRY_PUT : ENTRY_MERGE,
+                          .value = slice_str("a value")};
         err = table_add(w, &e);
     }
     err = err ? err : table_finish(w, &meta);
