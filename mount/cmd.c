@@ -3,9 +3,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/fs.h"
 #include "mount/explain.h"
@@ -131,4 +133,31 @@ int cmd_find_place(const char *path, struct cmd_place *out)
     if (status != 0)
         cmd_place_release(out);
     return status;
+}
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t cancelled;
+
+static void cancel(int signal_number)
+{
+    (void)signal_number;
+    cancelled = 1;
+}
+
+void cmd_catch_signals(void)
+{
+    signal(SIGINT, cancel);
+    signal(SIGTERM, cancel);
+}
+
+bool cmd_cancelled(void)
+{
+    return cancelled;
+}
+
+void cmd_nap(void)
+{
+    struct timespec t = {.tv_nsec = 100 * 1000 * 1000};
+    nanosleep(&t, NULL);
 }

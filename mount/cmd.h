@@ -51,6 +51,12 @@ int cmd_next(const struct cmd_line *line, int *status);
  * or the exit status. */
 int cmd_operands(const struct cmd_line *line, int least, int most, const char *wanted);
 
+/* From now on Ctrl-C and SIGTERM do not end the program: cmd_cancelled() tells that one came. */
+void cmd_catch_signals(void);
+bool cmd_cancelled(void);
+/* Between two looks at how far a daemon is: a tenth of a second, less if a signal comes. */
+void cmd_nap(void);
+
 /* What a command is to work on: a mounted file system, or a volume that is not mounted. */
 struct cmd_place {
     char *mount;  /* where it is mounted, or NULL */

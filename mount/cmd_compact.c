@@ -4,11 +4,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
-#include <time.h>
 
 #include "fs/fs.h"
 #include "mount/cmd.h"
@@ -55,26 +53,6 @@ struct compact {
     struct cmd_place place;
     bool status_only, stop, no_wait, as_json;
 };
-
-static volatile sig_atomic_t cancelled;
-
-static void cancel(int signal_number)
-{
-    (void)signal_number;
-    cancelled = 1;
-}
-
-static void catch_signals(void)
-{
-    signal(SIGINT, cancel);
-    signal(SIGTERM, cancel);
-}
-
-static void nap(void)
-{
-    struct timespec t = {.tv_nsec = 100 * 1000 * 1000};
-    nanosleep(&t, NULL);
-}
 
 /* ---- the report ---- */
 
@@ -180,7 +158,7 @@ static int on_progress(void *ctx, const struct store_compaction *told)
     s->done_bytes = told->done_bytes;
     s->total_bytes = told->total_bytes;
     tell_progress("varvefs: compact", told->done_bytes, told->total_bytes);
-    return cancelled;
+    return cmd_cancelled();
 }
 
 static void run_volume(struct fs *fs, struct control_compact_status *s)
@@ -205,7 +183,7 @@ static int compact_volume(const struct compact *c)
     struct fs *fs;
     if (passphrase_of_volume(&c->source, c->place.volume, &passphrase) != 0)
         return TELL_FAILED;
-    catch_signals(); /* not before: at the passphrase Ctrl-C ends the program */
+    cmd_catch_signals(); /* not before: at the passphrase Ctrl-C ends the program */
     fs_options_init(&o);
     o.secret = &passphrase.secret;
     int err = fs_open(c->place.volume, &o, &fs);
@@ -253,12 +231,12 @@ static int watch_mount(const struct compact *c, struct control_compact_status *s
     bool told = c->stop;
     int status = mount_ask(c, s);
     while (status == TELL_OK && s->running) {
-        if (cancelled && !told) {
+        if (cmd_cancelled() && !told) {
             status = mount_tell(c, "stop");
             told = true;
         }
         tell_progress("varvefs: compact", s->done_bytes, s->total_bytes);
-        nap();
+        cmd_nap();
         if (status == TELL_OK)
             status = mount_ask(c, s);
     }
@@ -270,7 +248,7 @@ static int compact_mount(const struct compact *c)
 {
     struct control_compact_status s;
     bool starts = !c->stop && !c->status_only;
-    catch_signals();
+    cmd_catch_signals();
     int status = c->status_only ? TELL_OK : mount_tell(c, starts ? "start" : "stop");
     if (status == TELL_OK)
         status = c->status_only || (starts && c->no_wait) ? mount_ask(c, &s) : watch_mount(c, &s);

@@ -3,12 +3,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
-#include <time.h>
 
 #include "fs/fs.h"
 #include "mount/cmd.h"
@@ -67,20 +65,6 @@ struct scrub {
     bool status_only, stop, no_wait, as_json;
     uint64_t rate;
 };
-
-static volatile sig_atomic_t cancelled;
-
-static void cancel(int signal_number)
-{
-    (void)signal_number;
-    cancelled = 1;
-}
-
-static void nap(void)
-{
-    struct timespec t = {.tv_nsec = 100 * 1000 * 1000};
-    nanosleep(&t, NULL);
-}
 
 /* ---- the report ---- */
 
@@ -172,14 +156,14 @@ static int run_volume(struct scrub *c, struct fs *fs)
     if (!c->status_only)
         err = fs_scrub_start(fs);
     fs_scrub_status(fs, &s);
-    while (err >= 0 && !c->status_only && !cancelled) {
+    while (err >= 0 && !c->status_only && !cmd_cancelled()) {
         err = fs_scrub_step(fs);
         fs_scrub_status(fs, &s);
         tell_progress("varvefs: scrub", s.done_bytes, s.total_bytes);
         if (err == 1 && !s.running)
             break;
         if (err == 1)
-            nap();
+            cmd_nap();
     }
     fs_scrub_listen(fs, NULL, NULL);
     if (err < 0) {
@@ -188,7 +172,7 @@ static int run_volume(struct scrub *c, struct fs *fs)
         return SCRUB_FAILED;
     }
     int status = report(c, &s);
-    return cancelled ? SCRUB_CANCELLED : status;
+    return cmd_cancelled() ? SCRUB_CANCELLED : status;
 }
 
 static int scrub_volume(struct scrub *c)
@@ -258,11 +242,11 @@ static int scrub_mount(struct scrub *c)
             return SCRUB_FAILED;
         if (watch && s.running) {
             tell_progress("varvefs: scrub", s.done_bytes, s.total_bytes);
-            nap();
+            cmd_nap();
         }
-    } while (watch && s.running && !cancelled);
+    } while (watch && s.running && !cmd_cancelled());
     int status = report(c, &s);
-    if (cancelled) {
+    if (cmd_cancelled()) {
         tell_note("%s: the scrub goes on in the background; stop it with: varvefs scrub --stop %s",
                   c->shown, c->shown);
         return SCRUB_CANCELLED;
@@ -306,8 +290,7 @@ int cmd_scrub(int argc, char **argv)
     c.shown = argv[optind];
     if (cmd_find_place(c.shown, &c.place) != 0)
         return SCRUB_FAILED;
-    signal(SIGINT, cancel);
-    signal(SIGTERM, cancel);
+    cmd_catch_signals();
     if (!c.place.mount && (c.stop || c.no_wait)) {
         tell_error("%s: it is not mounted", c.shown);
         status = SCRUB_FAILED;

@@ -337,11 +337,11 @@ int table_add(struct table_writer *w, const struct entry *e)
     }
     if (first)
         buf_set(&w->meta->smallest, e->key);
-    if (w->data.count == 0)
+    if (w->data.count == 0) {
         w->classes = 0;
-    w->classes |= 1U << strength_class(&w->opt.strength, e->key);
-    if (w->data.count == 0)
         block_writer_set_interval(&w->data, interval_for(w, e));
+    }
+    w->classes |= 1U << strength_class(&w->opt.strength, e->key);
     if (w->opt.sums)
         w->block_sums += e->sum ? e->sum : entry_sum(e);
     block_writer_add_hashed(&w->data, e, w->last_hash);

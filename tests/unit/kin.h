@@ -22,19 +22,4 @@ static inline struct store_checkpoint kin_make(struct rig *r, const struct rig *
     return out;
 }
 
-/* Changes a byte of a file under all its names, as a disk does. */
-static inline void kin_flip(struct rig *r, enum file_kind kind, uint64_t number, uint64_t at)
-{
-    struct env_file *f;
-    uint8_t byte;
-    size_t got;
-    assert_ok(r->env->open(r->env, rig_file(r, kind, number), ENV_OPEN_WRITE, &f));
-    assert_ok(f->ops->read(f, at, &byte, 1, &got));
-    assert_int_equal(got, 1);
-    byte ^= 0x20;
-    assert_ok(f->ops->write(f, at, &byte, 1));
-    assert_ok(f->ops->sync(f));
-    f->ops->close(f);
-}
-
 #endif

@@ -159,7 +159,7 @@ static void test_parity_in_the_copy_alone(void **state)
     assert_companions(p.r, false);
     /* They are of use. */
     struct rig_names n = rig_files(&p.copy, FILE_TABLE);
-    kin_flip(&p.copy, FILE_TABLE, n.number[0], FILE_HEADER_SIZE + 40);
+    rig_flip(&p.copy, FILE_TABLE, n.number[0], FILE_HEADER_SIZE + 40);
     rig_reopen(&p.copy);
     st = pass(&p.copy);
     assert_int_equal(st.repaired, 1);
@@ -178,7 +178,7 @@ static void test_companions_are_copied(void **state)
     struct pair p = pair_make(r, true, NULL);
     simdisk_heal(r->disk);
     assert_companions(&p.copy, true);
-    kin_flip(&p.copy, FILE_TABLE, rig_files(&p.copy, FILE_TABLE).number[0], FILE_HEADER_SIZE + 40);
+    rig_flip(&p.copy, FILE_TABLE, rig_files(&p.copy, FILE_TABLE).number[0], FILE_HEADER_SIZE + 40);
     rig_reopen(&p.copy);
     struct store_scrub_status st = pass(&p.copy);
     assert_true(st.repaired == 1 && st.damaged == 0);
@@ -200,7 +200,7 @@ static void heal_both(struct rig *r, bool copy_first)
     for (int k = 0; k < 2; k++) {
         struct rig_names n = rig_files(&p.copy, kinds[k]);
         for (int i = 0; i < n.count; i++, files++)
-            kin_flip(r, kinds[k], n.number[i], FILE_HEADER_SIZE + 40);
+            rig_flip(r, kinds[k], n.number[i], FILE_HEADER_SIZE + 40);
     }
     rig_open(one);
     rig_open(two);
@@ -239,7 +239,7 @@ static void test_origin_moves_on(void **state)
     rig_compact(p.r);
     rig_work(p.r);
     assert_companions(&p.copy, true);
-    kin_flip(&p.copy, FILE_BLOB, rig_files(&p.copy, FILE_BLOB).number[0], FILE_HEADER_SIZE + 40);
+    rig_flip(&p.copy, FILE_BLOB, rig_files(&p.copy, FILE_BLOB).number[0], FILE_HEADER_SIZE + 40);
     rig_reopen(&p.copy);
     assert_int_equal(pass(&p.copy).repaired, 1);
     rig_work(&p.copy);
@@ -261,7 +261,7 @@ static void test_damage_is_told_by_both(void **state)
 {
     struct pair p = pair_make(*state, false, NULL);
     uint64_t number = rig_files(&p.copy, FILE_TABLE).number[0];
-    kin_flip(p.r, FILE_TABLE, number, FILE_HEADER_SIZE + 40);
+    rig_flip(p.r, FILE_TABLE, number, FILE_HEADER_SIZE + 40);
     struct rig *both[] = {p.r, &p.copy};
     for (int i = 0; i < 2; i++) {
         char heard[64] = "", name[64];

@@ -1,5 +1,6 @@
 /* commit: many writers at once, on the real system; and writers that have to wait, under a clock
  * and with workers of the test's own making. */
+#include "tests/unit/env_alone.h"
 #include "tests/unit/store_rig.h"
 
 #include "store/commit_priv.h"
@@ -263,22 +264,6 @@ static uint64_t lazy_monotonic(struct env *env)
                               __ATOMIC_RELAXED);
 }
 
-static int lazy_thread_start(struct env *env, void (*fn)(void *arg), void *arg,
-                             struct env_thread **out)
-{
-    (void)env;
-    (void)fn;
-    (void)arg;
-    *out = NULL;
-    return 0;
-}
-
-static void lazy_thread_join(struct env *env, struct env_thread *thread)
-{
-    (void)env;
-    (void)thread;
-}
-
 static int lazy_open(struct env *env, const char *path, enum env_open_mode mode,
                      struct env_file **out)
 {
@@ -295,8 +280,7 @@ static void be_lazy(struct rig *r, struct lazy *l)
     *l = (struct lazy){.env = *env_posix(), .now = 1};
     l->env.ctx = l;
     l->env.monotonic_ns = lazy_monotonic;
-    l->env.thread_start = lazy_thread_start;
-    l->env.thread_join = lazy_thread_join;
+    env_alone(&l->env);
     l->env.open = lazy_open;
     r->opt.env = &l->env;
     r->opt.workers = 1;

@@ -1,5 +1,6 @@
 /* compact_cut, and compact_run with it: a large job in parts that run side by side: the same
  * result, one edit, and nothing of it when a part fails. */
+#include "tests/unit/env_alone.h"
 #include "tests/unit/store_rig.h"
 
 #include "store/compact_cut.h"
@@ -171,30 +172,13 @@ static void test_same_as_in_one(void **state)
     rmdir(other.dir);
 }
 
-/* Threads are never started, so that no worker takes the job away; the parts run one by one. */
-static int no_thread(struct env *env, void (*fn)(void *arg), void *arg, struct env_thread **out)
-{
-    (void)env;
-    (void)fn;
-    (void)arg;
-    *out = NULL;
-    return 0;
-}
-
-static void no_join(struct env *env, struct env_thread *thread)
-{
-    (void)env;
-    (void)thread;
-}
-
 /* Tables that are dropped unread are counted as garbage once, not by each part. */
 static void test_dropped_unread_once(void **state)
 {
     struct rig *r = *state;
     static struct env alone;
     alone = *env_posix();
-    alone.thread_start = no_thread;
-    alone.thread_join = no_join;
+    env_alone(&alone); /* no worker takes the job away, and the parts run one by one */
     r->opt.env = &alone;
     r->opt.level0_tables = 64;
     r->opt.workers = 4;

@@ -35,19 +35,6 @@ static void make(struct rig *r, uint32_t data, uint32_t parity)
     fill(r);
 }
 
-static void flip(struct rig *r, enum file_kind kind, uint64_t number, uint64_t at)
-{
-    struct env_file *f;
-    uint8_t byte;
-    size_t got;
-    assert_ok(r->env->open(r->env, rig_file(r, kind, number), ENV_OPEN_WRITE, &f));
-    assert_ok(f->ops->read(f, at, &byte, 1, &got));
-    assert_int_equal(got, 1);
-    byte ^= 0x20;
-    assert_ok(f->ops->write(f, at, &byte, 1));
-    f->ops->close(f);
-}
-
 static void contents(struct rig *r, enum file_kind kind, uint64_t number, struct buf *out)
 {
     struct env_file *f;
@@ -154,7 +141,7 @@ static void test_no_parity_is_no_failure(void **state)
 static void one_byte(const struct rig *r, enum file_kind kind, uint64_t number, uint64_t at)
 {
     struct rig *k = rig_kill(r);
-    flip(k, kind, number, at);
+    rig_flip(k, kind, number, at);
     uint64_t digest = simdisk_digest(k->disk);
     k->opt.read_only = true;
     rig_open(k);
@@ -235,7 +222,7 @@ static void test_healing_under_open_readers(void **state)
     struct buf before = {0}, after = {0};
     contents(r, FILE_BLOB, n.number[0], &before);
     for (uint64_t at = 200; at < before.len; at += 40000)
-        flip(r, FILE_BLOB, n.number[0], at);
+        rig_flip(r, FILE_BLOB, n.number[0], at);
     struct store_read read;
     store_read_begin(r->s, &read);
     struct store_iter *it = store_iter_new(&read, (struct slice){0}, (struct slice){0});
@@ -295,7 +282,7 @@ static void test_beyond_repair(void **state)
         uint64_t number = rig_files(k, kinds[kind]).number[0];
         uint64_t size = size_of(k, kinds[kind], number);
         for (uint64_t at = 2000; at + 5000 < size; at += 1500)
-            flip(k, kinds[kind], number, at);
+            rig_flip(k, kinds[kind], number, at);
         rig_open(k);
         expect_error(k, kinds[kind] == FILE_TABLE ? ".table" : ".blob");
         int err;
@@ -318,7 +305,7 @@ static void test_foreign_companion(void **state)
     rig_close(r);
     assert_ok(simdisk_swap(r->disk, rig_file(r, FILE_PARITY, n.number[0]),
                            rig_file(r, FILE_PARITY, n.number[1])));
-    flip(r, FILE_BLOB, n.number[0], 3000);
+    rig_flip(r, FILE_BLOB, n.number[0], 3000);
     rig_open(r);
     expect_error(r, ".blob");
     rig_close(r);
@@ -332,7 +319,7 @@ static void test_healing_that_fails_is_tried_again(void **state)
     make(r, 8, 2);
     rig_close(r);
     uint64_t number = rig_files(r, FILE_BLOB).number[0];
-    flip(r, FILE_BLOB, number, 3000);
+    rig_flip(r, FILE_BLOB, number, 3000);
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
         struct rig *k = rig_kill(r);
         rig_open(k);

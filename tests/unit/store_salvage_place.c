@@ -59,8 +59,8 @@ static uint64_t newest(struct rig *r, enum file_kind kind)
 static void damage_end(struct rig *r, uint64_t table)
 {
     uint64_t size = rig_file_bytes(r, rig_file(r, FILE_TABLE, table));
-    kin_flip(r, FILE_TABLE, table, size - 100);
-    kin_flip(r, FILE_TABLE, table, size - 50);
+    rig_flip(r, FILE_TABLE, table, size - 100);
+    rig_flip(r, FILE_TABLE, table, size - 50);
 }
 
 /* ---- ingested ---- */
@@ -189,7 +189,7 @@ static void test_nobody_knows_when_it_was_ingested(void **state)
         uint64_t other, table = ingested(k, &other);
         remove_kind(k, FILE_MANIFEST);
         if (damaged) /* its properties are sound: they say what kind of table it is */
-            kin_flip(k, FILE_TABLE, table, rig_file_bytes(k, rig_file(k, FILE_TABLE, table)) - 50);
+            rig_flip(k, FILE_TABLE, table, rig_file_bytes(k, rig_file(k, FILE_TABLE, table)) - 50);
         struct told t = salvage(k);
         assert_int_equal(t.codes[FINDING_SALVAGE_PLACE - 150], 1);
         assert_true(report.losses > 0);
@@ -335,7 +335,7 @@ static void test_history_is_not_whole_any_more(void **state)
     rig_close(r);
     for (int manifest = 1; manifest >= 0; manifest--) {
         if (manifest)
-            kin_flip(r, FILE_TABLE, newest(r, FILE_TABLE), FILE_HEADER_SIZE + 30);
+            rig_flip(r, FILE_TABLE, newest(r, FILE_TABLE), FILE_HEADER_SIZE + 30);
         else
             remove_kind(r, FILE_MANIFEST);
         salvage(r);

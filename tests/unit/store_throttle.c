@@ -1,5 +1,6 @@
 /* throttle: what is written in the background, by a clock of the test's own; and who need not wait.
  */
+#include "tests/unit/env_alone.h"
 #include "tests/unit/store_rig.h"
 
 #include "store/store_priv.h"
@@ -21,27 +22,11 @@ static uint64_t slow_monotonic(struct env *env)
                               __ATOMIC_RELAXED);
 }
 
-static int no_thread(struct env *env, void (*fn)(void *arg), void *arg, struct env_thread **out)
-{
-    (void)env;
-    (void)fn;
-    (void)arg;
-    *out = NULL;
-    return 0;
-}
-
-static void no_join(struct env *env, struct env_thread *thread)
-{
-    (void)env;
-    (void)thread;
-}
-
 static void begin(struct rig *r, uint64_t rate)
 {
     slow.env = *env_posix();
     slow.env.monotonic_ns = slow_monotonic;
-    slow.env.thread_start = no_thread;
-    slow.env.thread_join = no_join;
+    env_alone(&slow.env);
     slow.now = 10 * SECOND;
     slow.step = SECOND / 10;
     r->opt.env = &slow.env;
