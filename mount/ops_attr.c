@@ -75,13 +75,32 @@ void ops_readlink(fuse_req_t req, fuse_ino_t ino)
         fuse_reply_readlink(req, target);
 }
 
+/* Work on the whole volume is for the owner of the mounted folder, and root: the kernel lets
+ * everyone write an attribute who may write to the folder. 0, -EPERM, or another error. */
+static int may_order(fuse_req_t req)
+{
+    struct fs_attr root;
+    uint32_t uid = reply_cred(req).uid;
+    int err = fs_getattr(mount_of(req)->fs, FS_INO_ROOT, &root);
+    return err < 0 || uid == 0 || uid == root.uid ? err : -EPERM;
+}
+
+static int order(fuse_req_t req, const char *name, const char *value, size_t len)
+{
+    struct mount *m = mount_of(req);
+    int err = may_order(req);
+    if (err < 0)
+        return err;
+    return control_is_scrub(FS_INO_ROOT, name)
+               ? control_scrub_set(m, value, len)
+               : control_compact_set(control_compact_of(m), value, len);
+}
+
 void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t len,
                   int flags)
 {
-    if (control_is_scrub(ino, name))
-        reply_status(req, control_scrub_set(mount_of(req), value, len));
-    else if (control_is_compact(ino, name))
-        reply_status(req, control_compact_set(control_compact_of(mount_of(req)), value, len));
+    if (control_is_scrub(ino, name) || control_is_compact(ino, name))
+        reply_status(req, order(req, name, value, len));
     else if (control_is_checkpoint(ino, name))
         control_checkpoint(req, value, len);
     else

@@ -112,9 +112,13 @@ in_use()
 
 no_permission()
 {
-    mount_it -o allow_other && chmod 755 "$mnt" && chmod 711 "$work" &&
-        refuses 1 'only the owner of the mounted folder and root may compact it' setpriv --reuid 65534 --regid 65534 --clear-groups "$varvefs" compact "$mnt" &&
-        umount_it
+    local mode as='setpriv --reuid 65534 --regid 65534 --clear-groups'
+    mount_it -o allow_other && chmod 711 "$work" || return
+    for mode in 755 777; do # who may write to the folder may not do this for that
+        chmod $mode "$mnt" && refuses 1 'only the owner of the mounted folder and root may compact it' $as "$varvefs" compact "$mnt" &&
+            refuses 8 'only the owner of the mounted folder and root may scrub it' $as "$varvefs" scrub "$mnt" || return
+    done
+    chmod 755 "$mnt" && umount_it
 }
 
 # interrupted SIGNAL PLACE [OPTION]: given up, with 32 and one line. The signal comes as soon as it is caught.
