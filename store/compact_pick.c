@@ -292,7 +292,7 @@ static int pick_last_held(const struct version *v, const struct pick_options *op
     struct pick_run run = pick_overlap(bottom, span);
     for (uint32_t i = run.first; i < run.end; i++) {
         struct pick_run one = {i, i + 1};
-        if (pick_gone_bytes(v, bottom->tables[i]->meta) > 0 &&
+        if (version_gone_bytes(v, bottom->tables[i]->meta) > 0 &&
             pick_build(v, opt, PICK_MANUAL, LEVEL_BOTTOM, LEVEL_BOTTOM, one, false, out) == 0)
             return 0;
     }

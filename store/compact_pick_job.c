@@ -152,15 +152,6 @@ static void widen_inputs(struct inputs *in)
 
 /* ---- moving ---- */
 
-uint64_t pick_gone_bytes(const struct version *v, const struct table_meta *m)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < m->held_count; i++)
-        if (!version_has_pin(v, m->held[i].pin))
-            bytes += m->held[i].bytes;
-    return bytes;
-}
-
 /* Would a rewrite at level `to` rid the table of something that a move would carry along?
  * `thorough`: however little it is. */
 static bool wants_rewrite(const struct version *v, const struct version_table *t, int to,
@@ -168,7 +159,7 @@ static bool wants_rewrite(const struct version *v, const struct version_table *t
 {
     const struct table_meta *m = t->meta;
     struct pick_span span = pick_table_span(t);
-    if (pick_gone_bytes(v, m) > (thorough ? 0 : m->size_bytes / MOVE_GONE_PART))
+    if (version_gone_bytes(v, m) > (thorough ? 0 : m->size_bytes / MOVE_GONE_PART))
         return true;
     if (m->delete_count == 0 && m->rangedel_count == 0)
         return false;

@@ -50,9 +50,6 @@ int pick_build(const struct version *v, const struct pick_options *opt, enum pic
 int pick_build_level0(const struct version *v, const struct pick_options *opt,
                       enum pick_reason reason, int base, struct pick *out);
 
-/* Bytes that a rewrite of the table would free, since the pins that held them are gone. */
-uint64_t pick_gone_bytes(const struct version *v, const struct table_meta *m);
-
 /* ---- what tombstones would free (compact_pick_gain.c) ---- */
 
 bool pick_has_tombstones(const struct table_meta *m);

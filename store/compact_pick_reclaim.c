@@ -38,7 +38,7 @@ static void try_held(const struct version *v, int level, uint64_t part, struct c
     pick_guard_init(&guard, v, level, level);
     for (uint32_t i = 0; i < l->count; i++) {
         const struct table_meta *m = l->tables[i]->meta;
-        uint64_t gone = pick_gone_bytes(v, m);
+        uint64_t gone = version_gone_bytes(v, m);
         double ratio = (double)gone / ((double)m->size_bytes + 1);
         if (gone <= m->size_bytes / part || ratio <= best->ratio ||
             pick_guard_blocks(&guard, pick_table_span(l->tables[i])))
@@ -119,7 +119,7 @@ static void try_level0(const struct version *v, int base, struct candidate *best
     sum.cost += (double)pick_run_bytes(next, below);
     for (uint32_t i = 0; i < level0->count; i++) {
         /* What was kept only for pins that are gone is dropped on the way. */
-        sum.freed += (double)pick_gone_bytes(v, level0->tables[i]->meta);
+        sum.freed += (double)version_gone_bytes(v, level0->tables[i]->meta);
         if (!pick_has_tombstones(level0->tables[i]->meta) || !pick_gain(v, 0, i, base, &g))
             continue;
         sum.freed += g.freed;

@@ -78,11 +78,8 @@ static uint64_t held_for_nobody(const struct version *v)
 {
     uint64_t bytes = 0;
     for (int l = 0; l < LEVEL_COUNT; l++)
-        for (uint32_t i = 0; i < v->levels[l].count && v->levels[l].held_count > 0; i++) {
-            const struct table_meta *m = v->levels[l].tables[i]->meta;
-            for (uint32_t k = 0; k < m->held_count; k++)
-                bytes += version_has_pin(v, m->held[k].pin) ? 0 : m->held[k].bytes;
-        }
+        for (uint32_t i = 0; i < v->levels[l].count && v->levels[l].held_count > 0; i++)
+            bytes += version_gone_bytes(v, v->levels[l].tables[i]->meta);
     return bytes;
 }
 

@@ -287,6 +287,15 @@ bool version_has_pin(const struct version *v, uint64_t seq)
     return lo < v->pin_count && v->pins[lo].seq == seq;
 }
 
+uint64_t version_gone_bytes(const struct version *v, const struct table_meta *m)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < m->held_count; i++)
+        if (!version_has_pin(v, m->held[i].pin))
+            bytes += m->held[i].bytes;
+    return bytes;
+}
+
 /* ---- invariants ---- */
 
 static void level_assert_valid(const struct version *v, int level)

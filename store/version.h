@@ -161,5 +161,7 @@ struct version_blob_state *version_find_blob(const struct version *v, uint64_t n
 const struct pin *version_find_pin(const struct version *v, const char *name);
 /* Is a pin of this sequence number in force? Binary search. */
 bool version_has_pin(const struct version *v, uint64_t seq);
+/* What the table holds for pins that are gone, in bytes: a rewrite drops it. */
+uint64_t version_gone_bytes(const struct version *v, const struct table_meta *m);
 
 #endif
