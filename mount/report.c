@@ -135,6 +135,8 @@ static void caches(struct report *r, const struct store_stats *s, const struct s
     bytes(r, "cache_kept", "of these kept", in->cache_kept_bytes);
     count(r, "blocks_cached", "blocks that reads found there", in->blocks_cached);
     count(r, "blocks_read", "blocks read from the disk", in->blocks_read);
+    count(r, "job_blocks_cached", "blocks that compactions found there", in->job_blocks_cached);
+    count(r, "job_blocks_read", "blocks that they read from the disk", in->job_blocks_read);
     count(r, "blobs_cached", "values found there", in->blobs_cached);
     count(r, "blobs_read", "values read from blob files", in->blobs_read);
     count(r, "seeks", "cursors placed", in->seeks);

@@ -41,6 +41,7 @@ struct build {
     uint64_t entries;
     bool ended;                    /* finished or abandoned: nothing is added any more */
     uint64_t held_pin, held_bytes; /* of the entry that is added next */
+    bool warm;                     /* it is */
     uint64_t written_table, written_blob, written_parity;
 };
 
@@ -210,7 +211,10 @@ static int add(struct build *b, const struct entry *e, struct slice frame)
     }
     if (b->held_bytes)
         table_add_held(b->table, b->held_pin, b->held_bytes);
+    if (b->warm)
+        table_add_warm(b->table);
     b->held_bytes = 0;
+    b->warm = false;
     buf_set(&b->last_key, e->key);
     b->last_seq = e->seq;
     return table_add(b->table, e);
@@ -232,6 +236,11 @@ void build_held(struct build *b, uint64_t pin, uint64_t bytes)
     /* Reported before the entry is added: which table it will be in is known only then. */
     b->held_pin = pin;
     b->held_bytes = bytes;
+}
+
+void build_warm(struct build *b)
+{
+    b->warm = true;
 }
 
 static int end_last_table(struct build *b)

@@ -36,6 +36,8 @@ int build_add(struct build *b, const struct entry *e);
 /* The same for an entry whose value is separated already and is to move: `frame` is its frame,
  * packed or sealed for another place; e->value is not looked at. */
 int build_add_frame(struct build *b, const struct entry *e, struct slice frame);
+/* The entry that is added next is read often (table.h). */
+void build_warm(struct build *b);
 /* Attributes held bytes (reduce.h) to the table being written. */
 void build_held(struct build *b, uint64_t pin, uint64_t bytes);
 /* Ends the last table; every file is synced, then the folder. Tables (whose spans do not overlap)

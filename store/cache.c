@@ -74,6 +74,16 @@ static void keep(struct cache *c, struct cached *item)
         item->kept = atomic_compare_exchange_weak(&c->kept, &kept, kept + charge);
 }
 
+/* Frees what was taken out of its shard. */
+static void free_taken(struct cache *c, struct cached *item)
+{
+    if (item->kept)
+        atomic_fetch_sub(&c->kept, cached_charge(item));
+    assert(atomic_load(&item->refs) == 1);
+    atomic_fetch_sub(&c->used, cached_charge(item));
+    cached_free(item);
+}
+
 /* Evicts one item of the first shard, from `first` on, that has a victim and more than `floor`
  * bytes. */
 static bool evict_from(struct cache *c, size_t first, uint64_t floor)
@@ -86,11 +96,7 @@ static bool evict_from(struct cache *c, size_t first, uint64_t floor)
         struct cached *victim = cache_shard_take_victim(s, keeps(c));
         pthread_mutex_unlock(&s->mutex);
         if (victim) {
-            if (victim->kept)
-                atomic_fetch_sub(&c->kept, cached_charge(victim));
-            assert(atomic_load(&victim->refs) == 1);
-            atomic_fetch_sub(&c->used, cached_charge(victim));
-            cached_free(victim);
+            free_taken(c, victim);
             return true;
         }
     }
@@ -150,6 +156,18 @@ struct cache_item *cache_get(struct cache *c, enum store_cache_kind kind, uint64
         s->hits[kind]++;
     else
         s->misses[kind]++;
+    pthread_mutex_unlock(&s->mutex);
+    return item ? &item->pub : NULL;
+}
+
+struct cache_item *cache_peek(struct cache *c, uint64_t file, uint64_t offset)
+{
+    uint64_t hash = cached_hash(file, offset);
+    struct cache_shard *s = &c->shards[shard_index(hash)];
+    pthread_mutex_lock(&s->mutex);
+    struct cached *item = cache_shard_find(s, hash, file, offset);
+    if (item)
+        atomic_fetch_add_explicit(&item->refs, 1, memory_order_relaxed);
     pthread_mutex_unlock(&s->mutex);
     return item ? &item->pub : NULL;
 }
@@ -239,6 +257,17 @@ void cache_let_go(struct cache *c, uint64_t file, uint64_t offset)
         atomic_fetch_sub(&c->kept, cached_charge(item));
     }
     pthread_mutex_unlock(&s->mutex);
+}
+
+void cache_drop(struct cache *c, uint64_t file, uint64_t offset)
+{
+    uint64_t hash = cached_hash(file, offset);
+    struct cache_shard *s = &c->shards[shard_index(hash)];
+    pthread_mutex_lock(&s->mutex);
+    struct cached *item = cache_shard_take(s, hash, file, offset);
+    pthread_mutex_unlock(&s->mutex);
+    if (item)
+        free_taken(c, item);
 }
 
 struct cache_item *cache_insert_if_room(struct cache *c, uint64_t file, uint64_t offset,

@@ -1,7 +1,7 @@
 /* cache: decoded blocks and values, bounded in bytes, sharded to keep threads apart.
  *
  * Keyed by (file number, offset): file numbers are never used twice, so nothing ever has to be
- * invalidated; what belongs to removed files ages out.
+ * invalidated; what belongs to removed files is dropped where its places are known, or ages out.
  * Each shard is CLOCK with a use count of up to 3, so that one scan does not flush what is in use.
  */
 #ifndef VARVE_STORE_CACHE_H
@@ -47,13 +47,18 @@ struct cache_item *cache_insert_kept(struct cache *c, uint64_t file, uint64_t of
                                      struct cache_item *item);
 /* What is kept under this key, if anything, is like the rest from now on. */
 void cache_let_go(struct cache *c, uint64_t file, uint64_t offset);
+/* What is resident under this key, if anything, will not be asked for again. It goes at once,
+ * unless somebody has it pinned: then as soon as the hand comes by. */
+void cache_drop(struct cache *c, uint64_t file, uint64_t offset);
 /* Hands it out pinned, for this holder alone: it is freed at its release. */
 struct cache_item *cache_insert_loose(struct cache *c, struct cache_item *item);
 
 /* Pins and returns the item, or NULL. `kind`: as what it is counted. */
 struct cache_item *cache_get(struct cache *c, enum store_cache_kind kind, uint64_t file,
                              uint64_t offset);
-/* The same for bytes that are elsewhere; copies. */
+/* The same, but it is not counted, and is no reason to keep the item. */
+struct cache_item *cache_peek(struct cache *c, uint64_t file, uint64_t offset);
+/* As cache_insert() for bytes that are elsewhere; copies. */
 struct cache_item *cache_put(struct cache *c, uint64_t file, uint64_t offset, struct slice data);
 /* One more pin on an item that is pinned. */
 struct cache_item *cache_pin(struct cache_item *item);

@@ -173,6 +173,19 @@ static void remove_item(struct cache_shard *s, struct cached *item)
     atomic_fetch_sub_explicit(&s->bytes, cached_charge(item), memory_order_relaxed);
 }
 
+struct cached *cache_shard_take(struct cache_shard *s, uint64_t hash, uint64_t file,
+                                uint64_t offset)
+{
+    struct cached *item = cache_shard_find(s, hash, file, offset);
+    if (!item)
+        return NULL;
+    item->use = 0;
+    if (atomic_load(&item->refs) > 1)
+        return NULL;
+    remove_item(s, item);
+    return item;
+}
+
 struct cached *cache_shard_take_victim(struct cache_shard *s, bool spare_kept)
 {
     /* Each round lowers every use count, so one round more than they go high finds a victim. */

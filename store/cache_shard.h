@@ -64,6 +64,9 @@ void cache_shard_insert(struct cache_shard *s, struct cached *item);
 /* The resident item, without a reference; NULL if there is none. */
 struct cached *cache_shard_find(struct cache_shard *s, uint64_t hash, uint64_t file,
                                 uint64_t offset);
+/* Takes out the resident item, with the one reference that is left, if nobody has it pinned. */
+struct cached *cache_shard_take(struct cache_shard *s, uint64_t hash, uint64_t file,
+                                uint64_t offset);
 /* Moves the hand to the next item that is not pinned and was not used of late and takes it out,
  * with the one reference that is left; NULL if all are pinned, or kept and to be spared. */
 struct cached *cache_shard_take_victim(struct cache_shard *s, bool spare_kept);

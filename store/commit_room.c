@@ -143,11 +143,13 @@ static void get_pace(const struct commit *c, struct pace *out)
 {
     const struct tree *t = c->tree;
     const struct store_options *live = &t->settings.live;
-    *out = (struct pace){.memory_bytes = __atomic_load_n(&t->sealed_bytes, __ATOMIC_RELAXED) +
-                                         memtable_bytes(c->active->mem),
+    uint64_t sealed = __atomic_load_n(&t->sealed_bytes, __ATOMIC_RELAXED);
+    uint64_t left = __atomic_load_n(&t->flush_left, __ATOMIC_RELAXED);
+    *out = (struct pace){.memory_bytes = sealed + memtable_bytes(c->active->mem),
                          .memory_max =
                              setting_u32(&live->memtables_max) * setting_u64(&live->memtable_bytes),
                          .flush_rate = __atomic_load_n(&t->flush_rate, __ATOMIC_RELAXED),
+                         .flush_left = left ? left : sealed, /* it is about to begin */
                          .level0_tables = __atomic_load_n(&t->level0, __ATOMIC_RELAXED),
                          .level0_trigger = setting_u32(&live->level0_tables),
                          .debt_bytes = __atomic_load_n(&t->debt_bytes, __ATOMIC_RELAXED),

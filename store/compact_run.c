@@ -18,6 +18,7 @@
 
 #include "store/compact_cut.h"
 #include "store/compact_dict.h"
+#include "store/pace.h"
 #include "store/rekey.h"
 
 enum { PART_TABLES = 2 }; /* full ones that a part of a job reads at least */
@@ -232,6 +233,15 @@ static bool may_cut(struct tree *t, const struct pick *p)
     return true;
 }
 
+/* Would more threads only take the processor from readers and writers? Where compactions are so far
+ * behind that writers are slowed, they get it all the same. */
+static bool is_crowded(struct tree *t)
+{
+    uint32_t trigger = setting_u32(&t->settings.live.level0_tables);
+    return __atomic_load_n(&t->level0, __ATOMIC_RELAXED) < pace_level0_slow(trigger) &&
+           squad_crowded(t->squad);
+}
+
 /* As many as there are workers, if each has a few tables to write. */
 static uint32_t parts_wanted(struct tree *t, const struct pick *p)
 {
@@ -239,7 +249,8 @@ static uint32_t parts_wanted(struct tree *t, const struct pick *p)
     uint64_t most = p->input_bytes / each, workers = setting_u32(&t->settings.live.workers);
     most = most < workers ? most : workers;
     most = most < COMPACT_PARTS_MAX ? most : COMPACT_PARTS_MAX;
-    return most > 1 && may_cut(t, p) ? (uint32_t)most : 1;
+    bool go = most > 1 && may_cut(t, p) && (p->reason == PICK_MANUAL || !is_crowded(t));
+    return go ? (uint32_t)most : 1;
 }
 
 /* All parts go by the same pins: what one drops unread, and counts, the others pass over. */

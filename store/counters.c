@@ -241,6 +241,8 @@ static void fill_in(const struct counter_stripe *sum, struct store_insight *out)
     out->filter_prefix_negatives = n[COUNT_FILTER_PREFIX_NEGATIVE];
     out->blocks_cached = n[COUNT_BLOCK_CACHED];
     out->blocks_read = n[COUNT_BLOCK_READ];
+    out->job_blocks_cached = n[COUNT_JOB_BLOCK_CACHED];
+    out->job_blocks_read = n[COUNT_JOB_BLOCK_READ];
     out->blobs_cached = n[COUNT_BLOB_CACHED];
     out->blobs_read = n[COUNT_BLOB_READ];
     out->seeks = n[COUNT_SEEK];

@@ -105,6 +105,11 @@ struct env {
 
     int (*thread_start)(struct env *env, void (*fn)(void *arg), void *arg, struct env_thread **out);
     void (*thread_join)(struct env *env, struct env_thread *thread); /* and frees it */
+    /* How often the calling thread has lost its processor to others, ever; 0: nobody knows. */
+    uint64_t (*preemptions)(struct env *env);
+    /* From now on the calling thread, and those that it starts, leave the processor to others where
+     * there are too few. What cannot be done is left. */
+    void (*give_way)(struct env *env);
 
     /* Not the implementation's: whoever opens an encrypted volume reaches its files through a copy
      * of the table that has the volume's keys here (keyring.h). NULL: files are not encrypted. */

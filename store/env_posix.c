@@ -22,8 +22,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -223,6 +225,21 @@ static uint64_t posix_monotonic_ns(struct env *env)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+static uint64_t posix_preemptions(struct env *env)
+{
+    struct rusage usage;
+    (void)env;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? (uint64_t)usage.ru_nivcsw : 0;
+}
+
+/* Priorities are of threads, whatever POSIX says: setpriority(2). */
+static void posix_give_way(struct env *env)
+{
+    enum { NICE = 10 };
+    (void)env;
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+}
+
 static int posix_random(struct env *env, void *out, size_t len)
 {
     (void)env;
@@ -303,6 +320,8 @@ struct env *env_posix(void)
         .space = posix_space,
         .realtime_ns = posix_realtime_ns,
         .monotonic_ns = posix_monotonic_ns,
+        .preemptions = posix_preemptions,
+        .give_way = posix_give_way,
         .random = posix_random,
         .thread_start = posix_thread_start,
         .thread_join = posix_thread_join,

@@ -138,6 +138,16 @@ static void note_rate(struct tree *t, uint64_t bytes, uint64_t began_ns)
     __atomic_store_n(&t->flush_rate, rate > RATE_MIN ? rate : RATE_MIN, __ATOMIC_RELAXED);
 }
 
+/* Have point reads, since the last flush began, found as much as the blocks of `bytes` are many?
+ * Then what was just written is likely to be read, and goes to the cache on its way. */
+static bool reads_follow(struct tree *t, uint64_t bytes, uint32_t block_bytes)
+{
+    uint64_t found = counters_sum(&t->counts, COUNT_GET) - counters_sum(&t->counts, COUNT_ABSENT);
+    uint64_t more = found > t->flush_found ? found - t->flush_found : 0;
+    t->flush_found = found;
+    return more >= bytes / block_bytes + 1;
+}
+
 int flush_run(struct tree *t, uint64_t bytes)
 {
     struct job j;
@@ -145,6 +155,11 @@ int flush_run(struct tree *t, uint64_t bytes)
     job_init(&j, t, 0);
     uint32_t count = choose(j.view, bytes, &sum);
     struct memgen **gens = j.view->gens + j.view->gen_count - count;
+    j.flush_bytes = sum;
+    for (uint32_t i = 0; i < count; i++)
+        j.flush_entries += memtable_entry_count(gens[i]->mem);
+    __atomic_store_n(&t->flush_left, sum, __ATOMIC_RELAXED);
+    j.all_warm = count > 0 && reads_follow(t, sum, j.set->o.block_bytes);
     int err = count ? produce(&j, gens, count) : 1;
     if (err == -EIO && any_damaged(gens, count)) /* the logs have the right ones still */
         err = tree_fail(t, err, "an entry in memory has changed, and is not written to disk");
@@ -160,6 +175,7 @@ int flush_run(struct tree *t, uint64_t bytes)
         tree_count(&t->counters.written_flush, j.written_table);
         tree_count(&t->counters.written_blob, j.written_blob);
     }
+    __atomic_store_n(&t->flush_left, 0, __ATOMIC_RELAXED);
     job_release(&j);
     return err;
 }

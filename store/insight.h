@@ -59,8 +59,9 @@ struct store_insight {
     uint64_t filter_prefix_negatives; /* it knew of no key with the prefix that a scan was for */
     /* Blocks and blob values that reads (not jobs) needed. */
     uint64_t blocks_cached, blocks_read;
+    uint64_t job_blocks_cached, job_blocks_read; /* the same of jobs, checks and salvage */
     uint64_t blobs_cached, blobs_read;
-    /* What the cache was asked for, by jobs, too. */
+    /* What the cache was asked for, by jobs, too, but for their blocks. */
     uint64_t cache_hits[STORE_CACHE_KINDS], cache_misses[STORE_CACHE_KINDS];
     uint64_t cache_kept_bytes; /* parts of indexes and filters that are not evicted */
     uint64_t seeks, steps;

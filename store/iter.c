@@ -132,6 +132,7 @@ static int merge_stand_on_top(struct merge *m)
         return merge_none(m, 1);
     assert(m->heap[0].child->valid);
     m->it.e = m->heap[0].child->e;
+    m->it.warm = m->heap[0].child->warm;
     m->it.valid = true;
     return 0;
 }

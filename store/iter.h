@@ -28,6 +28,7 @@ struct iter_ops {
 struct iter {
     const struct iter_ops *ops;
     bool valid;       /* stands on an entry */
+    bool warm;        /* it came out of a block that readers keep in the cache; a job's cursor */
     uint64_t stepped; /* entries that skips looked at, ever */
     struct entry e;
 };

@@ -159,9 +159,24 @@ static void throttle(struct job *j)
         j->throttled_bytes = bytes;
 }
 
+/* Writers go by it. What comes after the last entry, filters, indexes and syncing, is taken for an
+ * eighth of it all. */
+static void tell_left(struct job *j, uint32_t entries)
+{
+    enum { END_PART = 8 };
+    if (j->flush_entries == 0)
+        return;
+    j->flush_done += entries;
+    double done = (double)j->flush_done / (double)j->flush_entries;
+    double left = 1 - (1 - 1.0 / END_PART) * (done < 1 ? done : 1);
+    __atomic_store_n(&j->tree->flush_left, (uint64_t)(left * (double)j->flush_bytes),
+                     __ATOMIC_RELAXED);
+}
+
 static int go_on(struct job *j)
 {
     throttle(j);
+    squad_feel(j->tree->squad, j->tree->env, &j->feeling);
     if (tree_failure(j->tree) || (j->is_compaction && tree_closing(j->tree)))
         return -ECANCELED;
     if (j->stop && __atomic_load_n(j->stop, __ATOMIC_ACQUIRE))
@@ -189,9 +204,11 @@ static int asking_step(struct asking *a, int err)
     if (err != 0)
         return err;
     a->it.e = a->input->e;
+    a->job->warm = a->input->warm || a->job->all_warm;
     a->bytes += a->it.e.value.len;
     if (++a->entries < ASK_ENTRIES && a->bytes < ASK_BYTES)
         return 0;
+    tell_left(a->job, a->entries);
     a->entries = 0;
     a->bytes = 0;
     err = go_on(a->job);
@@ -252,7 +269,8 @@ void job_build_options(const struct tree *t, const struct settings *settings,
                                             .filter_whole_keys = set->filter_whole_keys,
                                             .index_whole_bytes = set->index_whole_bytes,
                                             .sums = set->entry_sums != 0,
-                                            .prefix = t->read_ctx.prefix},
+                                            .prefix = t->read_ctx.prefix,
+                                            .cache = t->read_ctx.cache},
                                   .table_bytes = set->table_bytes,
                                   .blob_bytes = tree_blob_bytes(t, set),
                                   .separate_min = set->separate_min,
@@ -291,6 +309,8 @@ static int add_entry(struct job *j, const struct entry *e)
 {
     struct slice frame;
     int ret = 1;
+    if (j->warm)
+        build_warm(j->build);
     if (j->relocate && entry_type_is_blob(e->type))
         ret = relocate_take(j->relocate, e->value, &frame);
     if (ret < 0)

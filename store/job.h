@@ -26,6 +26,9 @@ struct job {
     struct tree *tree;
     struct edit edit; /* the caller adds what is removed, and installs it */
     int output_level;
+    uint64_t flush_bytes;   /* a flush: of the memtables, with so many entries in them, of which */
+    uint64_t flush_entries; /* so many are done */
+    uint64_t flush_done;
     uint64_t table_bytes;    /* of an output table; 0: one table */
     bool is_compaction;      /* it ends early when the store closes, and leaves space to others */
     struct settings *set;    /* the whole job goes by these (a reference) */
@@ -40,6 +43,9 @@ struct job {
     struct slice first, limit;     /* only entries with these keys (empty: no bound); borrowed */
     struct buf last_key;           /* of the entry before, if there is a filter (store.h) */
     struct codec_dict *dict;       /* a reference: for the blocks of its tables; NULL: none */
+    struct squad_feeling feeling;
+    bool warm;     /* the entry that was read last came out of the cache (iter.h) */
+    bool all_warm; /* whatever is written is to go to the cache */
     bool keys_seen;
     uint32_t below;       /* tables under the output level that end at or before the last key */
     uint64_t below_bytes; /* of those that the open output table reaches over */

@@ -9,8 +9,9 @@ enum {
     HALVINGS_LEVEL0 = 6,    /* between where it slows and where it stops */
     HALVINGS_MAX = 8,
     DEBT_UNITS = 8, /* of base_bytes, until it slows, and for each halving */
-    MEMORY_STEEP = 4,
-    PARTS = 1024, /* fractions are in these */
+    RAMP_PART = 8,  /* of memory, over which it comes on */
+    FREE_PART = 64, /* no less is taken to be free */
+    PARTS = 1024,   /* fractions are in these */
 };
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -20,16 +21,19 @@ static uint64_t time_at(uint64_t bytes, uint64_t rate)
     return bytes * SECOND_NS / rate;
 }
 
-/* Used to three quarters: (1/2)^2 * 4 = 1: the speed of flushes; all of it: a quarter of that. */
+/* What is free has to last for as long as the flush will take for what it has left. */
 static uint64_t for_memory(const struct pace *p, uint64_t bytes)
 {
-    uint64_t free_below = p->memory_max / 2;
-    if (p->memory_max == 0 || p->memory_bytes <= free_below)
+    uint64_t half = p->memory_max / 2, ramp = p->memory_max / RAMP_PART;
+    if (ramp == 0 || p->memory_bytes <= half)
         return 0;
-    uint64_t over = p->memory_bytes - free_below, all = p->memory_max - free_below;
-    uint64_t parts = over >= all ? PARTS : over * PARTS / all;
+    uint64_t over = p->memory_bytes - half, least = p->memory_max / FREE_PART;
+    uint64_t left = p->flush_left < p->memory_max ? p->flush_left : p->memory_max;
+    uint64_t unused = p->memory_bytes < p->memory_max ? p->memory_max - p->memory_bytes : 0;
+    double gradually = over < ramp ? (double)over / (double)ramp : 1;
+    double slower = (double)left / (double)(unused > least ? unused : least);
     uint64_t base = time_at(bytes, p->flush_rate ? p->flush_rate : FLUSH_BYTES);
-    return base / PARTS * parts / PARTS * parts * MEMORY_STEEP;
+    return (uint64_t)((double)base * slower * gradually);
 }
 
 /* `parts` of PARTS over where it begins to slow, each PARTS being one halving: 2^n, and on the way
@@ -39,7 +43,7 @@ static uint64_t halved(uint64_t bytes, uint64_t parts)
     uint64_t most = (uint64_t)HALVINGS_MAX * PARTS;
     parts = parts < most ? parts : most;
     uint64_t base = time_at(bytes, SLOW_BYTES) << parts / PARTS;
-    return base + base / PARTS * (parts % PARTS);
+    return base + base * (parts % PARTS) / PARTS;
 }
 
 static uint64_t for_level0(const struct pace *p, uint64_t bytes)

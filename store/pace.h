@@ -9,6 +9,7 @@
 struct pace {
     uint64_t memory_bytes, memory_max; /* of all memtables; at the maximum writers stop */
     uint64_t flush_rate;               /* bytes of memtables a second; 0: not known yet */
+    uint64_t flush_left;               /* until memory is given back: so much is to be flushed */
     uint32_t level0_tables;
     uint32_t level0_trigger; /* so many are compacted */
     uint64_t debt_bytes;     /* what the deeper levels have over their targets */
@@ -29,8 +30,9 @@ static inline uint32_t pace_level0_stop(uint32_t trigger)
 
 /* Nanoseconds that writing `bytes` (at most STORE_BATCH_MAX) should take, by the worst of:
  *
- *   memory   above half of the maximum, up to a quarter of the speed of flushes when all is used;
- *            so a writer that is faster than flushes comes to rest at three quarters;
+ *   memory   above half of the maximum, so much that what is free lasts until the flush that runs
+ *            has ended and gives some back: if what it has left is twice what is free, half of the
+ *            speed of flushes. From half to five eighths of the maximum this comes on gradually;
  *   level 0  64 MiB a second where it begins to slow, half of that after each sixth of the way to
  *            where it stops;
  *   debt     the same from 8 times base_bytes on, half of that with each 8 more.

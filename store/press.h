@@ -16,7 +16,7 @@ struct press_block {
     int zstd_level;
     struct buf last_key, next_key; /* for the writer's own use, as all of these */
     uint64_t last_seq, min_seq, max_seq, sums;
-    bool is_last;
+    bool is_last, warm;
     /* when it goes out */
     struct buf packed; /* a frame, to be sealed */
     /* the press's own */

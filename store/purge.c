@@ -22,11 +22,13 @@ void purge_release(struct purge *p)
     assert(p->running == 0 && p->paused == 0);
     pthread_cond_destroy(&p->idle);
     pthread_mutex_destroy(&p->lock);
+    for (size_t i = 0; i < p->count; i++)
+        table_unref(p->files[i].table);
     free(p->files);
     *p = (struct purge){0};
 }
 
-void purge_add(struct purge *p, enum file_kind kind, uint64_t number)
+static void add(struct purge *p, enum file_kind kind, uint64_t number, struct table *table)
 {
     assert(number > 0);
     pthread_mutex_lock(&p->lock);
@@ -34,8 +36,18 @@ void purge_add(struct purge *p, enum file_kind kind, uint64_t number)
         p->cap = p->cap ? p->cap * 2 : 16;
         p->files = mem_realloc(p->files, p->cap * sizeof *p->files);
     }
-    p->files[p->count++] = (struct purge_file){kind, number};
+    p->files[p->count++] = (struct purge_file){kind, number, table};
     pthread_mutex_unlock(&p->lock);
+}
+
+void purge_add(struct purge *p, enum file_kind kind, uint64_t number)
+{
+    add(p, kind, number, NULL);
+}
+
+void purge_add_table(struct purge *p, uint64_t number, struct table *table)
+{
+    add(p, FILE_TABLE, number, table);
 }
 
 void purge_pause(struct purge *p)
@@ -86,6 +98,9 @@ static bool take(struct purge *p, struct purge_file *file)
 static void remove_file(struct purge *p, const struct purge_file *file)
 {
     char *path = name_file(p->dir, file->kind, file->number);
+    if (file->table)
+        table_forget(file->table);
+    table_unref(file->table);
     int err = p->env->remove(p->env, path);
     if (err < 0 && err != -ENOENT)
         log_message(LOG_WARNING, "cannot remove %s, which is not needed any more: %s", path,

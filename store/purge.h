@@ -7,11 +7,12 @@
 #include <pthread.h>
 
 #include "store/env.h"
-#include "store/format.h"
+#include "store/table.h"
 
 struct purge_file {
     enum file_kind kind;
     uint64_t number;
+    struct table *table; /* a reference, if it is open; NULL: it is not */
 };
 
 struct purge {
@@ -29,6 +30,8 @@ void purge_init(struct purge *p, struct env *env, const char *dir);
 /* What is still queued stays on disk; the next open removes it. */
 void purge_release(struct purge *p);
 void purge_add(struct purge *p, enum file_kind kind, uint64_t number);
+/* A table that is open. Takes the reference over: what the cache has of it goes with the file. */
+void purge_add_table(struct purge *p, uint64_t number, struct table *table);
 /* From its return to the resume that belongs to it nothing is removed, and purge_begin() refuses.
  * Several may pause at once. */
 void purge_pause(struct purge *p);

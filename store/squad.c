@@ -13,7 +13,10 @@
 
 enum {
     PIECES = 256, /* of work, until a helper looks whether something else is to be done */
-    WAIT_NS = 2 * 1000 * 1000 /* for work, while there are tasks */
+    WAIT_NS = 2 * 1000 * 1000,      /* for work, while there are tasks */
+    FEEL_NS = 10 * 1000 * 1000,     /* of work tell how it goes */
+    CROWDED_A_SECOND = 50,          /* preemptions, from which on it is crowded */
+    CROWDED_NS = 100 * 1000 * 1000, /* after such a time it is taken to go on */
 };
 
 void squad_init(struct squad *s, void (*wake)(void *ctx), void *ctx)
@@ -107,11 +110,40 @@ static void wait_for_work(struct squad *s)
     s->waiting--;
 }
 
+static uint64_t real_ns(void)
+{
+    struct env *real = env_posix();
+    return real->monotonic_ns(real);
+}
+
+bool squad_crowded(struct squad *s)
+{
+    uint64_t until = __atomic_load_n(&s->crowded_until, __ATOMIC_RELAXED);
+    return until != 0 && real_ns() < until;
+}
+
+void squad_note(struct squad *s, uint64_t preemptions, uint64_t ns)
+{
+    if ((double)preemptions * 1e9 > (double)CROWDED_A_SECOND * (double)ns)
+        __atomic_store_n(&s->crowded_until, real_ns() + CROWDED_NS, __ATOMIC_RELAXED);
+}
+
+void squad_feel(struct squad *s, struct env *env, struct squad_feeling *f)
+{
+    uint64_t now = env->monotonic_ns(env);
+    if (f->since_ns != 0 && now - f->since_ns < FEEL_NS)
+        return;
+    uint64_t preemptions = env->preemptions(env);
+    if (f->since_ns != 0)
+        squad_note(s, preemptions - f->preemptions, now - f->since_ns);
+    *f = (struct squad_feeling){now, preemptions};
+}
+
 int squad_help(struct squad *s, uint32_t most)
 {
     struct squad_task *task;
     void *work;
-    if (__atomic_load_n(&s->task_count, __ATOMIC_RELAXED) == 0)
+    if (__atomic_load_n(&s->task_count, __ATOMIC_RELAXED) == 0 || squad_crowded(s))
         return 1;
     pthread_mutex_lock(&s->lock);
     bool go = s->tasks && s->helping < most;

@@ -5,6 +5,10 @@
  * helper has taken by then it need not do itself. The only thing it ever waits for is a piece of
  * work that a helper is at at that moment.
  *
+ * A thread that would help only where others want the processor is of no use: it takes from readers
+ * and writers what it gives to jobs. So those who run jobs tell how often they were made to wait
+ * for a processor (squad_feel()), and while that is often nobody helps, and jobs are not cut.
+ *
  * What is offered is a task: `take` picks something to do, with the squad's lock held; `run` does
  * it, without the lock; `done` is told, with the lock held. */
 #ifndef VARVE_STORE_SQUAD_H
@@ -12,7 +16,7 @@
 
 #include <pthread.h>
 
-#include "store/bytes.h"
+#include "store/env.h"
 
 struct squad_task {
     void *(*take)(struct squad_task *task); /* NULL: nothing to do now */
@@ -30,6 +34,7 @@ struct squad {
     uint32_t task_count;       /* [lock to set; atomic to read] */
     uint32_t waiting, helping; /* [lock] threads */
     uint64_t helped;           /* [lock] pieces of work that helpers did */
+    uint64_t crowded_until;    /* atomic: by the real clock */
     /* Called without the lock when there is a task after there was none: who has nothing to do may
      * sleep where the squad cannot wake it. */
     void (*wake)(void *ctx);
@@ -47,5 +52,16 @@ void squad_leave(struct squad *s, struct squad_task *task);
  * there are tasks and no more than `most` others do so. 0, or 1: no task, or too many helpers. */
 int squad_help(struct squad *s, uint32_t most);
 uint64_t squad_helped(struct squad *s);
+
+/* What a thread that has been busy since then remembers; zero-initialised at first. */
+struct squad_feeling {
+    uint64_t since_ns, preemptions;
+};
+/* Called by it now and then: was it kept from its work by others? */
+void squad_feel(struct squad *s, struct env *env, struct squad_feeling *f);
+/* The same for a thread that was away from its processor for so many times in so many ns. */
+void squad_note(struct squad *s, uint64_t preemptions, uint64_t ns);
+/* Do more threads want to run than there are processors? */
+bool squad_crowded(struct squad *s);
 
 #endif

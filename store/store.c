@@ -185,10 +185,13 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
                                         .env = t->env};
 }
 
-static void on_death(void *ctx, enum file_kind kind, uint64_t number)
+static void on_death(void *ctx, enum file_kind kind, uint64_t number, struct table *table)
 {
     struct tree *t = ctx;
-    purge_add(&t->purge, kind, number);
+    if (table)
+        purge_add_table(&t->purge, number, table);
+    else
+        purge_add(&t->purge, kind, number);
 }
 
 static void tree_teardown(struct tree *t)
@@ -201,10 +204,10 @@ static void tree_teardown(struct tree *t)
     events_free(t->events);
     if (t->dir_lock)
         t->env->unlock(t->env, t->dir_lock);
+    purge_release(&t->purge);
     values_free(t->values);
     cache_free(t->cache);
     keyslots_free(t->keys);
-    purge_release(&t->purge);
     settings_box_release(&t->settings);
     counters_release(&t->counts);
     care_release(&t->care);

@@ -86,11 +86,14 @@ static bool may_flush(const struct tree *t)
 }
 
 /* Number 0 only flushes: memory is given back without waiting for a compaction to end. The others
- * leave flushes to it. */
+ * leave flushes to it, and the processor to everybody who reads and writes: those who write more
+ * than compactions can take are slowed by pace.h. */
 static void worker(void *arg)
 {
     struct store_worker *w = arg;
     struct tree *t = &w->store->tree;
+    if (w->index > 0)
+        t->env->give_way(t->env);
     while (!ends(w)) {
         bool did = w->index > 0 && tidy(t);
         if (did || (w->index == 0 ? flush_step(w->store) : other_step(w->store)) == 0)

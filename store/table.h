@@ -99,6 +99,7 @@ struct table_options {
      * table is too small for that. Borrowed; NULL: without. */
     struct codec_dict *dict;
     struct squad *squad; /* threads that may help with compressing; NULL: none */
+    struct cache *cache; /* gets the blocks that are warm (table_add_warm()); NULL: none does */
 };
 
 struct table_writer;
@@ -108,6 +109,9 @@ int table_create(struct env *env, const char *dir, uint64_t number, const uint8_
 /* Entries in internal order (asserted), no ENTRY_RANGE_DELETE. Blob entries are counted in the
  * shares. Returns 0 or an I/O error, after which only table_abandon() is allowed. */
 int table_add(struct table_writer *w, const struct entry *e);
+/* The entry that is added next is read often: it was in memory where it came from. A block of which
+ * at least half the entries are is put into the cache when it is written. */
+void table_add_warm(struct table_writer *w);
 /* Tombstones of this table, already clipped to its span; at most once, any time before the end.
  * Takes its own reference; an empty list counts as none. */
 void table_set_rangedel(struct table_writer *w, struct rangedel *r);
@@ -146,6 +150,9 @@ void table_set_care(struct table *t, struct care *care);
 void table_set_counters(struct table *t, struct counters *counters);
 struct table *table_ref(struct table *t);
 void table_unref(struct table *t);
+/* Nobody will read it any more: its blocks and parts leave the cache, as far as their places are in
+ * memory. Costs a look into the cache for each block. */
+void table_forget(struct table *t);
 const struct table_meta *table_get_meta(const struct table *t);
 struct rangedel *table_rangedel(const struct table *t); /* borrowed; never NULL */
 /* Index, filter, tombstones, and its part of the dictionary. */

@@ -55,9 +55,15 @@ static int fetch(struct table_iter *ti, const struct frame_ref *where, struct sl
 {
     struct table *t = ti->t;
     assert(!ti->pin);
-    ti->pin = cache_get(t->cache, STORE_CACHE_BLOCK, t->meta->number, where->offset);
-    if (ti->flags & TABLE_ITER_FILL_CACHE)
+    if (ti->flags & TABLE_ITER_FILL_CACHE) {
+        ti->pin = cache_get(t->cache, STORE_CACHE_BLOCK, t->meta->number, where->offset);
         table_count_block(t, ti->pin != NULL);
+    } else { /* a job's pass is no use that anybody makes of it */
+        ti->pin = cache_peek(t->cache, t->meta->number, where->offset);
+        ti->it.warm = ti->pin != NULL;
+        counter_add(counters_mine(t->counters),
+                    ti->pin ? COUNT_JOB_BLOCK_CACHED : COUNT_JOB_BLOCK_READ, 1);
+    }
     if (!ti->pin) {
         int rc = ti->flags & TABLE_ITER_FILL_CACHE
                      ? table_cache_block(t, where, &ti->window, &ti->frame, &ti->pin)

@@ -50,6 +50,7 @@ static int settle(struct lens_iter *l, int status, int (*step)(struct iter *it))
         return status;
     l->it.e = l->inner->e;
     l->it.e.seq = table_lens_seq(l->meta, l->it.e.seq);
+    l->it.warm = l->inner->warm;
     return 0;
 }
 

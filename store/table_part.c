@@ -209,6 +209,33 @@ static void let_go(struct table *t)
         cache_let_go(t->cache, number, t->filter.parts[i].offset);
 }
 
+static void forget_blocks(struct table *t, const struct table_index *ix)
+{
+    for (uint32_t i = 0; i < ix->count; i++)
+        cache_drop(t->cache, t->meta->number, ix->entries[i].handle.where.offset);
+}
+
+/* Blocks of a part that is not in the cache age out: they have not been asked for lately. */
+static void forget_part(struct table *t, uint64_t offset)
+{
+    struct cache_item *item = cache_peek(t->cache, t->meta->number, offset);
+    struct table_index ix;
+    if (!item)
+        return;
+    table_index_view(item->data.data, &ix);
+    forget_blocks(t, &ix);
+    cache_release(t->cache, item);
+}
+
+void table_forget(struct table *t)
+{
+    for (uint32_t p = 0; t->begins && p < t->index.count; p++)
+        forget_part(t, t->index.entries[p].handle.where.offset);
+    forget_blocks(t, &t->index); /* of a top these are the parts */
+    for (uint32_t i = 0; i < t->filter.part_count; i++)
+        cache_drop(t->cache, t->meta->number, t->filter.parts[i].offset);
+}
+
 void table_set_upper(struct table *t, bool upper)
 {
     if (upper)

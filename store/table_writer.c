@@ -49,6 +49,7 @@ struct table_writer {
     struct buf scratch;
     bool failed;
     uint64_t block_sums; /* of the entries in `data`; only if opt.sums */
+    uint32_t warm;       /* entries of `data` that were called warm */
 };
 
 static void writer_assert_valid(const struct table_writer *w)
@@ -211,6 +212,9 @@ static int put_block(void *ctx, struct press_block *b)
     rc = seal_frame(w, at, &handle.where);
     table_index_add(&w->index, &handle, buf_slice(&b->last_key), b->last_seq,
                     b->is_last ? NULL : &next_key);
+    if (rc == 0 && b->warm)
+        cache_release(w->opt.cache, cache_put(w->opt.cache, w->meta->number, handle.where.offset,
+                                              buf_slice(&b->raw)));
     return rc;
 }
 
@@ -233,6 +237,7 @@ static void end_block(struct table_writer *w)
 {
     assert(w->data.count > 0 && !w->ended);
     struct press_block *b = press_block(w->press);
+    uint32_t entries = w->data.count;
     b->min_seq = w->data.min_seq;
     b->max_seq = w->data.max_seq;
     b->last_seq = w->last_seq;
@@ -242,6 +247,8 @@ static void end_block(struct table_writer *w)
     w->meta->raw_bytes += b->raw.len;
     b->sums = w->block_sums;
     w->block_sums = 0;
+    b->warm = w->opt.cache && w->warm > 0 && 2 * (uint64_t)w->warm >= entries;
+    w->warm = 0;
     w->ended = b;
 }
 
@@ -353,6 +360,11 @@ int table_add(struct table_writer *w, const struct entry *e)
     if (block_is_full(w))
         end_block(w);
     return 0;
+}
+
+void table_add_warm(struct table_writer *w)
+{
+    w->warm++;
 }
 
 void table_set_rangedel(struct table_writer *w, struct rangedel *r)

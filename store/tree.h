@@ -70,14 +70,17 @@ struct tree {
     struct viewbox *box;
     struct purge purge;
     struct care care;
-    uint64_t published;           /* atomic: readers see seq < published */
-    uint64_t next_file;           /* atomic */
-    uint32_t level0;              /* atomic: tables of level 0 in the current version */
-    uint64_t debt_bytes;          /* atomic: what its deeper levels have over their targets */
-    uint64_t sealed_bytes;        /* atomic: memory of the sealed memtables */
-    uint64_t flush_rate;          /* atomic: bytes of memtables a second, lately; 0: not known */
-    uint64_t level0_asked;        /* atomic: COUNT_LEVEL0_ASKED when level 0 went down last */
-    uint64_t blob_bytes_max;      /* of a blob file, whatever is set: a part of the disk's size */
+    uint64_t published;      /* atomic: readers see seq < published */
+    uint64_t next_file;      /* atomic */
+    uint32_t level0;         /* atomic: tables of level 0 in the current version */
+    uint64_t debt_bytes;     /* atomic: what its deeper levels have over their targets */
+    uint64_t sealed_bytes;   /* atomic: memory of the sealed memtables */
+    uint64_t flush_rate;     /* atomic: bytes of memtables a second, lately; 0: not known */
+    uint64_t level0_asked;   /* atomic: COUNT_LEVEL0_ASKED when level 0 went down last */
+    uint64_t flush_left;     /* atomic: bytes of memtables the running flush still has to write */
+    uint64_t flush_found;    /* point reads that had found something when the last flush began;
+                                the flush's own */
+    uint64_t blob_bytes_max; /* of a blob file, whatever is set: a part of the disk's size */
     struct settings_box settings; /* see settings.h: a job takes a snapshot, others read `live` */
 
     pthread_mutex_t install;

@@ -24,8 +24,9 @@
 #include "store/blob.h"
 #include "store/edit.h"
 
-/* Called once, from any thread, when nothing refers to a dead file any more. */
-typedef void version_death_fn(void *ctx, enum file_kind kind, uint64_t number);
+/* Called once, from any thread, when nothing refers to a dead file any more. `table`: it is still
+ * open, and this is a reference, taken over, for whoever removes the file; NULL: it is closed. */
+typedef void version_death_fn(void *ctx, enum file_kind kind, uint64_t number, struct table *table);
 
 /* Where files come from; lives longer than all versions. */
 struct version_source {

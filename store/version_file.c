@@ -1,7 +1,7 @@
 /* version_file: the shared objects of tables and blob files (version.h).
  *
  * Guarantees: a file is opened at most once as long as its object lives, and `on_death` is called
- * after it was closed.
+ * when nobody reads it any more.
  *
  * Invariants:
  *   1. An object's `table` or `reader` goes from NULL to open under `opening`, and is published
@@ -29,11 +29,14 @@ static bool ref_down(int *refs)
     return before == 1;
 }
 
+/* Takes over `table`. */
 static void tell_death(const struct version_source *src, const bool *dead, enum file_kind kind,
-                       uint64_t number)
+                       uint64_t number, struct table *table)
 {
     if (__atomic_load_n(dead, __ATOMIC_ACQUIRE) && src->on_death)
-        src->on_death(src->death_ctx, kind, number);
+        src->on_death(src->death_ctx, kind, number, table);
+    else
+        table_unref(table);
 }
 
 /* ---- tables ---- */
@@ -60,9 +63,7 @@ void version_table_unref(struct version_table *t)
 {
     if (!t || !ref_down(&t->refs))
         return;
-    if (t->table)
-        table_unref(t->table);
-    tell_death(t->source, &t->dead, FILE_TABLE, t->number);
+    tell_death(t->source, &t->dead, FILE_TABLE, t->number, t->table);
     table_meta_unref(t->meta);
     pthread_mutex_destroy(&t->opening);
     free(t);
@@ -145,7 +146,7 @@ void version_blob_unref(struct version_blob *b)
     for (uint32_t i = 0; i < b->old_count; i++)
         blob_reader_free(b->old[i]);
     free(b->old);
-    tell_death(b->source, &b->dead, FILE_BLOB, b->number);
+    tell_death(b->source, &b->dead, FILE_BLOB, b->number, NULL);
     pthread_mutex_destroy(&b->opening);
     free(b);
 }

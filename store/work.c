@@ -15,7 +15,7 @@
 #include "store/rekey.h"
 
 enum {
-    LEVEL0_PERCENT = 40,    /* of what is below, that level 0 may have */
+    LEVEL0_PERCENT = 60,    /* of what is below, that level 0 may have */
     LEVEL0_READ_TABLES = 4, /* so many are merged early if reads pay for it */
     INPUTS_TABLES_MAX = 25, /* a job takes no more than so many full tables if it can avoid it */
     FLUSH_MEMTABLES = 2,    /* full ones that one flush takes at most */

@@ -575,6 +575,18 @@ static uint64_t mem_monotonic_ns(struct env *env)
     return env_posix()->monotonic_ns(env_posix());
 }
 
+static uint64_t mem_preemptions(struct env *env)
+{
+    (void)env;
+    return env_posix()->preemptions(env_posix());
+}
+
+static void mem_give_way(struct env *env)
+{
+    (void)env;
+    env_posix()->give_way(env_posix());
+}
+
 static int mem_random(struct env *env, void *out, size_t len)
 {
     (void)env;
@@ -610,6 +622,8 @@ struct memdisk *memdisk_new(void)
                                      .space = mem_space,
                                      .realtime_ns = mem_realtime_ns,
                                      .monotonic_ns = mem_monotonic_ns,
+                                     .preemptions = mem_preemptions,
+                                     .give_way = mem_give_way,
                                      .random = mem_random,
                                      .thread_start = mem_thread_start,
                                      .thread_join = mem_thread_join};

@@ -115,6 +115,17 @@ static uint64_t sim_monotonic_ns(struct env *env)
     return tick(env);
 }
 
+static uint64_t sim_preemptions(struct env *env)
+{
+    (void)env;
+    return 0;
+}
+
+static void sim_give_way(struct env *env)
+{
+    (void)env;
+}
+
 static int sim_random(struct env *env, void *out, size_t len)
 {
     struct simdisk *d = simdisk_of(env);
@@ -155,6 +166,8 @@ const struct env simdisk_env_table = {
     .space = sim_space,
     .realtime_ns = sim_realtime_ns,
     .monotonic_ns = sim_monotonic_ns,
+    .preemptions = sim_preemptions,
+    .give_way = sim_give_way,
     .random = sim_random,
     .thread_start = sim_thread_start,
     .thread_join = sim_thread_join,

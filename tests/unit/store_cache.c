@@ -355,6 +355,45 @@ static void run_threads(bool resizes)
     cache_free(c);
 }
 
+/* What nobody needs any more goes at once, unless it is pinned, and looking without using it does
+ * not keep it. */
+static void test_drop_and_peek(void **state)
+{
+    struct cache_stats st;
+    struct cache *c = cache_new(1 << 20);
+    (void)state;
+    cache_release(c, cache_put(c, 1, 10, slice_str("ten")));
+    struct cache_item *pinned = cache_put(c, 1, 20, slice_str("twenty"));
+    cache_release(c, cache_insert_kept(c, 1, 30, cache_alloc(100)));
+    cache_drop(c, 1, 10);
+    cache_drop(c, 1, 20);
+    cache_drop(c, 1, 30);
+    cache_drop(c, 1, 40);
+    assert_null(cache_peek(c, 1, 10));
+    assert_null(cache_peek(c, 1, 30));
+    assert_slice_str(pinned->data, "twenty");
+    cache_stats(c, &st);
+    assert_int_equal(st.items, 1);
+    assert_int_equal(st.kept_bytes, 0);
+    assert_int_equal(st.evictions, 0);
+    cache_release(c, pinned);
+    cache_drop(c, 1, 20);
+    cache_stats(c, &st);
+    assert_int_equal(st.items, 0);
+    assert_int_equal(st.used_bytes, 0);
+
+    cache_release(c, cache_put(c, 2, 0, slice_str("seen")));
+    cache_stats(c, &st);
+    uint64_t hits = st.hits, misses = st.misses;
+    struct cache_item *seen = cache_peek(c, 2, 0);
+    assert_slice_str(seen->data, "seen");
+    cache_release(c, seen);
+    cache_stats(c, &st);
+    assert_int_equal(st.hits, hits);
+    assert_int_equal(st.misses, misses);
+    cache_free(c);
+}
+
 static void test_threads(void **state)
 {
     (void)state;
@@ -381,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_all_pinned),
         cmocka_unit_test(test_set_capacity),
         cmocka_unit_test(test_kept_stay),
+        cmocka_unit_test(test_drop_and_peek),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_threads_resizing),
     };

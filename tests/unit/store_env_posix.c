@@ -234,6 +234,36 @@ static void test_threads(void **state)
     assert_int_equal(atomic_load(&count), THREADS);
 }
 
+struct manners {
+    struct env *env;
+    int before, after;
+    uint64_t preemptions;
+};
+
+static void give_way(void *arg)
+{
+    struct manners *m = arg;
+    m->before = getpriority(PRIO_PROCESS, 0);
+    m->preemptions = m->env->preemptions(m->env);
+    m->env->give_way(m->env);
+    m->after = getpriority(PRIO_PROCESS, 0);
+}
+
+/* It concerns the thread that asks for it, and no other. */
+static void test_threads_give_way(void **state)
+{
+    struct place *p = *state;
+    struct env_thread *thread;
+    struct manners m = {.env = p->env};
+    int mine = getpriority(PRIO_PROCESS, 0);
+    assert_ok(p->env->thread_start(p->env, give_way, &m, &thread));
+    p->env->thread_join(p->env, thread);
+    assert_int_equal(m.before, mine);
+    assert_true(m.after > m.before || m.before >= 10);
+    assert_true(m.preemptions < 1000);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), mine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +275,7 @@ int main(void)
         PLACE_POSIX(test_short_write),
         PLACE_POSIX(test_threads_take_no_signals),
         PLACE_POSIX(test_threads),
+        PLACE_POSIX(test_threads_give_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

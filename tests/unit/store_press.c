@@ -199,6 +199,34 @@ static void with_helpers_it_is_the_same(void **state)
     squad_release(&h.squad);
 }
 
+/* Where threads are kept from their processors nobody helps. */
+static void a_crowd_is_not_joined(void **state)
+{
+    static const uint64_t ms = 1000 * 1000;
+    struct squad s;
+    struct squad_feeling f = {0};
+    struct press_options opt = {.squad = &s};
+    struct sink sink = {0};
+    (void)state;
+    squad_init(&s, NULL, NULL);
+    sink.press = press_new(&opt, take, &sink); /* a task, with nothing to do yet */
+    assert_false(squad_crowded(&s));
+    squad_note(&s, 0, 100 * ms);
+    squad_note(&s, 4, 100 * ms);
+    assert_false(squad_crowded(&s));
+    assert_int_equal(squad_help(&s, 1), 0);
+    squad_note(&s, 10, 100 * ms);
+    assert_true(squad_crowded(&s));
+    assert_int_equal(squad_help(&s, 1), 1);
+    s.crowded_until = 1; /* that is over */
+    assert_int_equal(squad_help(&s, 1), 0);
+    f = (struct squad_feeling){.since_ns = 1, .preemptions = UINT64_MAX / 2}; /* long ago */
+    squad_feel(&s, env_posix(), &f);
+    assert_true(f.since_ns > 1 && f.preemptions < UINT64_MAX / 2);
+    press_free(sink.press);
+    squad_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +234,7 @@ int main(void)
         cmocka_unit_test(an_error_ends_it),
         cmocka_unit_test(nobody_waits_for_help),
         cmocka_unit_test(with_helpers_it_is_the_same),
+        cmocka_unit_test(a_crowd_is_not_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,10 +16,11 @@ struct fixture {
     unsigned table_deaths[NUMBER_MAX], blob_deaths[NUMBER_MAX];
 };
 
-static inline void on_death(void *ctx, enum file_kind kind, uint64_t number)
+static inline void on_death(void *ctx, enum file_kind kind, uint64_t number, struct table *table)
 {
     struct fixture *x = ctx;
     assert_true(number < NUMBER_MAX && (kind == FILE_TABLE || kind == FILE_BLOB));
+    table_unref(table);
     (kind == FILE_TABLE ? x->table_deaths : x->blob_deaths)[number]++;
 }
 
