@@ -151,6 +151,12 @@ bench-store: ## our store against RocksDB, LevelDB and LMDB in one run: the tabl
 	$(again) $(BUILD)/kvbench
 	@tests/bench/bench_store.py --kvbench $(BUILD)/kvbench $(BENCH_ARGS)
 
+.PHONY: bench-fs
+bench-fs: ## our mount beside ext4, btrfs, gocryptfs, libfuse's passthrough and a daemon that does nothing: the table of bars
+	@tests/setup.sh bench
+	$(again) $(BUILD)/varvefs $(BUILD)/memll
+	@tests/bench/bench_fs.py --varvefs $(BUILD)/varvefs --memll $(BUILD)/memll $(BENCH_ARGS)
+
 .PHONY: fuzz
 fuzz: ## run the fuzz targets with clang, for FUZZ_TOTAL (60) seconds in all or FUZZ_SECONDS each; FUZZ_SEED=0 is random
 	@tests/setup.sh ci
