@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 #include "fs/fs.h"
@@ -160,4 +161,16 @@ void cmd_nap(void)
 {
     struct timespec t = {.tv_nsec = 100 * 1000 * 1000};
     nanosleep(&t, NULL);
+}
+
+int cmd_ask_mount(const char *mount, const char *name, struct buf *out)
+{
+    enum { REPORT_MAX = 64 << 10 }; /* of an attribute, as the kernel has it */
+    char *path = mem_printf("%s/" FS_CONTROL_NAME, mount);
+    ssize_t len = getxattr(path, name, buf_reserve(out, REPORT_MAX), REPORT_MAX);
+    int err = len < 0 ? -errno : 0;
+    out->len = len > 0 ? (size_t)len : 0;
+    buf_put_u8(out, 0);
+    free(path);
+    return err;
 }

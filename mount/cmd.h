@@ -16,6 +16,7 @@ int cmd_fsck(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
+int cmd_config(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_scrub(int argc, char **argv);
@@ -66,5 +67,10 @@ struct cmd_place {
  * an exit status after telling why. */
 int cmd_find_place(const char *path, struct cmd_place *out);
 void cmd_place_release(struct cmd_place *p);
+
+/* What a mount tells of itself under that name (report.h), into `*out`, with a NUL. 0 or a negative
+ * errno. */
+struct buf;
+int cmd_ask_mount(const char *mount, const char *name, struct buf *out);
 
 #endif

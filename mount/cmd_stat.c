@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <sys/xattr.h>
 
 #include "fs/fs.h"
 #include "mount/cmd.h"
@@ -156,26 +155,13 @@ static int stat_volume(struct json *j, const char *shown, const char *path,
     return TELL_OK;
 }
 
-/* What the mount itself tells, into `*out`, with a NUL. 0 or a negative errno. */
-static int ask_mount(const char *mount, const char *name, struct buf *out)
-{
-    enum { REPORT_MAX = 64 << 10 }; /* of an attribute, as the kernel has it */
-    char *path = mem_printf("%s/" FS_CONTROL_NAME, mount);
-    ssize_t len = getxattr(path, name, buf_reserve(out, REPORT_MAX), REPORT_MAX);
-    int err = len < 0 ? -errno : 0;
-    out->len = len > 0 ? (size_t)len : 0;
-    buf_put_u8(out, 0);
-    free(path);
-    return err;
-}
-
 static int stat_settings(struct json *j, const struct cmd_place *place)
 {
     struct buf text = {0};
     if (!place->mount)
         return tell_error("%s: only a mount has settings in force", place->volume);
     int err =
-        ask_mount(place->mount, j ? REPORT_XATTR_SETTINGS_JSON : REPORT_XATTR_SETTINGS, &text);
+        cmd_ask_mount(place->mount, j ? REPORT_XATTR_SETTINGS_JSON : REPORT_XATTR_SETTINGS, &text);
     if (err == 0)
         fputs((const char *)text.data, stdout);
     buf_release(&text);
@@ -186,7 +172,7 @@ static int stat_settings(struct json *j, const struct cmd_place *place)
 static void show_activity(struct json *j, const char *mount)
 {
     struct buf text = {0};
-    if (ask_mount(mount, j ? REPORT_XATTR_ACTIVITY_JSON : REPORT_XATTR_ACTIVITY, &text) == 0) {
+    if (cmd_ask_mount(mount, j ? REPORT_XATTR_ACTIVITY_JSON : REPORT_XATTR_ACTIVITY, &text) == 0) {
         if (j)
             json_raw(j, "activity", (const char *)text.data);
         else

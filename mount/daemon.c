@@ -29,6 +29,7 @@
 
 #include "mount/control.h"
 #include "mount/explain.h"
+#include "mount/live.h"
 #include "mount/log.h"
 #include "mount/mounts.h"
 #include "mount/ops.h"
@@ -170,6 +171,7 @@ static int start(struct daemon *d)
     if (status != 0)
         return status;
     d->mount.lookups = lookups_new();
+    d->mount.live = live_new(d->mount.fs);
     d->mount.control = control_new(&d->mount, c->mount_dir);
     status = mount_fuse(d);
     if (status == 0)
@@ -203,6 +205,7 @@ static int finish(struct daemon *d, int status)
         fuse_session_destroy(d->fuse);
     }
     control_free(d->mount.control);
+    live_free(d->mount.live);
     lookups_free(d->mount.lookups);
     int err = d->mount.fs ? fs_close(d->mount.fs) : 0;
     if (err < 0) {

@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"snapshot", cmd_snapshot, "create, list, delete and rename snapshots"},
     {"checkpoint", cmd_checkpoint, "make a second volume of a volume or a mount, by links"},
     {"stat", cmd_stat, "show figures of a volume or a mount"},
+    {"config", cmd_config, "show and change the settings of a mount"},
     {"fsck", cmd_fsck, "verify a volume"},
     {"events", cmd_events, "show what the store under a volume did"},
     {"dump", cmd_dump, "show what is in a file of a volume, or what became of a key"},

@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 
 #include "mount/control.h"
+#include "mount/live.h"
 #include "mount/ops_priv.h"
 #include "mount/report.h"
 #include "mount/wire.h"
@@ -16,6 +17,10 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (ino == CONTROL_INO_FENCE) {
         control_fence_attr(&attr);
         reply_attr(req, 0, &attr);
+        return;
+    }
+    if (live_is(ino)) {
+        ops_live_getattr(req, ino);
         return;
     }
     int err = fs_getattr(mount_of(req)->fs, ino, &attr);
@@ -57,6 +62,10 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     unsigned set = reply_set(st, to_set, &want);
     int err = 0;
     (void)fi;
+    if (live_is(ino)) {
+        ops_live_setattr(req, ino, set);
+        return;
+    }
     if (wire_has_killpriv() && !(set & FS_SET_MODE) && kills_suid(set, to_set))
         err = ops_drop_suid(fs, ino);
     if (err == 0)
@@ -75,9 +84,8 @@ void ops_readlink(fuse_req_t req, fuse_ino_t ino)
         fuse_reply_readlink(req, target);
 }
 
-/* Work on the whole volume is for the owner of the mounted folder, and root: the kernel lets
- * everyone write an attribute who may write to the folder. 0, -EPERM, or another error. */
-static int may_order(fuse_req_t req)
+/* The kernel lets everyone write an attribute who may write to the folder. */
+int ops_may_order(fuse_req_t req)
 {
     struct fs_attr root;
     uint32_t uid = reply_cred(req).uid;
@@ -88,7 +96,7 @@ static int may_order(fuse_req_t req)
 static int order(fuse_req_t req, const char *name, const char *value, size_t len)
 {
     struct mount *m = mount_of(req);
-    int err = may_order(req);
+    int err = ops_may_order(req);
     if (err < 0)
         return err;
     return control_is_scrub(FS_INO_ROOT, name)
@@ -103,6 +111,8 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
         reply_status(req, order(req, name, value, len));
     else if (control_is_checkpoint(ino, name))
         control_checkpoint(req, value, len);
+    else if (live_is(ino))
+        reply_status(req, -EPERM);
     else
         reply_status(req, fs_setxattr(mount_of(req)->fs, ino, name, value, len, flags));
 }
@@ -163,6 +173,10 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
         reply_report(req, name, size);
         return;
     }
+    if (live_is(ino)) {
+        reply_status(req, -ENODATA);
+        return;
+    }
     if (reply_state(req, ino, name, size))
         return;
     int err = control_xattr(mount_of(req), ino, name, text);
@@ -179,13 +193,13 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     size_t len = 0;
     void *names = size ? reply_buffer(size) : NULL;
-    int err = fs_listxattr(mount_of(req)->fs, ino, names, size, &len);
+    int err = live_is(ino) ? 0 : fs_listxattr(mount_of(req)->fs, ino, names, size, &len);
     reply_bytes(req, err, names, len, size);
 }
 
 void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    reply_status(req, fs_removexattr(mount_of(req)->fs, ino, name));
+    reply_status(req, live_is(ino) ? -EPERM : fs_removexattr(mount_of(req)->fs, ino, name));
 }
 
 /* In units of 4 KiB. As many inodes are free as empty files would fit. */

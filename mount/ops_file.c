@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "mount/control.h"
+#include "mount/live.h"
 #include "mount/ops_priv.h"
 #include "mount/wire.h"
 
@@ -18,6 +19,10 @@ static bool may_write(const struct fuse_file_info *fi)
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = mount_of(req);
+    if (live_is(ino)) {
+        ops_live_open(req, ino, fi);
+        return;
+    }
     if (may_write(fi) && (m->read_only || ino >> FS_INO_BITS != 0 || ino == CONTROL_INO_FENCE)) {
         reply_status(req, -EROFS);
         return;
@@ -32,7 +37,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    if (may_write(fi))
+    if (may_write(fi) && !live_is(ino))
         lookups_close(mount_of(req)->lookups, ino);
     reply_status(req, 0);
 }
@@ -44,6 +49,10 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct 
     assert(offset >= 0);
     if (ino == CONTROL_INO_FENCE) {
         control_fence_read(req, size);
+        return;
+    }
+    if (live_is(ino)) {
+        ops_live_read(req, ino, size, offset);
         return;
     }
     void *data = reply_buffer(size);
@@ -60,6 +69,10 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
 {
     struct fs *fs = mount_of(req)->fs;
     (void)fi;
+    if (live_is(ino)) {
+        ops_live_write(req, ino, data, size);
+        return;
+    }
     assert(offset >= 0);
     assert(ino >> FS_INO_BITS == 0 && ino != CONTROL_INO_FENCE); /* not opened for writing */
     int err = wire_kills_suid() ? ops_drop_suid(fs, ino) : 0;
@@ -74,14 +87,15 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
     (void)fi;
-    reply_status(req, fs_fsync(mount_of(req)->fs, ino, data_only != 0));
+    reply_status(req, live_is(ino) ? 0 : fs_fsync(mount_of(req)->fs, ino, data_only != 0));
 }
 
 /* The kernel does not send its unwritten pages first, so where there may be some, we fetch them. */
 void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
 {
     (void)fi;
-    if ((whence != SEEK_DATA && whence != SEEK_HOLE) || offset < 0 || ino == CONTROL_INO_FENCE)
+    if ((whence != SEEK_DATA && whence != SEEK_HOLE) || offset < 0 || ino == CONTROL_INO_FENCE ||
+        live_is(ino))
         reply_status(req, -EINVAL);
     else if (lookups_has_writer(mount_of(req)->lookups, ino))
         control_seek(req, ino, (uint64_t)offset, whence);

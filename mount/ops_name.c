@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mount/control.h"
+#include "mount/live.h"
 #include "mount/ops_priv.h"
 
 /* What the kernel promises of a name. */
@@ -24,6 +25,8 @@ void ops_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
         reply_entry(req, 0, &attr);
         return;
     }
+    if (ops_live_lookup(req, dir, name))
+        return;
     int err = fs_lookup(mount_of(req)->fs, dir, name, &attr);
     reply_lookup(req, err, &attr);
 }
@@ -99,7 +102,8 @@ void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir, const char *name)
 void ops_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
     assert_name(dir, name);
-    reply_status(req, fs_unlink(mount_of(req)->fs, dir, name));
+    bool live = dir == FS_INO_CONTROL && live_is_name(name);
+    reply_status(req, live ? -EPERM : fs_unlink(mount_of(req)->fs, dir, name));
 }
 
 void ops_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
@@ -116,16 +120,24 @@ void ops_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino_t new
     reply_status(req, fs_rename(mount_of(req)->fs, dir, name, new_dir, new_name, flags));
 }
 
-void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+static void forget(struct mount *m, uint64_t ino, uint64_t count)
 {
     assert(ino != 0 && count > 0);
-    reply_forget(mount_of(req), ino, count);
+    if (live_is(ino))
+        live_forget(m->live, ino, count);
+    else
+        reply_forget(m, ino, count);
+}
+
+void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+    forget(mount_of(req), ino, count);
     fuse_reply_none(req);
 }
 
 void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
     for (size_t i = 0; i < count; i++)
-        reply_forget(mount_of(req), forgets[i].ino, forgets[i].nlookup);
+        forget(mount_of(req), forgets[i].ino, forgets[i].nlookup);
     fuse_reply_none(req);
 }

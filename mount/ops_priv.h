@@ -32,6 +32,9 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 void ops_statfs(fuse_req_t req, fuse_ino_t ino);
+/* Work on the whole volume is for the owner of the mounted folder, and root. 0, -EPERM, or another
+ * error. */
+int ops_may_order(fuse_req_t req);
 /* Takes the set-id bits away that a write or a change of owner takes away, if the file has any. 0
  * or an error. */
 int ops_drop_suid(struct fs *fs, uint64_t ino);
@@ -44,6 +47,17 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
                struct fuse_file_info *fi);
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
 void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
+
+/* ops_live.c: requests about the files of .varve (live.h), for which the handlers above call these.
+ */
+/* Answers, if it is one of them; false: it is not. */
+bool ops_live_lookup(fuse_req_t req, uint64_t dir, const char *name);
+/* Of a node that live_is(): */
+void ops_live_getattr(fuse_req_t req, uint64_t node);
+void ops_live_setattr(fuse_req_t req, uint64_t node, unsigned set);
+void ops_live_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi);
+void ops_live_read(fuse_req_t req, uint64_t node, size_t size, off_t offset);
+void ops_live_write(fuse_req_t req, uint64_t node, const char *data, size_t size);
 
 /* ops_dir.c */
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

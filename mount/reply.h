@@ -8,12 +8,14 @@
 #include "mount/lookups.h"
 
 struct control;
+struct live;
 
 /* What the operations need: libfuse's user data of the session. Constant while it is mounted. */
 struct mount {
     struct fs *fs;
     struct lookups *lookups;
     struct control *control;
+    struct live *live; /* the files of .varve */
     bool read_only;
 };
 static inline struct mount *mount_of(fuse_req_t req)

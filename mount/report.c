@@ -326,6 +326,16 @@ static void identity(struct report *r, const struct fs_stats *s)
         fprintf(r->out, "\nidentity\n  %-30s%s\n", "uuid", uuid);
 }
 
+static void files(struct report *r, const struct fs_stats *s)
+{
+    section(r, "files", "files");
+    count(r, "inodes", "inodes in use", s->inodes);
+    bytes(r, "used_bytes", "data in files", s->used_bytes);
+    bytes(r, "volume_bytes", "the volume takes", s->volume_bytes);
+    count(r, "snapshots", "snapshots", s->store.pins);
+    section_end(r);
+}
+
 int report_activity(struct fs *fs, bool as_json, struct buf *out)
 {
     struct report r;
@@ -342,6 +352,7 @@ int report_activity(struct fs *fs, bool as_json, struct buf *out)
     if (as_json)
         json_object(&r.json, NULL);
     identity(&r, &stats);
+    files(&r, &stats);
     lookups(&r, &in);
     caches(&r, &stats.store, &in);
     writing(&r, &stats.store, &in);

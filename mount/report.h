@@ -14,6 +14,9 @@ int report_activity(struct fs *fs, bool as_json, struct buf *out);
 /* All settings with their values, defaults and ranges. */
 int report_settings(struct fs *fs, bool as_json, struct buf *out);
 
+/* The same figures in Prometheus' text format. */
+int report_metrics(struct fs *fs, struct buf *out);
+
 /* What a mount calls them: attributes of /.varve, not listed. */
 #define REPORT_XATTR_ACTIVITY      "user.varve.activity"
 #define REPORT_XATTR_ACTIVITY_JSON "user.varve.activity.json"

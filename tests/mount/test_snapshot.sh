@@ -15,7 +15,7 @@ fill()
 
 hidden()
 {
-    ! ls -A "$mnt" | grep -q varve && [ -d "$mnt/.varve" ] && [ "$(ls "$mnt/.varve")" = snapshots ] && [ -z "$(ls "$shots")" ] &&
+    ! ls -A "$mnt" | grep -q varve && [ -d "$mnt/.varve" ] && [ "$(ls "$mnt/.varve" | tr '\n' ' ')" = 'config metrics snapshots stats ' ] && [ -z "$(ls "$shots")" ] &&
         ! find "$mnt" -name .varve | grep .
 }
 
