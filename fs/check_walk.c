@@ -4,6 +4,7 @@
  * pass is in; without them, whatever else it has is reported once. */
 #include <inttypes.h>
 
+#include "fs/acl.h"
 #include "fs/check.h"
 #include "fs/dir.h"
 #include "fs/extent.h"
@@ -20,6 +21,7 @@ struct walk {
     struct inode n;  /* if attr is ATTR_GOOD */
     uint64_t entries, chunks;
     uint32_t subfolders;
+    uint32_t acls;              /* flags of the access control lists that were met */
     uint64_t max_ino, next_ino; /* 0: none */
     struct counters stored;
     bool has_counters;
@@ -63,6 +65,9 @@ static void check_counts(struct walk *w)
         check_say_inode(c, FINDING_SYMLINK, w->ino, "the symbolic link has no proper target");
     if (!holds_data(n) && !inode_is_dir(n) && n->size > 0)
         check_say_inode(c, FINDING_INODE, w->ino, "its type has no size, but it has one");
+    if ((n->flags & (INODE_ACL_ACCESS | INODE_ACL_DEFAULT)) != w->acls)
+        check_say_inode(c, FINDING_ACL, w->ino,
+                        "the record is wrong about which access control lists there are");
 }
 
 static void end_inode(struct walk *w)
@@ -93,6 +98,7 @@ static void begin_inode(struct walk *w, uint64_t ino)
     w->complained = false;
     w->entries = w->chunks = 0;
     w->subfolders = 0;
+    w->acls = 0;
 }
 
 static void count_type(struct fs_check_report *r, const struct inode *n)
@@ -202,6 +208,20 @@ static void on_chunk(struct walk *w, struct slice rest)
         check_last_chunk(w, w->n.size - chunk * chunk_bytes);
 }
 
+static void check_acl(struct walk *w, enum acl_kind kind, struct slice list)
+{
+    const struct inode *n = &w->n;
+    bool good = acl_check(list) == 0;
+    w->acls |= kind == ACL_ACCESS ? INODE_ACL_ACCESS : INODE_ACL_DEFAULT;
+    if (w->attr == ATTR_GOOD)
+        good = good && (kind == ACL_DEFAULT ? inode_is_dir(n)
+                                            : !S_ISLNK(n->mode) && !acl_is_minimal(list) &&
+                                                  acl_mode(list) == (n->mode & 0777));
+    if (!good)
+        check_say_inode(w->c, FINDING_ACL, w->ino,
+                        "an access control list that is none, or does not go with its inode");
+}
+
 static void on_xattr(struct walk *w, struct slice rest)
 {
     char name[256];
@@ -214,6 +234,10 @@ static void on_xattr(struct walk *w, struct slice rest)
     if (rest.len >= 1 && rest.len <= 255) {
         memcpy(name, rest.data, rest.len);
         name[rest.len] = 0;
+        if (strlen(name) == rest.len && acl_kind_of(name) != ACL_NOT) {
+            check_acl(w, acl_kind_of(name), value);
+            return;
+        }
         if (strlen(name) == rest.len && xattr_check_name(name) == 0 &&
             value.len <= FS_XATTR_VALUE_MAX)
             return;

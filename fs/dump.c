@@ -110,6 +110,10 @@ static void tell_inode(struct slice value, uint64_t ino, struct buf *out)
     tell(out, "mode %06o, %" PRIu32 " links, owner %" PRIu32 ":%" PRIu32 ", size %" PRIu64, n.mode,
          n.nlink, n.uid, n.gid, n.size);
     tell(out, ", %" PRIu64 " chunks", n.chunks);
+    if (n.flags & INODE_ACL_ACCESS)
+        tell(out, ", access list");
+    if (n.flags & INODE_ACL_DEFAULT)
+        tell(out, ", default list");
 }
 
 static void tell_dirent(struct slice value, struct buf *out)

@@ -96,7 +96,9 @@ int next_ino_decode(struct slice in, uint64_t *next);
 
 /* ---- inode attributes ---- */
 enum inode_flags {
-    INODE_DISPLACED = 1, /* a folder some entry of which does not stand at its own slot */
+    INODE_DISPLACED = 1,       /* a folder some entry of which does not stand at its own slot */
+    INODE_ACL_ACCESS = 0x100,  /* it has an access control list: see acl.h */
+    INODE_ACL_DEFAULT = 0x200, /* a folder that has a default one */
 };
 struct inode {
     uint64_t ino; /* not in the record: from the key */

@@ -52,9 +52,10 @@ struct fs_attr {
     struct fs_time atime, mtime, ctime, btime;
 };
 
-/* Who makes a new inode. A folder's set-group-id bit is honoured here. */
+/* Who makes a new inode. A folder's set-group-id bit and default access control list are honoured
+ * here; `umask` takes permission bits away where there is no such list. */
 struct fs_cred {
-    uint32_t uid, gid;
+    uint32_t uid, gid, umask;
 };
 
 /* ---- volumes ---- */
@@ -173,9 +174,18 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool with_attr, fs_
 
 /* ---- extended attributes ---- */
 enum { FS_XATTR_CREATE = 1, FS_XATTR_REPLACE = 2 }; /* as in setxattr(2) */
+/* With an access control list: who sets it is not in the file's group, and may not leave it
+ * set-group-id. */
+enum { FS_XATTR_KILL_SGID = 0x100 };
 /* -EOPNOTSUPP for names outside user., trusted. and security.; -EINVAL for one of these alone, and
  * for unknown flags; -ERANGE, -E2BIG: the name, the value is too long; -EEXIST, -ENODATA by flags.
- */
+ *
+ * Access control lists are set, read, removed and listed as system.posix_acl_access and
+ * system.posix_acl_default, in the kernel's form. An access list sets the permission bits; one that
+ * says no more than they do is not kept; one without entries stands for none. They follow
+ * fs_setattr(), and default lists are inherited. -EINVAL: no list; -EOPNOTSUPP: another version, or
+ * of a symbolic link; -EACCES: a default list of no folder. Removing one that is not there is no
+ * error; the flags do not matter. */
 int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t len,
                 int flags);
 /* `*len` is the value's length. size 0: only that. -ERANGE when `size` is too small. -ENODATA. */
@@ -282,6 +292,7 @@ enum fs_finding_code {
     FINDING_XATTR = 221,       /* an extended attribute that could not have been set */
     FINDING_SYMLINK = 222,     /* a symbolic link without a proper target */
     FINDING_ORPHAN_NOTE = 223, /* orphans that the next mount will delete */
+    FINDING_ACL = 225, /* an access control list that is none, or does not go with its inode */
 };
 
 struct fs_check_report {

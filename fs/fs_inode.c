@@ -1,6 +1,7 @@
 /* fs_inode: the part of the door that is about inodes: attributes and extended attributes. */
 #include "fs/fs_priv.h"
 
+#include "fs/acl.h"
 #include "fs/extent.h"
 #include "fs/virtual.h"
 #include "fs/xattr.h"
@@ -66,13 +67,22 @@ static int set_size(struct txn *t, struct inode *n, unsigned set, uint64_t size)
     return err;
 }
 
+static int set_mode(struct txn *t, struct inode *n, uint32_t mode)
+{
+    uint32_t before = n->mode;
+    n->mode = (n->mode & S_IFMT) | (mode & 07777);
+    return (n->mode ^ before) & 0777 ? acl_follow(t, n) : 0;
+}
+
 static int apply_set(struct txn *t, struct inode *n, unsigned set, const struct fs_attr *want)
 {
     int err = set & FS_SET_SIZE ? set_size(t, n, set, want->size) : 0;
     if (err < 0)
         return err;
     if (set & FS_SET_MODE)
-        n->mode = (n->mode & S_IFMT) | (want->mode & 07777);
+        err = set_mode(t, n, want->mode);
+    if (err < 0)
+        return err;
     if (set & FS_SET_UID)
         n->uid = want->uid;
     if (set & FS_SET_GID)
@@ -124,17 +134,29 @@ int fs_readlink(struct fs *fs, uint64_t ino, char *target)
 
 /* ---- extended attributes ---- */
 
+static int set_acl(struct txn *t, struct inode *n, enum acl_kind kind, struct slice list, int flags)
+{
+    int err = acl_set(t, n, kind, list);
+    if (err == 0 && list.len > 0 && kind == ACL_ACCESS && flags & FS_XATTR_KILL_SGID)
+        n->mode &= ~(uint32_t)S_ISGID;
+    return err;
+}
+
 int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t len,
                 int flags)
 {
     struct txn t;
     struct inode n;
-    int err = xattr_check_name(name);
+    enum acl_kind kind = acl_kind_of(name);
+    int err = kind == ACL_NOT ? xattr_check_name(name) : 0;
     if (err == 0)
         err = fs_begin_change(fs, ino, &t, &n);
     if (err < 0)
         return err;
-    err = xattr_set(&t, ino, name, slice_of(value, len), flags);
+    if (kind == ACL_NOT)
+        err = xattr_set(&t, ino, name, slice_of(value, len), flags);
+    else
+        err = set_acl(&t, &n, kind, slice_of(value, len), flags);
     if (err == 0) {
         n.ctime = t.now;
         inode_put(&t, &n);
@@ -148,6 +170,8 @@ int fs_removexattr(struct fs *fs, uint64_t ino, const char *name)
 {
     struct txn t;
     struct inode n;
+    if (acl_kind_of(name) != ACL_NOT)
+        return fs_setxattr(fs, ino, name, NULL, 0, 0);
     int err = xattr_check_name(name);
     if (err == 0)
         err = fs_begin_change(fs, ino, &t, &n);
@@ -163,17 +187,34 @@ int fs_removexattr(struct fs *fs, uint64_t ino, const char *name)
     return err;
 }
 
+/* The record tells whether there is one, so that the kernel's asking costs no look-up that fails.
+ */
+static int look_for_acl(const struct reader *r, uint64_t ino, enum acl_kind kind)
+{
+    struct inode n;
+    int err = inode_get(&r->read, ino, &n);
+    if (err < 0)
+        return err;
+    if (S_ISLNK(n.mode))
+        return -EOPNOTSUPP;
+    return acl_has(&n, kind) ? 0 : -ENODATA;
+}
+
 int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *value, size_t size,
                 size_t *len)
 {
     struct reader r;
+    enum acl_kind kind = acl_kind_of(name);
     *len = 0;
     if (ino_is_virtual(ino))
         return -ENODATA;
     int err = reader_begin(fs, ino, &r);
     if (err < 0)
         return err;
-    err = xattr_get(&r, ino_local(ino), name, value, size, len);
+    if (kind != ACL_NOT)
+        err = look_for_acl(&r, ino_local(ino), kind);
+    if (err == 0)
+        err = xattr_get(&r, ino_local(ino), name, value, size, len);
     reader_end(&r);
     return err;
 }

@@ -5,6 +5,7 @@
  * without, lock, and look again; if something else is there by then, start over. */
 #include "fs/names.h"
 
+#include "fs/acl.h"
 #include "fs/extent.h"
 
 /* An inode that new entries may be made in. */
@@ -59,7 +60,9 @@ static int make_locked(struct txn *t, uint64_t dir, const char *name, uint32_t m
     if (err < 0)
         return err;
     inode_new(t, ino, mode, rdev, cred, &folder, made);
-    err = put_target(t, made, target);
+    err = acl_inherit(t, &folder, cred->umask, made);
+    if (err == 0)
+        err = put_target(t, made, target);
     if (err == 0)
         err = dir_insert(t, &folder, name, ino, mode);
     if (err < 0)

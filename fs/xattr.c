@@ -1,5 +1,6 @@
-/* xattr: see xattr.h. Names in the system. space mean something to the kernel that would have to be
- * enforced (access control lists); they are refused rather than kept without effect. */
+/* xattr: see xattr.h. Names in the system. space mean something that would have to be enforced:
+ * those of access control lists are acl.h's matter, others are refused rather than kept without
+ * effect. */
 #include "fs/xattr.h"
 
 int xattr_check_name(const char *name)

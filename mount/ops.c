@@ -16,7 +16,8 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
     const unsigned wanted = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
                             FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
-                            FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS;
+                            FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS |
+                            FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
     assert(userdata);
     (void)userdata;
     /* Nothing else, whatever libfuse thinks good: truncation on open comes as a request of its own

@@ -114,7 +114,8 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
     else if (live_is(ino))
         reply_status(req, -EPERM);
     else
-        reply_status(req, fs_setxattr(mount_of(req)->fs, ino, name, value, len, flags));
+        reply_status(req, fs_setxattr(mount_of(req)->fs, ino, name, value, len,
+                                      wire_kills_sgid() ? flags | FS_XATTR_KILL_SGID : flags));
 }
 
 /* Both kinds of answer: the length alone, or the bytes. */
@@ -169,6 +170,10 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     char text[32];
     size_t len = 0;
+    if (ino == CONTROL_INO_FENCE) {
+        reply_status(req, -ENODATA);
+        return;
+    }
     if (ino == FS_INO_CONTROL) {
         reply_report(req, name, size);
         return;
@@ -189,12 +194,42 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     reply_bytes(req, err, value, len, size);
 }
 
+/* Names in the trusted space are for root's eyes, as on other file systems. What is left, in order.
+ */
+static size_t without_trusted(char *names, size_t len)
+{
+    static const char space[] = "trusted.";
+    size_t kept = 0;
+    for (size_t at = 0, one; at < len; at += one) {
+        one = strlen(names + at) + 1;
+        assert(at + one <= len);
+        if (strncmp(names + at, space, sizeof space - 1) == 0)
+            continue;
+        memmove(names + kept, names + at, one);
+        kept += one;
+    }
+    return kept;
+}
+
+/* The kernel's limit for a list is XATTR_LIST_MAX, 64 KiB: so it fits a buffer of that size, or
+ * cannot be told. */
 void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
+    enum { LIST_MAX = 65536 };
     size_t len = 0;
-    void *names = size ? reply_buffer(size) : NULL;
-    int err = live_is(ino) ? 0 : fs_listxattr(mount_of(req)->fs, ino, names, size, &len);
-    reply_bytes(req, err, names, len, size);
+    if (live_is(ino)) {
+        reply_bytes(req, 0, NULL, 0, size);
+        return;
+    }
+    if (reply_cred(req).uid == 0) {
+        void *names = size ? reply_buffer(size) : NULL;
+        int err = fs_listxattr(mount_of(req)->fs, ino, names, size, &len);
+        reply_bytes(req, err, names, len, size);
+        return;
+    }
+    char *names = reply_buffer(LIST_MAX);
+    int err = fs_listxattr(mount_of(req)->fs, ino, names, LIST_MAX, &len);
+    reply_bytes(req, err, names, err == 0 ? without_trusted(names, len) : 0, size);
 }
 
 void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)

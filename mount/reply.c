@@ -14,7 +14,7 @@
 struct fs_cred reply_cred(fuse_req_t req)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
-    return (struct fs_cred){.uid = ctx->uid, .gid = ctx->gid};
+    return (struct fs_cred){.uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask};
 }
 
 static struct timespec to_timespec(struct fs_time t)

@@ -16,45 +16,73 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static bool offered;            /* atomic: INIT offers it */
-static bool granted;            /* atomic: and was answered so */
-static bool init_answered;      /* atomic */
-static __thread bool kill_suid; /* of the last request */
+enum { WANTED = FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT };
+
+static uint32_t offered;                   /* atomic: the flags of WANTED that INIT offers */
+static uint32_t granted;                   /* atomic: and that were answered so */
+static bool init_answered;                 /* atomic */
+static __thread bool kill_suid, kill_sgid; /* of the last request */
 
 static void look_at_init(const uint8_t *arg, size_t len)
 {
     struct fuse_init_in in = {0};
     assert(!__atomic_load_n(&init_answered, __ATOMIC_ACQUIRE));
     memcpy(&in, arg, len < sizeof in ? len : sizeof in);
-    __atomic_store_n(&offered, (in.flags & FUSE_HANDLE_KILLPRIV_V2) != 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&offered, in.flags & WANTED, __ATOMIC_RELEASE);
 }
 
-static void look_at_request(const uint8_t *data, size_t len)
+static void look_at_write(const uint8_t *arg, size_t len)
+{
+    struct fuse_write_in in;
+    if (len < sizeof in)
+        return;
+    memcpy(&in, arg, sizeof in);
+    kill_suid = (in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+}
+
+/* Takes out what libfuse does not expect; name and value follow it. Returns by how many bytes the
+ * request is shorter now. */
+static size_t shorten_setxattr(struct fuse_in_header *header, uint8_t *arg, size_t len)
+{
+    struct fuse_setxattr_in in;
+    const size_t extra = sizeof in - FUSE_COMPAT_SETXATTR_IN_SIZE;
+    if (!(__atomic_load_n(&granted, __ATOMIC_ACQUIRE) & FUSE_SETXATTR_EXT) || len < sizeof in)
+        return 0;
+    memcpy(&in, arg, sizeof in);
+    kill_sgid = (in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0;
+    memmove(arg + FUSE_COMPAT_SETXATTR_IN_SIZE, arg + sizeof in, len - sizeof in);
+    header->len -= (uint32_t)extra;
+    return extra;
+}
+
+/* Returns how long the request is for libfuse. */
+static size_t look_at_request(uint8_t *data, size_t len)
 {
     struct fuse_in_header header;
-    struct fuse_write_in in;
-    kill_suid = false;
+    uint8_t *arg = data + sizeof header;
+    kill_suid = kill_sgid = false;
     if (len < sizeof header)
-        return;
+        return len;
     memcpy(&header, data, sizeof header);
+    size_t arg_len = len - sizeof header;
     if (header.opcode == FUSE_INIT)
-        look_at_init(data + sizeof header, len - sizeof header);
-    if (header.opcode != FUSE_WRITE || len < sizeof header + sizeof in)
-        return;
-    memcpy(&in, data + sizeof header, sizeof in);
-    kill_suid = (in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+        look_at_init(arg, arg_len);
+    else if (header.opcode == FUSE_WRITE)
+        look_at_write(arg, arg_len);
+    else if (header.opcode == FUSE_SETXATTR)
+        len -= shorten_setxattr(&header, arg, arg_len);
+    memcpy(data, &header, sizeof header);
+    return len;
 }
 
 static ssize_t wire_read(int fd, void *data, size_t size, void *userdata)
 {
     (void)userdata;
     ssize_t n = read(fd, data, size);
-    if (n > 0)
-        look_at_request(data, (size_t)n);
-    return n;
+    return n > 0 ? (ssize_t)look_at_request(data, (size_t)n) : n;
 }
 
-/* Adds our flag to libfuse's answer, which is a header and then the fields as far as this kernel
+/* Adds our flags to libfuse's answer, which is a header and then the fields as far as this kernel
  * knows them. */
 static void change_init_reply(const struct iovec *iov, int count)
 {
@@ -67,13 +95,12 @@ static void change_init_reply(const struct iovec *iov, int count)
     if (header.error != 0)
         return;
     __atomic_store_n(&init_answered, true, __ATOMIC_RELEASE);
-    if (!__atomic_load_n(&offered, __ATOMIC_ACQUIRE))
-        return;
+    uint32_t added = __atomic_load_n(&offered, __ATOMIC_ACQUIRE);
     uint8_t *reply = iov[1].iov_base;
     memcpy(&flags, reply + at, sizeof flags);
-    flags |= FUSE_HANDLE_KILLPRIV_V2;
+    flags |= added;
     memcpy(reply + at, &flags, sizeof flags);
-    __atomic_store_n(&granted, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&granted, added, __ATOMIC_RELEASE);
 }
 
 static ssize_t wire_writev(int fd, struct iovec *iov, int count, void *userdata)
@@ -94,10 +121,15 @@ int wire_attach(struct fuse_session *se)
 
 bool wire_has_killpriv(void)
 {
-    return __atomic_load_n(&granted, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&granted, __ATOMIC_ACQUIRE) & FUSE_HANDLE_KILLPRIV_V2;
 }
 
 bool wire_kills_suid(void)
 {
     return kill_suid;
+}
+
+bool wire_kills_sgid(void)
+{
+    return kill_sgid;
 }

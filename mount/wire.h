@@ -6,7 +6,11 @@
  * although they go to its own cache. With it, the daemon has to take the set-user-id and
  * set-group-id bits away where the kernel says so: on writes, by a flag that wire_kills_suid()
  * tells, on truncation by FUSE_SET_ATTR_KILL_SUID, and always on a change of owner. Libfuse has it
- * from 3.17 on; Debian 12 has 3.14. */
+ * from 3.17 on; Debian 12 has 3.14.
+ *
+ * FUSE_SETXATTR_EXT (7.33 too). With it, the kernel says of an access control list whether who sets
+ * it may leave the file set-group-id, which only it knows. Libfuse 3.14 does not expect the longer
+ * request; so what is longer is taken out, and told by wire_kills_sgid(). */
 #ifndef VARVE_MOUNT_WIRE_H
 #define VARVE_MOUNT_WIRE_H
 
@@ -21,5 +25,8 @@ int wire_attach(struct fuse_session *se);
 bool wire_has_killpriv(void);
 /* Does the request that this thread has read last want set-id bits taken away? */
 bool wire_kills_suid(void);
+/* Does the request that this thread has read last, a SETXATTR of an access control list, want the
+ * set-group-id bit taken away? */
+bool wire_kills_sgid(void);
 
 #endif

@@ -1,9 +1,9 @@
 /* The file system's keys and records, its operator included: what decodes encodes to what decodes
  * the same. */
-#include "fs/format.h"
+#include "fs/acl.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { SAMPLES = 6 };
+enum { SAMPLES = 7 };
 static struct buf samples[SAMPLES];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -24,6 +24,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     patch_put_cut(&samples[4], 3);
     patch_put_write(&samples[4], 100, slice_str(""));
     buf_put_u64(&samples[5], FS_INO_FIRST);
+    static const uint16_t acl[][2] = {{1, 6}, {2, 7}, {4, 5}, {16, 7}, {32, 4}};
+    buf_put_u32(&samples[6], 2);
+    for (size_t i = 0; i < sizeof acl / sizeof *acl; i++) {
+        buf_put_u16(&samples[6], acl[i][0]);
+        buf_put_u16(&samples[6], acl[i][1]);
+        buf_put_u32(&samples[6], acl[i][0] == 2 ? 1000 : UINT32_MAX);
+    }
     return 0;
 }
 
@@ -52,6 +59,21 @@ static void dirents(struct slice bytes)
     uint64_t slot = dirent_slot(7, d.name);
     assert(slot >= SLOT_MIN && slot <= SLOT_MAX);
     assert(dirent_slot_next(slot) >= SLOT_MIN && dirent_slot_next(slot) <= SLOT_MAX);
+}
+
+/* Whatever list it is, and whatever mode: it stays one, and agrees with the permission bits. */
+static void lists(struct slice bytes, uint32_t mode)
+{
+    if (acl_check(bytes) != 0)
+        return;
+    struct buf list = {0};
+    buf_append(&list, bytes);
+    uint32_t left = acl_limit(list.data, list.len, mode);
+    assert((left & ~mode) == 0 && acl_check(buf_slice(&list)) == 0);
+    assert(acl_mode(buf_slice(&list)) == (left & 0777));
+    acl_chmod(list.data, list.len, mode);
+    assert(acl_check(buf_slice(&list)) == 0 && acl_mode(buf_slice(&list)) == (mode & 0777));
+    buf_release(&list);
 }
 
 static void patches(struct slice bytes)
@@ -114,6 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     inodes(bytes);
     dirents(bytes);
     patches(bytes);
+    lists(bytes, fuzz_u8(&in) | (uint32_t)fuzz_u8(&in) << 8);
     merges(&in, bytes);
     buf_release(&payload);
     return 0;

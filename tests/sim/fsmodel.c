@@ -82,6 +82,27 @@ static int check_folder(const struct fsnode *n)
     return !n ? -ENOENT : is_dir(n) ? 0 : -ENOTDIR;
 }
 
+/* What is new gets the folder's default list, limited by its mode, or its mode limited by umask. */
+static void inherit(struct fsnode *n, const struct fsnode *dir)
+{
+    struct fsacl a = dir->acl[1];
+    if (S_ISLNK(n->mode))
+        return;
+    if (!a.there) {
+        n->mode &= ~(uint32_t)FSMODEL_UMASK;
+        return;
+    }
+    if (is_dir(n))
+        n->acl[1] = a;
+    uint8_t *group = a.plain ? &a.group : &a.mask;
+    a.owner &= n->mode >> 6 & 7;
+    *group &= n->mode >> 3 & 7;
+    a.other &= n->mode & 7;
+    n->mode = (n->mode & ~0777u) | (uint32_t)(a.owner << 6 | *group << 3 | a.other);
+    if (!a.plain)
+        n->acl[0] = a;
+}
+
 static int make(struct fsmodel *m, const struct fsop *op, uint32_t mode)
 {
     struct fsnode *dir = node_at(m, op->node);
@@ -100,6 +121,7 @@ static int make(struct fsmodel *m, const struct fsop *op, uint32_t mode)
         m->nodes[id].gid = dir->gid;
         m->nodes[id].mode |= S_ISDIR(mode) ? S_ISGID : 0;
     }
+    inherit(&m->nodes[id], dir);
     if (S_ISLNK(mode)) {
         fsop_bytes(op, &m->nodes[id].data);
         m->nodes[id].data.len = op->len;
@@ -245,8 +267,12 @@ static int do_change(struct fsmodel *m, const struct fsop *op)
     struct fsnode *n = node_at(m, op->node);
     if (!n)
         return -ENOENT;
-    if (op->flags & FS_SET_MODE)
+    if (op->flags & FS_SET_MODE) {
         n->mode = (n->mode & S_IFMT) | (op->fill & 07777);
+        n->acl[0].owner = n->mode >> 6 & 7;
+        n->acl[0].mask = n->mode >> 3 & 7;
+        n->acl[0].other = n->mode & 7;
+    }
     if (op->flags & FS_SET_UID)
         n->uid = op->fill;
     if (op->flags & FS_SET_GID)
@@ -267,6 +293,28 @@ static int do_xattr(struct fsmodel *m, const struct fsop *op)
     n->has_xattr[x] = op->kind == FSOP_SETXATTR;
     fsop_bytes(op, &n->xattr[x]);
     n->xattr[x].len = op->len;
+    return 0;
+}
+
+static int do_acl(struct fsmodel *m, const struct fsop *op)
+{
+    struct fsnode *n = node_at(m, op->node);
+    struct fsacl a = {0};
+    int which = op->name % 2;
+    if (!n)
+        return -ENOENT;
+    if (S_ISLNK(n->mode))
+        return -EOPNOTSUPP;
+    if (op->kind == FSOP_SETACL) {
+        if (which == 1 && !is_dir(n))
+            return -EACCES;
+        a = fsop_acl(op);
+        if (which == 0)
+            n->mode = (n->mode & ~0777u) |
+                      (uint32_t)(a.owner << 6 | (a.plain ? a.group : a.mask) << 3 | a.other);
+        a.there = which == 1 || !a.plain;
+    }
+    n->acl[which] = a;
     return 0;
 }
 
@@ -291,11 +339,11 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op)
         return -EINVAL;
     switch (op->kind) {
     case FSOP_CREATE:
-        return make(m, op, S_IFREG | 0644);
+        return make(m, op, S_IFREG | 0666);
     case FSOP_FIFO:
-        return make(m, op, S_IFIFO | 0600);
+        return make(m, op, S_IFIFO | 0622);
     case FSOP_MKDIR:
-        return make(m, op, S_IFDIR | 0750);
+        return make(m, op, S_IFDIR | 0777);
     case FSOP_SYMLINK:
         return make(m, op, S_IFLNK | 0777);
     case FSOP_LINK:
@@ -313,6 +361,9 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op)
     case FSOP_SETXATTR:
     case FSOP_REMOVEXATTR:
         return do_xattr(m, op);
+    case FSOP_SETACL:
+    case FSOP_REMOVEACL:
+        return do_acl(m, op);
     case FSOP_FORGET:
         end_orphan(m, op->node);
         return 0;
@@ -329,11 +380,12 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op)
 
 /* How often each kind comes, of a thousand. */
 static const int weights[FSOP_KINDS] = {
-    [FSOP_CREATE] = 150,     [FSOP_FIFO] = 10,      [FSOP_MKDIR] = 70,  [FSOP_SYMLINK] = 30,
-    [FSOP_LINK] = 50,        [FSOP_UNLINK] = 110,   [FSOP_RMDIR] = 50,  [FSOP_RENAME] = 130,
-    [FSOP_WRITE] = 160,      [FSOP_TRUNCATE] = 60,  [FSOP_CHANGE] = 25, [FSOP_SETXATTR] = 40,
-    [FSOP_REMOVEXATTR] = 15, [FSOP_FORGET] = 30,    [FSOP_SYNC] = 22,   [FSOP_WORK] = 30,
-    [FSOP_SNAPSHOT] = 8,     [FSOP_UNSNAPSHOT] = 6, [FSOP_REOPEN] = 4};
+    [FSOP_CREATE] = 150,     [FSOP_FIFO] = 10,     [FSOP_MKDIR] = 70,    [FSOP_SYMLINK] = 30,
+    [FSOP_LINK] = 50,        [FSOP_UNLINK] = 110,  [FSOP_RMDIR] = 50,    [FSOP_RENAME] = 130,
+    [FSOP_WRITE] = 160,      [FSOP_TRUNCATE] = 60, [FSOP_CHANGE] = 25,   [FSOP_SETXATTR] = 28,
+    [FSOP_REMOVEXATTR] = 10, [FSOP_SETACL] = 13,   [FSOP_REMOVEACL] = 4, [FSOP_FORGET] = 30,
+    [FSOP_SYNC] = 22,        [FSOP_WORK] = 30,     [FSOP_SNAPSHOT] = 8,  [FSOP_UNSNAPSHOT] = 6,
+    [FSOP_REOPEN] = 4};
 
 static enum fsop_kind random_kind(struct simrng *r, bool reopen)
 {
@@ -390,7 +442,8 @@ static void random_data(struct simrng *r, struct fsop *op)
 void fsmodel_random(const struct fsmodel *m, struct simrng *r, bool reopen, struct fsop *op)
 {
     *op = (struct fsop){.kind = random_kind(r, reopen), .fill = (uint32_t)simrng_next(r)};
-    bool folder = takes_name(op->kind);
+    bool acl = op->kind == FSOP_SETACL || op->kind == FSOP_REMOVEACL;
+    bool folder = takes_name(op->kind) || (acl && simrng_below(r, 2));
     op->node = random_node(m, r, folder ? S_IFDIR : S_IFREG);
     op->node2 = random_node(m, r, S_IFDIR);
     op->name = random_name(r);

@@ -7,10 +7,18 @@
 #include "tests/sim/simrng.h"
 
 enum { FSMODEL_NAMES = 8, FSMODEL_XATTRS = 3, FSMODEL_SIZE_MAX = 90000, FSMODEL_CHUNK = 16 << 10 };
+enum { FSMODEL_UMASK = 027 }; /* of whoever makes something */
 
 /* The names that entries may have; the last is none that may be made. */
 const char *fsmodel_name(int i);
 const char *fsmodel_xattr(int i);
+
+/* An access control list: for the owner, user 5, the group, the mask, and others. A plain one has
+ * no user 5 and no mask. */
+struct fsacl {
+    bool there, plain;
+    uint8_t owner, user, group, mask, other;
+};
 
 struct fsnode {
     uint32_t mode, nlink, uid, gid;
@@ -20,6 +28,7 @@ struct fsnode {
     int entry[FSMODEL_NAMES]; /* folders: id + 1; 0: none */
     struct buf xattr[FSMODEL_XATTRS];
     bool has_xattr[FSMODEL_XATTRS];
+    struct fsacl acl[2]; /* its own, and a folder's default */
 };
 
 struct fsmodel {
@@ -41,6 +50,8 @@ enum fsop_kind {
     FSOP_CHANGE, /* mode and owner */
     FSOP_SETXATTR,
     FSOP_REMOVEXATTR,
+    FSOP_SETACL, /* name: which; fill: the list */
+    FSOP_REMOVEACL,
     FSOP_FORGET,
     /* These change nothing that can be seen. */
     FSOP_SYNC,
@@ -68,6 +79,11 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op);
 /* A random operation, mostly one that makes sense in this state. Kinds FSOP_SYNC and later come
  * rarely, and no reopening unless asked for. */
 void fsmodel_random(const struct fsmodel *m, struct simrng *r, bool reopen, struct fsop *op);
+/* The list that FSOP_SETACL sets, and one in the form that fs_setxattr() takes. */
+struct fsacl fsop_acl(const struct fsop *op);
+void fsacl_bytes(const struct fsacl *acl, struct buf *out);
+const char *fsacl_name(int which);
+
 /* The bytes that an operation writes; len + 1 of them, with a NUL at the end. */
 void fsop_bytes(const struct fsop *op, struct buf *out);
 void fsop_print(const struct fsop *op, char text[160]);

@@ -20,12 +20,50 @@ void fsop_bytes(const struct fsop *op, struct buf *out)
     out->len = op->len + 1;
 }
 
+const char *fsacl_name(int which)
+{
+    return which == 0 ? "system.posix_acl_access" : "system.posix_acl_default";
+}
+
+struct fsacl fsop_acl(const struct fsop *op)
+{
+    uint32_t f = op->fill;
+    return (struct fsacl){.there = true,
+                          .plain = f >> 15 & 1 && f >> 16 & 1,
+                          .owner = f & 7,
+                          .user = f >> 3 & 7,
+                          .group = f >> 6 & 7,
+                          .mask = f >> 9 & 7,
+                          .other = f >> 12 & 7};
+}
+
+void fsacl_bytes(const struct fsacl *a, struct buf *out)
+{
+    const struct {
+        uint16_t tag, perm;
+        uint32_t id;
+    } entries[] = {{1, a->owner, UINT32_MAX},
+                   {2, a->user, 5},
+                   {4, a->group, UINT32_MAX},
+                   {16, a->mask, UINT32_MAX},
+                   {32, a->other, UINT32_MAX}};
+    buf_clear(out);
+    buf_put_u32(out, 2);
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+        if (a->plain && (entries[i].tag == 2 || entries[i].tag == 16))
+            continue;
+        buf_put_u16(out, entries[i].tag);
+        buf_put_u16(out, entries[i].perm);
+        buf_put_u32(out, entries[i].id);
+    }
+}
+
 void fsop_print(const struct fsop *op, char text[160])
 {
-    static const char *const kinds[] = {"create", "fifo",     "mkdir",       "symlink", "link",
-                                        "unlink", "rmdir",    "rename",      "write",   "truncate",
-                                        "change", "setxattr", "removexattr", "forget",  "sync",
-                                        "work",   "snapshot", "unsnapshot",  "reopen"};
+    static const char *const kinds[] = {
+        "create",    "fifo",   "mkdir",    "symlink", "link",     "unlink",      "rmdir",
+        "rename",    "write",  "truncate", "change",  "setxattr", "removexattr", "setacl",
+        "removeacl", "forget", "sync",     "work",    "snapshot", "unsnapshot",  "reopen"};
     snprintf(text, 160, "%s node %d name %d, node %d name %d, flags %u, offset %u, len %u, pin %d",
              kinds[op->kind], op->node, op->name, op->node2, op->name2, op->flags, op->offset,
              op->len, op->pin);
@@ -36,18 +74,30 @@ void fsop_print(const struct fsop *op, char text[160])
 static int play_make(struct fs *fs, const struct fsop *op, uint64_t dir, const char *bytes,
                      uint64_t *made)
 {
-    static const struct fs_cred cred = {.uid = 7, .gid = 8};
+    static const struct fs_cred cred = {.uid = 7, .gid = 8, .umask = FSMODEL_UMASK};
     const char *name = fsmodel_name(op->name);
     struct fs_attr a = {0};
     int err;
     if (op->kind == FSOP_MKDIR)
-        err = fs_mkdir(fs, dir, name, 0750, &cred, &a);
+        err = fs_mkdir(fs, dir, name, 0777, &cred, &a);
     else if (op->kind == FSOP_SYMLINK)
         err = fs_symlink(fs, dir, name, bytes, &cred, &a);
     else
-        err = fs_mknod(fs, dir, name, op->kind == FSOP_FIFO ? S_IFIFO | 0600 : S_IFREG | 0644, 0,
+        err = fs_mknod(fs, dir, name, op->kind == FSOP_FIFO ? S_IFIFO | 0622 : S_IFREG | 0666, 0,
                        &cred, &a);
     *made = a.ino;
+    return err;
+}
+
+static int play_acl(struct fs *fs, const struct fsop *op, uint64_t ino)
+{
+    struct fsacl acl = fsop_acl(op);
+    struct buf list = {0};
+    if (op->kind == FSOP_REMOVEACL)
+        return fs_removexattr(fs, ino, fsacl_name(op->name % 2));
+    fsacl_bytes(&acl, &list);
+    int err = fs_setxattr(fs, ino, fsacl_name(op->name % 2), list.data, list.len, 0);
+    buf_release(&list);
     return err;
 }
 
@@ -103,6 +153,10 @@ int fsop_play(struct fs *fs, const struct fsop *op, uint64_t *inos, size_t *ino_
         break;
     case FSOP_REMOVEXATTR:
         err = fs_removexattr(fs, ino, xattr);
+        break;
+    case FSOP_SETACL:
+    case FSOP_REMOVEACL:
+        err = play_acl(fs, op, ino);
         break;
     default:
         assert(op->kind == FSOP_FORGET);
@@ -171,10 +225,28 @@ static bool same_data(struct comparison *c, const struct fsnode *n, uint64_t ino
     return same || differs(c, "contents differ at %zu of %zu (error %d)", i, n->data.len, err);
 }
 
+static bool same_acl(struct comparison *c, const struct fsnode *n, uint64_t ino, int which)
+{
+    uint8_t value[256];
+    size_t len;
+    struct buf list = {0};
+    int err = fs_getxattr(c->fs, ino, fsacl_name(which), value, sizeof value, &len);
+    int want = S_ISLNK(n->mode) ? -EOPNOTSUPP : n->acl[which].there ? 0 : -ENODATA;
+    fsacl_bytes(&n->acl[which], &list);
+    bool same = err == want && (err < 0 || slice_eq(slice_of(value, len), buf_slice(&list)));
+    buf_release(&list);
+    return same || differs(c, "%s differs (%d)", fsacl_name(which), err);
+}
+
 static bool same_xattrs(struct comparison *c, const struct fsnode *n, uint64_t ino)
 {
     char value[4096];
     size_t len, names = 0;
+    for (int which = 0; which < 2; which++) {
+        if (!same_acl(c, n, ino, which))
+            return false;
+        names += n->acl[which].there ? strlen(fsacl_name(which)) + 1 : 0;
+    }
     for (int x = 0; x < FSMODEL_XATTRS; x++) {
         int err = fs_getxattr(c->fs, ino, fsmodel_xattr(x), value, sizeof value, &len);
         if (n->has_xattr[x] ? err != 0 || !slice_eq(slice_of(value, len), buf_slice(&n->xattr[x]))
