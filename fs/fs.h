@@ -188,7 +188,8 @@ enum { FS_XATTR_KILL_SGID = 0x100 };
  * error; the flags do not matter. */
 int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t len,
                 int flags);
-/* `*len` is the value's length. size 0: only that. -ERANGE when `size` is too small. -ENODATA. */
+/* `*len` is the value's length. size 0: only that. -ERANGE when `size` is too small. -ENODATA.
+ * Names are refused as by fs_setxattr(). */
 int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *value, size_t size,
                 size_t *len);
 /* Names, each with its NUL. Same rules for size. */

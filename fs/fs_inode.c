@@ -206,9 +206,11 @@ int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *value, size
     struct reader r;
     enum acl_kind kind = acl_kind_of(name);
     *len = 0;
-    if (ino_is_virtual(ino))
-        return -ENODATA;
-    int err = reader_begin(fs, ino, &r);
+    int err = kind == ACL_NOT ? xattr_check_name(name) : 0;
+    if (err == 0 && ino_is_virtual(ino))
+        err = -ENODATA;
+    if (err == 0)
+        err = reader_begin(fs, ino, &r);
     if (err < 0)
         return err;
     if (kind != ACL_NOT)

@@ -2,6 +2,7 @@
  * system. */
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/statvfs.h>
 
 #include "mount/control.h"
@@ -27,31 +28,54 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_attr(req, err, &attr);
 }
 
-/* As the kernel does for other file systems: set-user-id goes always, set-group-id where the group
- * may execute (without that the bit once meant mandatory locking). */
-static uint32_t without_suid(uint32_t mode)
+/* Is who made the request in that group, or above such questions? What cannot be told is no. */
+static bool is_in_group(fuse_req_t req, uint32_t gid)
 {
-    assert(!S_ISDIR(mode));
-    mode &= ~(uint32_t)S_ISUID;
-    return mode & S_IXGRP ? mode & ~(uint32_t)S_ISGID : mode;
+    enum { GROUPS_MAX = 65536 };
+    struct fs_cred cred = reply_cred(req);
+    if (cred.uid == 0 || cred.gid == gid)
+        return true;
+    gid_t *list = mem_alloc(GROUPS_MAX * sizeof *list);
+    int count = fuse_req_getgroups(req, GROUPS_MAX, list);
+    bool found = false;
+    for (int i = 0; i < count && i < GROUPS_MAX && !found; i++)
+        found = list[i] == gid;
+    free(list);
+    return found;
 }
 
-int ops_drop_suid(struct fs *fs, uint64_t ino)
+/* As the kernel does for other file systems: set-user-id goes always, set-group-id where the group
+ * may execute, or where the caller is not of the group. */
+static uint32_t without_suid(fuse_req_t req, const struct fs_attr *attr)
 {
+    uint32_t mode = attr->mode & ~(uint32_t)S_ISUID;
+    assert(!S_ISDIR(mode));
+    if (mode & S_ISGID && (mode & S_IXGRP || !is_in_group(req, attr->gid)))
+        mode &= ~(uint32_t)S_ISGID;
+    return mode;
+}
+
+int ops_drop_suid(fuse_req_t req, uint64_t ino)
+{
+    struct fs *fs = mount_of(req)->fs;
     struct fs_attr attr, want;
     int err = fs_getattr(fs, ino, &attr);
-    if (err < 0 || S_ISDIR(attr.mode) || without_suid(attr.mode) == attr.mode)
+    if (err < 0 || S_ISDIR(attr.mode) || !(attr.mode & (S_ISUID | S_ISGID)))
         return err;
-    want = (struct fs_attr){.mode = without_suid(attr.mode)};
+    want = (struct fs_attr){.mode = without_suid(req, &attr)};
     assert((want.mode & ~attr.mode) == 0); /* takes away, never gives */
-    return fs_setattr(fs, ino, FS_SET_MODE, &want, &attr);
+    return want.mode == attr.mode ? 0 : fs_setattr(fs, ino, FS_SET_MODE, &want, &attr);
 }
 
-/* A request to set nothing is how the kernel announces a write that takes them away; it wants to
- * see the new mode in the answer. */
-static bool kills_suid(unsigned set, int to_set)
+/* A request to set nothing is how the kernel announces a write, or an allocation, that takes them
+ * away, or (by root, who may keep them) file capabilities alone; it wants to see the new mode in
+ * the answer. One to set the change time is a change of owner that changes none. */
+static bool kills_suid(fuse_req_t req, unsigned set, int to_set)
 {
-    return set & (FS_SET_UID | FS_SET_GID) || to_set & FUSE_SET_ATTR_KILL_SUID || set == 0;
+    if (set == 0)
+        return reply_cred(req).uid != 0;
+    return set & (FS_SET_UID | FS_SET_GID) || set == FS_SET_CTIME ||
+           to_set & FUSE_SET_ATTR_KILL_SUID;
 }
 
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
@@ -66,8 +90,8 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
         ops_live_setattr(req, ino, set);
         return;
     }
-    if (wire_has_killpriv() && !(set & FS_SET_MODE) && kills_suid(set, to_set))
-        err = ops_drop_suid(fs, ino);
+    if (wire_has_killpriv() && !(set & FS_SET_MODE) && kills_suid(req, set, to_set))
+        err = ops_drop_suid(req, ino);
     if (err == 0)
         err = fs_setattr(fs, ino, set, &want, &attr);
     reply_attr(req, err, &attr);
@@ -218,7 +242,7 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     enum { LIST_MAX = 65536 };
     size_t len = 0;
     if (live_is(ino)) {
-        reply_bytes(req, 0, NULL, 0, size);
+        reply_bytes(req, 0, "", 0, size);
         return;
     }
     if (reply_cred(req).uid == 0) {

@@ -75,7 +75,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
     }
     assert(offset >= 0);
     assert(ino >> FS_INO_BITS == 0 && ino != CONTROL_INO_FENCE); /* not opened for writing */
-    int err = wire_kills_suid() ? ops_drop_suid(fs, ino) : 0;
+    int err = wire_kills_suid() ? ops_drop_suid(req, ino) : 0;
     if (err == 0)
         err = fs_write(fs, ino, (uint64_t)offset, data, size);
     if (err < 0)

@@ -35,9 +35,9 @@ void ops_statfs(fuse_req_t req, fuse_ino_t ino);
 /* Work on the whole volume is for the owner of the mounted folder, and root. 0, -EPERM, or another
  * error. */
 int ops_may_order(fuse_req_t req);
-/* Takes the set-id bits away that a write or a change of owner takes away, if the file has any. 0
- * or an error. */
-int ops_drop_suid(struct fs *fs, uint64_t ino);
+/* Takes the set-id bits away that a write or a change of owner by this caller takes away, if the
+ * file has any. 0 or an error. */
+int ops_drop_suid(fuse_req_t req, uint64_t ino);
 
 /* ops_file.c */
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

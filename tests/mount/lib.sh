@@ -133,6 +133,18 @@ is_clean()
     "$varvefs" fsck "$volume"
 }
 
+# ext4_folder NAME: makes a folder on an ext4 file system, to compare with, and prints its path: under $work, or on an image there. Fails where there
+# is none to be had.
+ext4_folder()
+{
+    local dir=$work/$1 image=$work/$1.image
+    mkdir "$dir" || return
+    if [ "$(stat -f -c %T "$dir")" != ext2/ext3 ]; then
+        truncate -s 256M "$image" && mkfs.ext4 -q "$image" && mount -o loop "$image" "$dir" || return
+    fi >/dev/null 2>&1
+    echo "$dir"
+}
+
 # same A B: two trees have the same names, contents, and everything that stat shows of them: type, mode, owner, links, size, times to the
 # nanosecond (but not of folders' sizes, and change times), targets of links, extended attributes, which are hard links of which.
 same()
