@@ -21,4 +21,8 @@
 int checkpoint_make(struct tree *t, const struct version *v, uint64_t cut_seq, const char *dir,
                     struct store_checkpoint *out);
 
+/* (checkpoint_contents.c) Adds to `e`, which has its uuid, numbers of files and log already, all
+ * that makes a version with the contents of `v`: all of them, or those below `cut_seq`. */
+void checkpoint_contents(const struct version *v, uint64_t cut_seq, struct edit *e);
+
 #endif

@@ -35,6 +35,7 @@ struct ingest {
     int error; /* of what was written before: nothing more can be */
     bool installed;
     int (*flush)(struct tree *t);
+    struct pin *pin;  /* to be made with it, or NULL */
     struct edit made; /* tables and blob files, on no level yet */
     struct buf start, limit;
 };
@@ -103,7 +104,7 @@ static int check_space(struct ingest *g, size_t bytes)
     return work_space_usable(t, &space) > bytes ? 0 : -ENOSPC;
 }
 
-int ingest_put(struct ingest *g, struct slice key, struct slice value)
+static int add(struct ingest *g, enum entry_type type, struct slice key, struct slice value)
 {
     if (key.len == 0 || key.len > STORE_KEY_MAX || value.len > STORE_VALUE_MAX)
         return -EINVAL;
@@ -112,7 +113,7 @@ int ingest_put(struct ingest *g, struct slice key, struct slice value)
     if (g->error == 0)
         g->error = check_space(g, key.len + value.len);
     if (g->error == 0) {
-        struct entry e = {.key = key, .seq = g->file_seq, .type = ENTRY_PUT, .value = value};
+        struct entry e = {.key = key, .seq = g->file_seq, .type = type, .value = value};
         g->error = build_add(g->build, &e);
     }
     if (g->error < 0)
@@ -120,6 +121,16 @@ int ingest_put(struct ingest *g, struct slice key, struct slice value)
     buf_set(&g->last_key, key);
     g->bytes += key.len + value.len;
     return 0;
+}
+
+int ingest_put(struct ingest *g, struct slice key, struct slice value)
+{
+    return add(g, ENTRY_PUT, key, value);
+}
+
+int ingest_delete(struct ingest *g, struct slice key)
+{
+    return add(g, ENTRY_DELETE, key, (struct slice){0});
 }
 
 /* ---- what is in the way ---- */
@@ -248,6 +259,10 @@ static int install(struct ingest *g, uint64_t seq)
     edit_init(&edit);
     stop_picking(t, &v, &busy);
     place(g, v, &busy, seq, &edit);
+    if (g->pin) {
+        g->pin->seq = seq + 1; /* nobody can write in between */
+        edit_add_pin(&edit, g->pin);
+    }
     int err = tree_install(t, &edit, NULL, 0);
     go_on_picking(t);
     version_unref(v);
@@ -291,9 +306,10 @@ static void count(struct ingest *g)
     tree_count(&t->counters.written_blob, blobs);
 }
 
-int ingest_finish(struct ingest *g, int (*flush)(struct tree *t))
+int ingest_finish(struct ingest *g, int (*flush)(struct tree *t), struct pin *pin)
 {
     g->flush = flush;
+    g->pin = pin;
     if (g->error == 0)
         g->error = build_finish(g->build, &g->made, 0);
     if (g->error < 0 || g->made.tables_added_count == 0)

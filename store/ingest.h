@@ -15,9 +15,11 @@ struct ingest;
 struct ingest *ingest_new(struct commit *c);
 /* store_ingest_put(). */
 int ingest_put(struct ingest *g, struct slice key, struct slice value);
+/* store_ingest_delete(). */
+int ingest_delete(struct ingest *g, struct slice key);
 /* store_ingest_finish(). `flush`: brings all sealed memtables into tables; returns 0 or an error.
- */
-int ingest_finish(struct ingest *g, int (*flush)(struct tree *t));
+ * `pin` (NULL: none): is made by the same edit, and its number filled in; no other has its name. */
+int ingest_finish(struct ingest *g, int (*flush)(struct tree *t), struct pin *pin);
 /* Removes what was written, unless it was finished. NULL is fine. */
 void ingest_free(struct ingest *g);
 

@@ -46,8 +46,8 @@ static void gather(struct lookup *l, const struct entry *e)
         l->operands = mem_realloc(l->operands, l->operand_cap * sizeof *l->operands);
     }
     assert(l->operand_count < l->operand_cap);
-    l->operands[l->operand_count++] =
-        (struct lookup_operand){.type = e->type, .offset = l->bytes.len, .len = e->value.len};
+    l->operands[l->operand_count++] = (struct lookup_operand){
+        .type = e->type, .seq = e->seq, .offset = l->bytes.len, .len = e->value.len};
     buf_reserve(&l->bytes, 1); /* not NULL, so that offsets into it are sound if all are empty */
     buf_append(&l->bytes, e->value);
 }
@@ -58,6 +58,7 @@ static void found(struct lookup *l, const struct entry *e, struct cache_item *pi
     l->state = LOOKUP_FOUND;
     l->type = e->type;
     l->base = e->value;
+    l->end_seq = e->seq;
     l->pin = pin ? cache_pin(pin) : NULL;
 }
 
@@ -68,6 +69,7 @@ bool lookup_entry(struct lookup *l, const struct entry *e, struct cache_item *pi
     if (e->seq < l->cover_seq || e->type == ENTRY_DELETE) {
         l->state = LOOKUP_ABSENT;
         l->absence = e->seq < l->cover_seq ? LOOKUP_RANGE : LOOKUP_TOMBSTONE;
+        l->end_seq = l->absence == LOOKUP_TOMBSTONE ? e->seq : 0;
         return false;
     }
     if (entry_type_is_merge(e->type)) {

@@ -20,7 +20,8 @@ enum lookup_state {
 
 struct lookup_operand {
     enum entry_type type; /* ENTRY_MERGE or ENTRY_MERGE_BLOB */
-    size_t offset, len;   /* in `bytes` */
+    uint64_t seq;
+    size_t offset, len; /* in `bytes` */
 };
 
 enum lookup_source { LOOKUP_MEMTABLE, LOOKUP_SEALED, LOOKUP_LEVEL };
@@ -38,6 +39,7 @@ struct lookup {
     enum lookup_state state;
     uint64_t cover_seq;   /* newest tombstone below read_seq met so far */
     enum entry_type type; /* of `base`, if FOUND */
+    uint64_t end_seq;     /* of what ended the walk: `base`, or a DELETE; 0: neither did */
     struct slice base;    /* lives as long as its source (memtable) or `pin` (table block) */
     struct cache_item *pin;
     struct lookup_operand *operands; /* newest first; bytes are copied */

@@ -365,6 +365,18 @@ int store_pin_rename(struct store *s, const char *from, const char *to); /* 1, -
 typedef int store_pin_fn(void *ctx, const struct store_pin *pin);
 int store_pin_list(struct store *s, store_pin_fn *fn, void *ctx);
 
+/* What only this pin holds: compaction drops just that once it is deleted (and pins that are
+ * deleted besides may free more than the sum). Entries in tables are counted as they are before
+ * compression, which is more than they take; values in blob files to the byte. */
+struct store_pin_space {
+    uint64_t value_bytes; /* in blob files */
+    uint64_t entry_bytes; /* keys, and what is not in blob files */
+    uint64_t entries;
+};
+/* Costs what was changed between the pin and the next one. 0, 1 when there is no such pin, or an
+ * error. */
+int store_pin_space(struct store *s, const char *name, struct store_pin_space *out);
+
 /* ---- bulk ingestion ---- */
 
 /* Many keys at once, in ascending order, written straight into tables: neither log nor memtable has
@@ -376,10 +388,16 @@ struct store_ingest *store_ingest_new(struct store *s);
 /* -EINVAL: the key is not above the one before, or sizes are out of bounds; it is as if it had not
  * been given. -ENOSPC or another error, which from then on every call returns. */
 int store_ingest_put(struct store_ingest *g, struct slice key, struct slice value);
+/* As store_ingest_put(): what is older of that key is deleted. */
+int store_ingest_delete(struct store_ingest *g, struct slice key);
 /* Once, as the last call but store_ingest_free(). With it, as with everything that it makes
  * durable, all that was acknowledged before. On failure nothing of it is there. 0 for no keys at
  * all. */
 int store_ingest_finish(struct store_ingest *g);
+/* The same, and at once with it a pin of just what is there then, with pin->name, tag and
+ * created_ns as given: all of that, or nothing. pin->seq is filled in. -EEXIST. At least one key
+ * was given. */
+int store_ingest_finish_pinned(struct store_ingest *g, struct store_pin *pin);
 /* Removes what was written, if it was not finished. Before the store is closed. NULL is fine. */
 void store_ingest_free(struct store_ingest *g);
 
@@ -440,6 +458,11 @@ struct store_checkpoint {
  * refuses. */
 int store_checkpoint(struct store *s, const char *dir, const char *pin,
                      struct store_checkpoint *out);
+
+/* Goes back to a pin at once, whatever has happened since: all that came after it is gone, later
+ * pins too; with no way back. For a store that was opened with `workers` 0 (otherwise -EBUSY), as
+ * the last call but store_close(); it is so from the next opening on. 1: there is no such pin. */
+int store_rewind(struct store *s, const char *pin);
 
 /* ---- background work ---- */
 

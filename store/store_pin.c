@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "store/alone.h"
 #include "store/env.h"
 #include "store/store_priv.h"
 
@@ -173,5 +174,16 @@ int store_pin_list(struct store *s, store_pin_fn *fn, void *ctx)
         err = fn(ctx, &pin);
     }
     view_unref(v);
+    return err;
+}
+
+int store_pin_space(struct store *s, const char *name, struct store_pin_space *out)
+{
+    struct store_read r;
+    *out = (struct store_pin_space){0};
+    store_read_begin(s, &r);
+    const struct pin *p = version_find_pin(r.view->version, name);
+    int err = p ? alone_sum(r.view, &s->tree.read_ctx, p->seq, r.seq, out) : 1;
+    store_read_end(&r);
     return err;
 }

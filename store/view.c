@@ -379,16 +379,23 @@ int view_get(struct view *v, struct view_context *ctx, struct slice key, uint64_
     return view_finish(v, ctx, &l, err, out);
 }
 
+int view_trace(struct view *v, struct view_context *ctx, struct slice key, uint64_t read_seq,
+               struct lookup *l)
+{
+    lookup_init(l, key, read_seq);
+    int err = walk(v, l);
+    if (err == 0 && !lookup_done(l))
+        lookup_end(l);
+    count(ctx, l, err);
+    return err;
+}
+
 int view_has(struct view *v, struct view_context *ctx, struct slice key, uint64_t read_seq)
 {
     struct lookup l;
-    lookup_init(&l, key, read_seq);
-    int err = walk(v, &l);
-    if (err == 0 && !lookup_done(&l))
-        lookup_end(&l);
+    int err = view_trace(v, ctx, key, read_seq, &l);
     if (err == 0)
         err = l.state == LOOKUP_FOUND || l.operand_count > 0 ? 0 : 1;
-    count(ctx, &l, err);
     lookup_release(&l, ctx->cache);
     return err;
 }

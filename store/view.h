@@ -9,6 +9,7 @@
 #define VARVE_STORE_VIEW_H
 
 #include "store/counters.h"
+#include "store/lookup.h"
 #include "store/memtable.h"
 #include "store/store.h"
 #include "store/values.h"
@@ -69,6 +70,10 @@ int view_get(struct view *view, struct view_context *ctx, struct slice key, uint
              struct store_value *out);
 /* The same without fetching or folding: 0 when the key exists, 1 when not. */
 int view_has(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq);
+/* What a read of the key at `read_seq` is made of, unfolded and unfetched: `l`, to be released with
+ * lookup_release(l, ctx->cache) in either case; `key` lives as long. 0 or -EIO. */
+int view_trace(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq,
+               struct lookup *l);
 /* view_get() of many keys: those that the memtables do not settle are sorted, and each table is
  * asked once for all of its own, block by block. results[i] is what view_get() of keys[i] would
  * return, and values[i] what it would leave. The keys may not lie in the values. */

@@ -388,9 +388,83 @@ static void test_beside_writers_and_workers(void **state)
     rig_close_clean(r);
 }
 
+/* Deletions hide what is older, wherever that is, and nothing that is newer. */
+static void test_deletions(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r);
+    rig_fill(r, 0, 300, 600, 1);
+    rig_compact(r);
+    rig_fill(r, 100, 200, 50, 2);
+    assert_ok(store_flush(r->s));
+    rig_put(r, rig_key(150), "in memory");
+    struct store_ingest *g = store_ingest_new(r->s);
+    for (uint64_t i = 50; i < 250; i++) {
+        if (i % 2)
+            assert_ok(store_ingest_delete(g, slice_str(rig_key(i))));
+        else
+            ingest_put(g, rig_key(i), slice_str("even"));
+    }
+    assert_errno(store_ingest_delete(g, slice_str(rig_key(249))), EINVAL); /* out of order */
+    assert_ok(store_ingest_delete(g, slice_str(rig_key(5000))));           /* never was there */
+    assert_ok(store_ingest_finish(g));
+    store_ingest_free(g);
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t i = 50; i < 250; i++)
+            rig_assert(r, rig_key(i), i % 2 ? NULL : "even");
+        rig_assert(r, rig_key(5000), NULL);
+        rig_assert_fill(r, 0, 50, 600, 1);
+        rig_assert_fill(r, 250, 300, 600, 1);
+        if (round == 0)
+            rig_reopen(r);
+        else
+            rig_compact(r);
+    }
+    rig_put(r, rig_key(51), "newer");
+    rig_assert(r, rig_key(51), "newer");
+    rig_close_clean(r);
+}
+
+/* With a pin of just that moment, or neither. */
+static void test_with_a_pin(void **state)
+{
+    struct rig *r = *state;
+    struct store_pin pin = {.name = "p", .tag = 3, .created_ns = 77}, other = {.name = "q"};
+    struct store_read read;
+    rig_open(r);
+    rig_put(r, "a", "before");
+    assert_ok(store_pin_create(r->s, "q", 0, &other));
+    struct store_ingest *g = store_ingest_new(r->s);
+    ingest_put(g, "b", slice_str("ingested"));
+    other.name = "q";
+    assert_errno(store_ingest_finish_pinned(g, &other), EEXIST);
+    store_ingest_free(g);
+    rig_assert(r, "b", NULL);
+    g = store_ingest_new(r->s);
+    ingest_put(g, "b", slice_str("ingested"));
+    rig_put(r, "a", "meanwhile");
+    assert_ok(store_ingest_finish_pinned(g, &pin));
+    store_ingest_free(g);
+    rig_put(r, "a", "after");
+    rig_put(r, "b", "after");
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(rig_stats(r).pins, 2);
+        store_read_begin_at(r->s, pin.seq, &read);
+        rig_assert_at(&read, "a", "meanwhile");
+        rig_assert_at(&read, "b", "ingested");
+        store_read_end(&read);
+        rig_assert(r, "b", "after");
+        rig_compact(r);
+        rig_reopen(r);
+    }
+    rig_close_clean(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        RIG_SIM(test_deletions),
+        RIG_SIM(test_with_a_pin),
         RIG_SIM(test_into_an_empty_store),
         RIG_SIM(test_blobs),
         RIG_SIM(test_above_older),

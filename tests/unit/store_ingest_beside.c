@@ -21,7 +21,7 @@ static struct ingest *begin(struct rig *r)
 static void ingest(struct rig *r)
 {
     struct ingest *g = begin(r);
-    assert_ok(ingest_finish(g, store_flush_sealed));
+    assert_ok(ingest_finish(g, store_flush_sealed, NULL));
     ingest_free(g);
 }
 
@@ -48,7 +48,7 @@ static void test_write_between_the_flushes(void **state)
     rig_open(r);
     rig_put(r, rig_key(FIRST), "the oldest");
     struct ingest *g = begin(r);
-    assert_ok(ingest_finish(g, flush_and_write));
+    assert_ok(ingest_finish(g, flush_and_write, NULL));
     ingest_free(g);
     assert_int_equal(flushes, 2);
     rig_assert_fill(r, FIRST, END, 60, 1);
@@ -68,7 +68,7 @@ static void test_no_flush_for_nothing(void **state)
     rig_put(r, rig_key(FIRST - 1), "beside");
     rig_put(r, rig_key(END), "beside");
     struct ingest *g = begin(r);
-    assert_ok(ingest_finish(g, flush_and_write));
+    assert_ok(ingest_finish(g, flush_and_write, NULL));
     ingest_free(g);
     assert_int_equal(flushes, 1);
     assert_int_equal(rig_stats(r).level_tables[LEVEL_COUNT - 1], 1);
@@ -167,7 +167,7 @@ static void *work(void *arg)
 
 static void *finish(void *arg)
 {
-    assert_ok(ingest_finish(arg, store_flush_sealed));
+    assert_ok(ingest_finish(arg, store_flush_sealed, NULL));
     return NULL;
 }
 
