@@ -80,7 +80,7 @@ static int check_snapshots(struct fs *fs, struct counting *k)
 static int check_trees(struct fs *fs, bool snapshots, struct counting *k)
 {
     corrupt_forget();
-    int err = volume_load(fs);
+    int err = volume_load(fs, NULL);
     if (err == -EIO) {
         struct store_finding f = {.code = FINDING_SUPER,
                                   .severity = STORE_DAMAGE,

@@ -71,6 +71,7 @@ static void put(struct txn *t, uint64_t dir, uint64_t slot, const char *name, ui
     dirent_encode(&d, &b);
     assert(b.data == bytes); /* it had room */
     store_batch_put(t->batch, key_slice(&k), buf_slice(&b));
+    t->slot = slot;
 }
 
 int dir_insert(struct txn *t, struct inode *dir, const char *name, uint64_t ino, uint32_t mode)

@@ -12,8 +12,9 @@ struct dirent {
 /* Finds `name`. 0, -ENOENT, -EIO. `dir` tells whether displaced entries have to be looked for. */
 int dir_find(const struct fs *fs, const struct store_read *read, const struct inode *dir,
              const char *name, struct dirent *out);
-/* Adds an entry that is not there (the caller has looked). Changes *dir: size (entry count), times,
- * INODE_DISPLACED; the caller puts it. -ENOSPC when all slots that the name may have are taken. */
+/* Adds an entry that is not there (the caller has looked), in slot t->slot. Changes *dir: size
+ * (entry count), times, INODE_DISPLACED; the caller puts it. -ENOSPC when all slots that the name
+ * may have are taken. */
 int dir_insert(struct txn *t, struct inode *dir, const char *name, uint64_t ino, uint32_t mode);
 /* Removes the entry in that slot; changes *dir likewise. */
 void dir_remove(struct txn *t, struct inode *dir, const struct dirent *entry);

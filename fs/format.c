@@ -191,6 +191,8 @@ void inode_encode(const struct inode *n, struct buf *out)
     buf_put_varint(out, n->size);
     buf_put_varint(out, n->chunks);
     buf_put_varint(out, n->parent);
+    if (n->slot) /* whatever comes behind it is there only if it is */
+        buf_put_u64(out, n->slot);
 }
 
 int inode_decode(struct slice in, uint64_t ino, struct inode *n)
@@ -201,6 +203,8 @@ int inode_decode(struct slice in, uint64_t ino, struct inode *n)
               take_time(&in, &n->mtime) && take_time(&in, &n->ctime) && take_time(&in, &n->btime) &&
               take_varint(&in, &n->rdev) && take_varint(&in, &n->size) &&
               take_varint(&in, &n->chunks) && take_varint(&in, &n->parent);
+    if (ok && in.len > 0)
+        ok = take_u64(&in, &n->slot);
     return ok && type_valid(n->mode) && ino_valid(n->parent) &&
                    n->size <= (uint64_t)FS_FILE_SIZE_MAX
                ? 0

@@ -42,7 +42,12 @@
 #include "fs/types.h"
 
 enum fs_kind { KIND_ATTR = 0, KIND_XATTR = 1, KIND_DIRENT = 2, KIND_DATA = 3, KIND_END = 4 };
-enum fs_super_kind { SUPER_RECORD = 0, SUPER_COUNTERS = 1, SUPER_NEXT_INO = 2, SUPER_ORPHAN = 3 };
+enum fs_super_kind {
+    SUPER_RECORD = 0,
+    SUPER_COUNTERS = 1,
+    SUPER_NEXT_INO = 2,
+    SUPER_ORPHAN = 3,
+};
 enum patch_kind { PATCH_WRITE = 1, PATCH_CUT = 2 };
 
 #define SLOT_MIN UINT64_C(4096)
@@ -108,6 +113,9 @@ struct inode {
     uint64_t chunks; /* data keys that exist */
     uint64_t parent; /* folders: the folder above (root: itself); others: the folder of creation or
                         last rename, a hint */
+    uint64_t
+        slot; /* of its entry in the folder `parent`; 0: not known. Of folders it is right, for
+                 others a hint: they may have been given another name since, and lost this one */
     struct fs_time atime, mtime, ctime, btime;
 };
 void inode_encode(const struct inode *n, struct buf *out);

@@ -164,6 +164,12 @@ int fs_snapshot_rename(struct fs *fs, const char *from, const char *to)
     return snapshot_rename(fs, from, to);
 }
 
+int fs_snapshot_space(struct fs *fs, const char *name, struct store_pin_space *out)
+{
+    int err = store_pin_space(fs->store, name, out);
+    return err == 1 ? -ENOENT : err;
+}
+
 struct listing {
     fs_snapshot_fn *fn;
     void *ctx;

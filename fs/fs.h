@@ -70,6 +70,8 @@ struct fs_options {
     enum store_recovery recovery; /* about damaged logs */
     uint64_t scrub_rate;          /* bytes a second; 0: the store's default */
     bool no_sweep; /* leave orphans alone, at the end too (for tests; implied by read_only) */
+    const char *snapshot; /* this one's tree is the volume's, read-only; inodes have the numbers
+                             that they have in the present. NULL: the present */
     const struct store_secret *secret; /* opens an encrypted volume; NULL: there is none */
     const struct store_options
         *store; /* settings instead of all defaults; what is set above wins; NULL: defaults */
@@ -90,8 +92,8 @@ void fs_make_options_init(struct fs_make_options *o);
 int fs_make(const char *path, const struct fs_make_options *o);
 /* Opens, recovers, and sweeps orphans. -ENOENT: not a volume (or no such folder); -EAGAIN: in use
  * by another process; -EPROTONOSUPPORT: made by a newer varvefs; -ENOKEY: encrypted, and there is
- * no o->secret; -EKEYREJECTED: the passphrase is wrong; -EMEDIUMTYPE: not encrypted, but the secret
- * says that it must be. */
+ * no o->secret; -ENODATA: there is no o->snapshot; -EKEYREJECTED: the passphrase is wrong;
+ * -EMEDIUMTYPE: not encrypted, but the secret says that it must be. */
 int fs_open(const char *path, const struct fs_options *o, struct fs **out);
 /* Releases orphans, syncs, frees (also when it fails). */
 int fs_close(struct fs *fs);
@@ -209,6 +211,54 @@ int fs_snapshot_delete(struct fs *fs, const char *name);                 /* -ENO
 int fs_snapshot_rename(struct fs *fs, const char *from, const char *to); /* -ENOENT, -EEXIST */
 typedef int fs_snapshot_fn(void *ctx, const struct fs_snapshot *snapshot);
 int fs_snapshot_list(struct fs *fs, fs_snapshot_fn *fn, void *ctx); /* by age */
+/* What deleting that snapshot alone would free: as store_pin_space(). -ENOENT. */
+int fs_snapshot_space(struct fs *fs, const char *name, struct store_pin_space *out);
+
+/* ---- how two states differ ---- */
+enum fs_difference_kind {
+    FS_CREATED, /* a name that was not there, of a new inode or an old one */
+    FS_CHANGED, /* an inode that is in both states has other contents or attributes */
+    FS_RENAMED, /* a name of an inode that has another one instead */
+    FS_DELETED, /* a name that is not there any more */
+};
+enum fs_difference_what { FS_DIFFERS_DATA = 1, FS_DIFFERS_ATTR = 2, FS_DIFFERS_XATTR = 4 };
+struct fs_difference {
+    enum fs_difference_kind kind;
+    unsigned what; /* FS_CHANGED: bits of enum fs_difference_what */
+    const char
+        *path; /* "/a/b"; of what is deleted: where it was. Valid during the call, as is ... */
+    const char *from; /* FS_RENAMED: ... what it was; otherwise NULL */
+    uint64_t ino;     /* in the present's numbers */
+    uint32_t mode;    /* type bits */
+};
+typedef int fs_difference_fn(void *ctx, const struct fs_difference *d); /* nonzero: stop */
+/* What leads from snapshot `from` to `to`, in the order of inode numbers (NULL: the present). It
+ * costs what was changed between the two, not what there is; only where a changed file's name is
+ * not known (its last one was taken away while it had others, or its record is older than this) the
+ * folder it was made in is searched, and then all. Of a changed file with several names one is
+ * told. Not told are access times, change times, and what a folder's own times owe to its entries.
+ * Returns what `fn` returned last, -ENOENT for no such snapshot, or -EIO. */
+int fs_diff(struct fs *fs, const char *from, const char *to, fs_difference_fn *fn, void *ctx);
+
+/* ---- going back to a snapshot ---- */
+struct fs_rollback {
+    uint64_t restored, removed; /* records of the store that were written again, or deleted */
+    uint64_t bytes;             /* of what was written again, before compression */
+};
+/* `done` of about `total` changes, as far as that can be told (total 0: it cannot). Nonzero: stop.
+ */
+typedef int fs_progress_fn(void *ctx, uint64_t done, uint64_t total);
+/* Makes the present what snapshot `name` is, at once and durably, or not at all. `keep`: the state
+ * before is kept under this name; NULL: it is not kept. All snapshots stay. Takes time and space in
+ * proportion to what has changed since. For a volume that nobody uses: what the outside knows of
+ * inodes is void. -ENOENT; -EEXIST: of `keep`; -EINTR when `fn` (NULL: nobody is told) wants it;
+ * otherwise as fs_write(). After an error all is as before. */
+int fs_rollback(struct fs *fs, const char *name, const char *keep, fs_progress_fn *fn, void *ctx,
+                struct fs_rollback *out);
+/* The same in no time, however much has changed, and for good: what came after the snapshot is
+ * gone, later snapshots too. Opens the volume, which nobody has open. Errors of fs_open(), and
+ * -ENODATA: there is no such snapshot. */
+int fs_rewind(const char *path, const struct fs_options *o, const char *name);
 
 /* ---- figures ---- */
 struct fs_stats {

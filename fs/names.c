@@ -67,6 +67,7 @@ static int make_locked(struct txn *t, uint64_t dir, const char *name, uint32_t m
         err = dir_insert(t, &folder, name, ino, mode);
     if (err < 0)
         return err;
+    made->slot = t->slot;
     folder.nlink += S_ISDIR(mode);
     inode_put(t, &folder);
     inode_put(t, made);
@@ -111,6 +112,8 @@ static int link_locked(struct txn *t, uint64_t ino, uint64_t dir, const char *na
         return err;
     assert(n->ino == ino && folder.ino == dir);
     n->nlink++;
+    n->parent = dir;
+    n->slot = t->slot;
     n->ctime = t->now;
     inode_put(t, &folder);
     inode_put(t, n);

@@ -162,7 +162,7 @@ static int require_root(struct fs *fs)
 {
     struct store_read read;
     struct inode root;
-    store_read_begin(fs->store, &read);
+    volume_read_begin(fs, &read);
     int err = inode_get(&read, FS_INO_ROOT, &root);
     store_read_end(&read);
     if (err == -ENOENT || (err == 0 && !inode_is_dir(&root)))
@@ -184,18 +184,19 @@ int fs_open(const char *path, const struct fs_options *o, struct fs **out)
     if (o->zstd_level > FS_ZSTD_LEVEL_MAX)
         return -EINVAL;
     struct fs *fs = mem_zalloc(sizeof *fs);
-    fs->read_only = o->read_only;
-    fs->no_sweep = o->no_sweep || o->read_only;
+    fs->read_only = o->read_only || o->snapshot;
+    fs->no_sweep = o->no_sweep || fs->read_only;
     open_store_options(&so, o);
+    so.read_only = fs->read_only;
     int err = store_open(path, &so, &fs->store);
     if (err < 0) {
         free(fs);
         return err;
     }
-    err = volume_load(fs);
+    err = volume_load(fs, o->snapshot);
     if (err == 0)
         err = require_root(fs);
-    if (err == 0 && o->zstd_level < 0 && !o->read_only)
+    if (err == 0 && o->zstd_level < 0 && !fs->read_only)
         err = set_level(fs);
     if (err == 0 && !fs->no_sweep)
         orphan_sweep(fs);

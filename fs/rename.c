@@ -133,9 +133,10 @@ static int check(struct move *m)
 }
 
 /* A folder that changes its parent takes its ".." along. */
-static void reparent(struct inode *n, struct inode *old_dir, struct inode *new_dir)
+static void reparent(struct inode *n, struct inode *old_dir, struct inode *new_dir, uint64_t slot)
 {
     n->parent = new_dir->ino;
+    n->slot = slot;
     if (inode_is_dir(n) && old_dir != new_dir) {
         old_dir->nlink -= old_dir->nlink > 2;
         new_dir->nlink++;
@@ -148,8 +149,8 @@ static void exchange(struct move *m)
     assert(a->exists && b->exists && !same_file(m));
     dir_replace(&m->t, a->dir, &a->entry, a->name, b->n.ino, b->n.mode);
     dir_replace(&m->t, b->dir, &b->entry, b->name, a->n.ino, a->n.mode);
-    reparent(&a->n, a->dir, b->dir);
-    reparent(&b->n, b->dir, a->dir);
+    reparent(&a->n, a->dir, b->dir, b->entry.slot);
+    reparent(&b->n, b->dir, a->dir, a->entry.slot);
     b->n.ctime = m->t.now;
     inode_put(&m->t, &b->n);
 }
@@ -170,7 +171,7 @@ static int move(struct move *m)
     if (err < 0)
         return err;
     dir_remove(&m->t, from->dir, &from->entry);
-    reparent(&from->n, from->dir, to->dir);
+    reparent(&from->n, from->dir, to->dir, m->t.slot);
     return 0;
 }
 

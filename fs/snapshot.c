@@ -143,6 +143,15 @@ int snapshot_find(struct fs *fs, const char *name, uint64_t *number)
     return e ? 0 : -ENOENT;
 }
 
+int snapshot_seq(struct fs *fs, const char *name, uint64_t *seq)
+{
+    pthread_rwlock_rdlock(&fs->snapshots.lock);
+    const struct snapshot_entry *e = by_name(&fs->snapshots, name);
+    *seq = e ? e->seq : 0;
+    pthread_rwlock_unlock(&fs->snapshots.lock);
+    return e ? 0 : -ENOENT;
+}
+
 int snapshot_root(struct fs *fs, uint64_t number, struct fs_attr *attr)
 {
     struct reader r;

@@ -9,6 +9,8 @@ int snapshot_delete(struct fs *fs, const char *name);
 int snapshot_rename(struct fs *fs, const char *from, const char *to);
 /* The number of the snapshot of that name. 0 or -ENOENT. */
 int snapshot_find(struct fs *fs, const char *name, uint64_t *number);
+/* Its sequence number. 0 or -ENOENT. */
+int snapshot_seq(struct fs *fs, const char *name, uint64_t *seq);
 /* Attributes of a snapshot's root (0: of the present's). */
 int snapshot_root(struct fs *fs, uint64_t number, struct fs_attr *attr);
 /* The first snapshot with a number above `after`; its name is copied (FS_NAME_MAX + 1 bytes). 0, or

@@ -18,6 +18,7 @@ struct txn {
     struct lock_set locked;
     struct fs_time now; /* of the operation, from txn_lock() on: so what is done later on an inode
                            does not get an earlier time */
+    uint64_t slot;      /* of the folder entry that was put last */
     int64_t inodes, chunks; /* what it adds to the counters */
     bool frees;             /* it frees space: may use the reserve */
 };

@@ -16,7 +16,7 @@ int virtual_getattr(struct fs *fs, uint64_t ino, struct fs_attr *attr)
     struct store_read read;
     struct inode root;
     assert(ino_is_virtual(ino));
-    store_read_begin(fs->store, &read);
+    volume_read_begin(fs, &read);
     int err = inode_get(&read, FS_INO_ROOT, &root);
     store_read_end(&read);
     if (err < 0)

@@ -111,20 +111,48 @@ static int first_error(int a, int b)
     return a < 0 ? a : b;
 }
 
-int volume_load(struct fs *fs)
+static int choose_snapshot(struct fs *fs, const char *name)
+{
+    for (size_t i = 0; i < fs->snapshots.count; i++)
+        if (strcmp(fs->snapshots.entries[i].name, name) == 0) {
+            fs->base_seq = fs->snapshots.entries[i].seq;
+            return 0;
+        }
+    return -ENODATA;
+}
+
+int volume_load(struct fs *fs, const char *snapshot)
 {
     struct store_read read;
-    assert(fs->store);
+    assert(fs->store && (!snapshot || fs->read_only));
     init_locks(fs);
-    store_read_begin(fs->store, &read);
-    int err = load_super(fs, &read);
+    int listed = store_pin_list(fs->store, load_snapshot, fs);
+    int err = snapshot && listed == 0 ? choose_snapshot(fs, snapshot) : 0;
+    volume_read_begin(fs, &read);
+    if (err == 0)
+        err = load_super(fs, &read);
     if (err == 0) {
         /* The verifier wants what can be had, whatever else is damaged. */
         err = load_counters(fs, &read);
         err = first_error(err, load_next_ino(fs, &read));
         err = first_error(err, load_orphans(fs, &read));
-        err = first_error(err, store_pin_list(fs->store, load_snapshot, fs));
+        err = first_error(err, listed);
     }
+    store_read_end(&read);
+    return err;
+}
+
+int volume_reload(struct fs *fs)
+{
+    struct store_read read;
+    pthread_mutex_lock(&fs->orphans.lock);
+    free(fs->orphans.inos);
+    fs->orphans.inos = NULL;
+    fs->orphans.count = fs->orphans.cap = fs->orphans.count_hint = 0;
+    pthread_mutex_unlock(&fs->orphans.lock);
+    volume_read_begin(fs, &read);
+    int err = load_counters(fs, &read);
+    err = first_error(err, load_orphans(fs, &read));
     store_read_end(&read);
     return err;
 }
@@ -181,11 +209,19 @@ void batch_give(struct fs *fs, struct store_batch *b)
 
 /* ---- readers ---- */
 
+void volume_read_begin(const struct fs *fs, struct store_read *read)
+{
+    if (fs->base_seq)
+        store_read_begin_at(fs->store, fs->base_seq, read); /* nobody drops it: see volume_load() */
+    else
+        store_read_begin(fs->store, read);
+}
+
 int reader_begin(struct fs *fs, uint64_t ino, struct reader *r)
 {
     *r = (struct reader){.fs = fs, .snapshot = ino_snapshot(ino)};
     if (r->snapshot == 0) {
-        store_read_begin(fs->store, &r->read);
+        volume_read_begin(fs, &r->read);
         return 0;
     }
     const struct snapshot_table *t = &fs->snapshots;

@@ -69,6 +69,8 @@ struct fs {
     struct store *store;
     bool read_only;
     bool no_sweep;
+    uint64_t base_seq; /* the "present" is the state at this number: of a snapshot that is opened as
+                          the volume; 0: it is the newest */
     struct super_record super;
     struct locks locks;
     pthread_mutex_t rename; /* moves of folders between folders, one at a time: no two may close a
@@ -81,9 +83,11 @@ struct fs {
 };
 
 /* Reads superblock, counters, reservation, orphans and snapshots of an open store: after an error
- * as many of these as can be read. 0, -EIO, -EPROTONOSUPPORT. In any case volume_release() ends it.
- */
-int volume_load(struct fs *fs);
+ * as many of these as can be read. 0, -EIO, -EPROTONOSUPPORT; -ENODATA when there is no `snapshot`
+ * (NULL: none is asked for) to be the present. In any case volume_release() ends it. */
+int volume_load(struct fs *fs, const char *snapshot);
+/* Counters and orphans once more: the store has become another one under them. 0 or -EIO. */
+int volume_reload(struct fs *fs);
 void volume_release(struct fs *fs); /* everything but the store */
 
 /* The time of the store's clock. */
@@ -97,6 +101,7 @@ struct store_batch *batch_take(struct fs *fs);
 void batch_give(struct fs *fs, struct store_batch *b);
 
 /* ---- reading the present or a snapshot ---- */
+void volume_read_begin(const struct fs *fs, struct store_read *read); /* the present */
 struct reader {
     struct fs *fs;
     uint64_t snapshot; /* 0: the present */

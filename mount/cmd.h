@@ -14,6 +14,8 @@ int cmd_mount_helper(int argc, char **argv);
 int cmd_umount(int argc, char **argv);
 int cmd_fsck(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
+int cmd_rollback(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_config(int argc, char **argv);

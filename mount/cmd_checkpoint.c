@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "fs/fs.h"
 #include "mount/cmd.h"
@@ -115,20 +114,7 @@ static int explain_checkpoint(const struct checkpoint *c, int err)
 
 static int make_of_mount(struct checkpoint *c)
 {
-    char text[CONTROL_CHECKPOINT_TEXT_MAX] = "";
-    char value[CONTROL_CHECKPOINT_VALUE_MAX];
-    size_t len = strlen(c->dir), more = c->snapshot ? strlen(c->snapshot) + 1 : 0;
-    if (len + more >= sizeof value)
-        return -ENAMETOOLONG;
-    char *door = mem_printf("%s/%s/%s", c->place.mount, FS_CONTROL_NAME, FS_SNAPSHOTS_NAME);
-    memcpy(value, c->dir, len + 1);
-    if (more)
-        memcpy(value + len + 1, c->snapshot, more);
-    int err = setxattr(door, CONTROL_XATTR_CHECKPOINT, value, len + more, 0) ? -errno : 0;
-    if (err == 0 && getxattr(door, CONTROL_XATTR_CHECKPOINT, text, sizeof text - 1) < 0)
-        err = -errno;
-    free(door);
-    return err < 0 ? err : control_checkpoint_parse(text, &c->made);
+    return control_checkpoint_ask(c->place.mount, c->dir, c->snapshot, &c->made);
 }
 
 static int make_of_volume(struct checkpoint *c, struct fs *fs)

@@ -38,6 +38,7 @@ static const char usage[] =
     "                        torn), strict (nothing may), point (what follows damage is dropped)\n"
     "  passfile=FILE         the passphrase of an encrypted volume is the first line of FILE\n"
     "  extpass=COMMAND       ... the first line that COMMAND prints\n"
+    "  snapshot=NAME         mount the tree of that snapshot, read-only\n"
     "  log=FILE              the daemon's messages go there; otherwise to the system log\n"
     "  nonempty              let the mount hide what is in MOUNTPOINT\n"
     "Options of FUSE:\n"

@@ -11,25 +11,33 @@
 #include "mount/explain.h"
 #include "mount/tell.h"
 
-static const char usage[] = "usage: varvefs snapshot create WHERE NAME...\n"
-                            "       varvefs snapshot delete WHERE NAME...\n"
-                            "       varvefs snapshot rename WHERE NAME NEWNAME\n"
-                            "       varvefs snapshot list [--json] WHERE\n"
-                            "\n"
-                            "WHERE is a mount point of varvefs, or any path inside one, or a "
-                            "volume. A snapshot is the whole\n"
-                            "tree as it is at this moment. In a mount it can be read under "
-                            ".varve/snapshots/NAME, where mkdir,\n"
-                            "rmdir and mv do the same as this command.\n"
-                            "\n"
-                            "  --json                print the list as JSON\n" CMD_PASSPHRASE_HELP
-                            "  -h, --help            print this\n"
-                            "  -V, --version         print the version\n";
+static const char usage[] =
+    "usage: varvefs snapshot create WHERE NAME...\n"
+    "       varvefs snapshot delete WHERE NAME...\n"
+    "       varvefs snapshot rename WHERE NAME NEWNAME\n"
+    "       varvefs snapshot list [--json] [--no-space] WHERE\n"
+    "\n"
+    "WHERE is a mount point of varvefs, or any path inside one, or a "
+    "volume. A snapshot is the whole\n"
+    "tree as it is at this moment. In a mount it can be read under "
+    ".varve/snapshots/NAME, where mkdir,\n"
+    "rmdir and mv do the same as this command.\n"
+    "\n"
+    "The list tells when each was taken, and how much deleting it alone would free "
+    "at most: values of files\n"
+    "are counted as they lie on disk, names and attributes without "
+    "compression.\n"
+    "\n"
+    "  --json                print the list as JSON\n"
+    "  --no-space            do not find out what deleting would free\n" CMD_PASSPHRASE_HELP
+    "  -h, --help            print this\n"
+    "  -V, --version         print the version\n";
 
-enum { OPT_JSON = CMD_OPTION };
+enum { OPT_JSON = CMD_OPTION, OPT_NO_SPACE };
 
 static const struct option longs[] = {
     {"json", no_argument, NULL, OPT_JSON},
+    {"no-space", no_argument, NULL, OPT_NO_SPACE},
     CMD_PASSPHRASE,
     CMD_COMMON,
     {0},
@@ -174,12 +182,13 @@ int cmd_snapshot(int argc, char **argv)
                                   .argv = argv,
                                   .usage_status = TELL_USAGE};
     struct snapshot_where where = {0};
-    bool as_json = false;
+    bool as_json = false, space = true;
     int option, status = 0;
     while ((option = cmd_next(&line, &status)) != CMD_END) {
         if (option == CMD_EXIT)
             return status;
         as_json = as_json || option == OPT_JSON;
+        space = space && option != OPT_NO_SPACE;
         passphrase_option(&where.source, option, optarg);
     }
     const char *verb = optind < argc ? argv[optind] : "";
@@ -196,7 +205,7 @@ int cmd_snapshot(int argc, char **argv)
         return status;
     where.path = argv[optind];
     if (is_list)
-        return cmd_snapshot_list(&where, as_json);
+        return cmd_snapshot_list(&where, space, as_json);
     if (is_rename)
         return rename_shot(&where, argv[optind + 1], argv[optind + 2]);
     return each(&where, argv + optind + 1, argc - optind - 1,

@@ -21,7 +21,8 @@ int cmd_snapshot_open(const struct snapshot_where *where, bool read_only, struct
 /* Returns `status`, or what closing met. */
 int cmd_snapshot_close(struct snapshot_work *w, int status);
 
-/* cmd_snapshot_list.c: prints them, oldest first. Returns the exit status. */
-int cmd_snapshot_list(const struct snapshot_where *where, bool as_json);
+/* cmd_snapshot_list.c: prints them, oldest first; `space`: with what deleting each would free.
+ * Returns the exit status. */
+int cmd_snapshot_list(const struct snapshot_where *where, bool space, bool as_json);
 
 #endif

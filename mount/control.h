@@ -104,13 +104,25 @@ int control_checkpoint_take(const char *value, size_t len, const char **dir, con
 void control_checkpoint_print(const struct store_checkpoint *c,
                               char text[CONTROL_CHECKPOINT_TEXT_MAX]);
 int control_checkpoint_parse(const char *text, struct store_checkpoint *c);
+/* For who is not the daemon: has that of `mount` make one in `dir`, an absolute path. 0, or a
+ * negative errno, as control_checkpoint() has them. */
+int control_checkpoint_ask(const char *mount, const char *dir, const char *snapshot,
+                           struct store_checkpoint *out);
 /* Makes it, when all is in the store. `mount_path`: our own. 0 or a negative errno. */
 int control_checkpoint_make(struct mount *m, const char *mount_path, const char *dir,
                             const char *snapshot, struct store_checkpoint *out);
 
 /* ---- attributes that tell about a snapshot, on its folder ---- */
 #define CONTROL_XATTR_CREATED "user.varve.created" /* seconds since 1970, point, nine digits */
-/* Its value as text. 0, 1 (no such attribute), or a negative errno. */
-int control_xattr(struct mount *m, uint64_t ino, const char *name, char value[32]);
+/* What deleting it would free: bytes of values, of entries, and how many entries. */
+#define CONTROL_XATTR_FREES "user.varve.frees"
+enum { CONTROL_SHOT_TEXT_MAX = 80 };
+/* The value of one of these as text. 0, 1 (no such attribute), or a negative errno. */
+int control_xattr(struct mount *m, uint64_t ino, const char *name,
+                  char value[CONTROL_SHOT_TEXT_MAX]);
+bool control_is_frees(uint64_t ino, const char *name);
+/* The value of CONTROL_XATTR_FREES, and back: 0 or -EINVAL. */
+void control_frees_print(const struct store_pin_space *space, char text[CONTROL_SHOT_TEXT_MAX]);
+int control_frees_parse(const char *text, struct store_pin_space *space);
 
 #endif

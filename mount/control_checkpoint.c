@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 bool control_is_checkpoint(uint64_t ino, const char *name)
 {
@@ -53,6 +54,28 @@ int control_checkpoint_parse(const char *text, struct store_checkpoint *c)
     int got = sscanf(text, " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 "%n", &c->seq,
                      &c->linked_files, &c->copied_files, &c->copied_bytes, &used);
     return got == 4 && text[used] == 0 ? 0 : -EINVAL;
+}
+
+/* ---- asking ---- */
+
+int control_checkpoint_ask(const char *mount, const char *dir, const char *snapshot,
+                           struct store_checkpoint *out)
+{
+    char text[CONTROL_CHECKPOINT_TEXT_MAX] = "";
+    char value[CONTROL_CHECKPOINT_VALUE_MAX];
+    size_t len = strlen(dir), more = snapshot ? strlen(snapshot) + 1 : 0;
+    *out = (struct store_checkpoint){0};
+    if (len + more >= sizeof value)
+        return -ENAMETOOLONG;
+    char *door = mem_printf("%s/%s/%s", mount, FS_CONTROL_NAME, FS_SNAPSHOTS_NAME);
+    memcpy(value, dir, len + 1);
+    if (more)
+        memcpy(value + len + 1, snapshot, more);
+    int err = setxattr(door, CONTROL_XATTR_CHECKPOINT, value, len + more, 0) ? -errno : 0;
+    if (err == 0 && getxattr(door, CONTROL_XATTR_CHECKPOINT, text, sizeof text - 1) < 0)
+        err = -errno;
+    free(door);
+    return err < 0 ? err : control_checkpoint_parse(text, out);
 }
 
 /* ---- making ---- */

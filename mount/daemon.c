@@ -105,10 +105,15 @@ static int open_volume(struct daemon *d)
     o.store = &opt->store;
     o.workers = opt->store.workers;
     o.recovery = opt->recovery;
+    o.snapshot = opt->snapshot;
     o.secret = &d->config->passphrase.secret;
     d->mount.read_only = opt->read_only;
     int err = fs_open(d->config->volume, &o, &d->mount.fs);
     assert((err == 0) == (d->mount.fs != NULL));
+    if (err == -ENODATA)
+        return tell_error("%s: there is no snapshot '%s'; those that there are: varvefs snapshot "
+                          "list %s",
+                          d->config->volume, opt->snapshot, d->config->volume);
     return err < 0 ? explain_volume(d->config->volume, err) : 0;
 }
 

@@ -23,6 +23,8 @@ static const struct command commands[] = {
     {"mount", cmd_mount, "mount a volume"},
     {"umount", cmd_umount, "take a mount down and wait until everything is on disk"},
     {"snapshot", cmd_snapshot, "create, list, delete and rename snapshots"},
+    {"rollback", cmd_rollback, "make a volume what it was at a snapshot"},
+    {"diff", cmd_diff, "list what leads from a snapshot to another, or to the present"},
     {"checkpoint", cmd_checkpoint, "make a second volume of a volume or a mount, by links"},
     {"stat", cmd_stat, "show figures of a volume or a mount"},
     {"config", cmd_config, "show and change the settings of a mount"},

@@ -62,6 +62,7 @@ void options_mount_init(struct options_mount *o)
 
 void options_mount_release(struct options_mount *o)
 {
+    free(o->snapshot);
     free(o->log_path);
     free(o->passfile);
     free(o->extpass);
@@ -122,6 +123,15 @@ static int set_log(struct options_mount *o, const char *value, char **why)
 {
     (void)why;
     return set_text(value, &o->log_path);
+}
+
+static int set_snapshot(struct options_mount *o, const char *value, char **why)
+{
+    if (strchr(value, '/')) {
+        *why = mem_printf("'%s' cannot be a snapshot's name", value);
+        return -EINVAL;
+    }
+    return set_text(value, &o->snapshot);
 }
 
 static int set_passfile(struct options_mount *o, const char *value, char **why)
@@ -202,6 +212,7 @@ static const struct option options[] = {
     {"compression", USE_VALUE, set_compression},
     {"log", USE_VALUE, set_log},
     {"set", USE_VALUE, set_setting},
+    {"snapshot", USE_VALUE, set_snapshot},
     {"recovery", USE_VALUE, set_recovery},
     {"passfile", USE_VALUE, set_passfile},
     {"extpass", USE_VALUE, set_extpass},
@@ -305,6 +316,10 @@ int options_mount_parse(struct options_mount *o, const char *list, bool sloppy, 
         err = take_option(o, word, sloppy, why);
         if (!*s)
             break;
+    }
+    if (err == 0 && o->snapshot) { /* whatever is said of rw, which mount(8) says by itself */
+        o->read_only = true;
+        hand_on(o, "ro");
     }
     assert((err == 0) == (*why == NULL));
     free(word);

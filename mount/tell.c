@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -137,6 +138,27 @@ void tell_uuid(const uint8_t uuid[16], char out[TELL_UUID_MAX])
     }
 }
 
+const char *tell_type(uint32_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        return "file";
+    case S_IFDIR:
+        return "folder";
+    case S_IFLNK:
+        return "link";
+    case S_IFCHR:
+    case S_IFBLK:
+        return "device";
+    case S_IFIFO:
+        return "pipe";
+    case S_IFSOCK:
+        return "socket";
+    default:
+        return "unknown";
+    }
+}
+
 void tell_name(const char *name)
 {
     for (const char *c = name; *c; c++)
@@ -150,15 +172,29 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-void tell_progress(const char *what, uint64_t done, uint64_t total)
+/* Is it time to show it again? */
+static bool progress_due(void)
 {
     static int64_t last_ms = -PROGRESS_PERIOD_MS;
     int64_t now = now_ms();
-    assert(done <= total || total == 0);
     if (!isatty(STDERR_FILENO) || now - last_ms < PROGRESS_PERIOD_MS)
-        return;
+        return false;
     last_ms = now;
     progress_shown = true;
+    return true;
+}
+
+void tell_count(const char *what, uint64_t done)
+{
+    if (progress_due())
+        fprintf(stderr, "\r%s: %" PRIu64 "\033[K", what, done);
+}
+
+void tell_progress(const char *what, uint64_t done, uint64_t total)
+{
+    assert(done <= total || total == 0);
+    if (!progress_due())
+        return;
     if (total)
         fprintf(stderr, "\r%s: %u %%\033[K", what, (unsigned)((double)done * 100 / (double)total));
     else

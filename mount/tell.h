@@ -32,12 +32,16 @@ void tell_compression(int zstd_level, char out[TELL_COMPRESSION_MAX]);
 /* "f81d4fae-7dec-11d0-a765-00a0c91e6bf6". */
 enum { TELL_UUID_MAX = 40 };
 void tell_uuid(const uint8_t uuid[16], char out[TELL_UUID_MAX]);
+/* "file", "folder", "link", ... by the type bits of a mode. */
+const char *tell_type(uint32_t mode);
 /* Prints a name to standard output, control characters as '?'. */
 void tell_name(const char *name);
 
 /* A line on standard error that is overwritten: "WHAT: 45 %". Only on a terminal, and at most ten
  * times a second. */
 void tell_progress(const char *what, uint64_t done, uint64_t total);
+/* The same where nobody knows how many there are: "WHAT: 12345". */
+void tell_count(const char *what, uint64_t done);
 /* Takes that line away again. */
 void tell_progress_end(void);
 

@@ -142,7 +142,8 @@ command_on_mount()
 {
     "$varvefs" snapshot create "$mnt" a b && [ -d "$shots/a" ] && "$varvefs" snapshot create "$volume" c && mkdir -p "$mnt/again/sub" &&
         (cd "$mnt/again/sub" && "$varvefs" snapshot rename . c d) && "$varvefs" snapshot list "$mnt" && "$varvefs" snapshot list "$mnt" >"$work/list" &&
-        [ "$(sed 's/.* //' "$work/list" | tr '\n' ' ')" = 'one a b d ' ] && grep -qE "^$(date +%Y)-[0-9-]+ [0-9:]+  a$" "$work/list" &&
+        [ "$(sed 's/.* //' "$work/list" | tr '\n' ' ')" = 'one a b d ' ] && grep -qE "^$(date +%Y)-[0-9-]+ [0-9:]+ +[0-9.]+ (bytes|[KMG]iB)  a$" "$work/list" &&
+        "$varvefs" snapshot list --no-space "$mnt" | grep -qE "^$(date +%Y)-[0-9-]+ [0-9:]+  a$" &&
         "$varvefs" snapshot list --json "$mnt" | python3 -c 'import json, sys; assert [s["name"] for s in json.load(sys.stdin)] == ["one", "a", "b", "d"]' &&
         refuses 1 "snapshot 'a' exists already" "$varvefs" snapshot create "$mnt" a && refuses 1 "there is no snapshot 'x'" "$varvefs" snapshot delete "$mnt" x &&
         refuses 1 "there is no snapshot 'x'" "$varvefs" snapshot rename "$mnt" x y && refuses 1 "snapshot 'b' exists already" "$varvefs" snapshot rename "$mnt" a b &&
@@ -159,6 +160,26 @@ command_on_volume()
         refuses 1 "there is no snapshot 'd'" "$varvefs" snapshot delete "$volume" d && refuses 1 "exists already" "$varvefs" snapshot rename "$volume" e f &&
         [ "$("$varvefs" snapshot list "$volume" | sed 's/.* //' | tr '\n' ' ')" = 'one f e ' ] && "$varvefs" snapshot delete "$volume" e f && is_clean && mount_it &&
         same "$shots/one/tree" "$work/before" && [ "$(ls "$shots")" = one ]
+}
+
+# A file, and a tree with all that it has, come back as they were.
+restore()
+{
+    mkdir "$mnt/restored" && cp -a "$shots/one/tree" "$mnt/restored/" && same "$mnt/restored/tree" "$work/before" &&
+        truncate -s 10M "$mnt/holes" && echo end >>"$mnt/holes" && cp -p "$mnt/holes" "$work/holes" && mkdir "$shots/holes" && rm "$mnt/holes" &&
+        cp -a "$shots/holes/holes" "$mnt/" && cmp "$mnt/holes" "$work/holes" && [ "$(stat -c %b "$mnt/holes")" -lt 2000 ] && rmdir "$shots/holes" &&
+        rm -r "$mnt/restored" "$mnt/holes"
+}
+
+# What only a snapshot has, is counted as what it frees; what two have is not.
+frees()
+{
+    head -c 20M /dev/urandom >"$mnt/large" && mkdir "$shots/s1" && rm "$mnt/large" && "$varvefs" snapshot list --json "$mnt" >"$work/json" &&
+        python3 - "$work/json" <<'END' && "$varvefs" snapshot create "$mnt" s2 && rmdir "$shots/s1" "$shots/s2"
+import json, sys
+frees = {s["name"]: s["frees_bytes"] for s in json.load(open(sys.argv[1]))}
+assert 20 << 20 <= frees["s1"] <= 21 << 20, frees
+END
 }
 
 permissions()
@@ -214,6 +235,8 @@ check 'a hundred' many
 check 'varvefs snapshot on a mount' command_on_mount
 check 'varvefs snapshot on a volume' command_on_volume
 check 'when it was taken' creation_time
+check 'what it frees' frees
+check 'restoring' restore
 check 'only the owner takes and drops them' permissions
 check 'not through a mount that is covered' shadowed
 check 'after a remount' eval 'remount && same "$shots/one/tree" "$work/before"'

@@ -206,7 +206,7 @@ static void test_inodes(void **state)
     assert_finds(bad_folder, FINDING_INODE, "/dir"); /* and nothing of what is in it */
     assert_finds(odd_type, FINDING_INODE, "/fifo");
     assert_finds(fifo_with_size, FINDING_INODE, "/fifo");
-    assert_finds(file_with_entries, FINDING_INODE, "/dir/plain");
+    assert_finds(file_with_entries, FINDING_INODE, "/second");
     assert_finds(stray_chunk, FINDING_NO_INODE, "/?");
     assert_finds(stray_xattr, FINDING_NO_INODE, "/?");
     const struct expected lost[] = {{FINDING_NO_INODE, "/?"}, {FINDING_DANGLING, "/dir"}};

@@ -148,7 +148,7 @@ static void test_names(void **state)
     assert_finds(dangling, FINDING_DANGLING, "/dir");
     assert_finds(wrong_type, FINDING_DIRENT_TYPE, "/dir/file");
     assert_finds(links_off, FINDING_LINKS, "/dir/file");
-    assert_finds(no_links, FINDING_LINKS, "/dir/plain");
+    assert_finds(no_links, FINDING_LINKS, "/second");
     assert_finds(folder_links_off, FINDING_LINKS, "/dir/sub");
     assert_finds(folder_without_links, FINDING_LINKS, "/dir/sub");
     assert_finds(root_links_off, FINDING_LINKS, "/");
@@ -254,7 +254,7 @@ static void test_contents(void **state)
 {
     (void)state;
     assert_finds(chunk_beyond_end, FINDING_BEYOND_END, "/dir/file");
-    assert_finds(bytes_beyond_end, FINDING_BEYOND_END, "/dir/plain");
+    assert_finds(bytes_beyond_end, FINDING_BEYOND_END, "/second");
     assert_finds(chunk_of_a_folder, FINDING_BEYOND_END, "/dir/sub");
     assert_finds(chunks_of_inode_off, FINDING_CHUNK_COUNT, "/dir/file");
     assert_finds(missing_chunk, FINDING_CHUNK_COUNT, "/dir/file");
