@@ -209,7 +209,7 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     if (reply_state(req, ino, name, size))
         return;
     /* What a snapshot frees takes work to find out. */
-    int err = control_is_frees(ino, name) ? may_order(req) : 0;
+    int err = control_is_frees(ino, name) ? ops_may_order(req) : 0;
     if (err == 0)
         err = control_xattr(mount_of(req), ino, name, text);
     if (err != 1) {

@@ -205,17 +205,22 @@ static bool entries_differ(const struct tree *a, const struct tree *b, uint64_t 
     return false;
 }
 
+static bool xattr_differs(const struct tree *a, const struct tree *b, uint64_t ino,
+                          const char *name)
+{
+    char va[4096], vb[4096];
+    size_t la = 0, lb = 0;
+    int ea = fs_getxattr(a->fs, in(a, ino), name, va, sizeof va, &la);
+    int eb = fs_getxattr(b->fs, in(b, ino), name, vb, sizeof vb, &lb);
+    return ea != eb || la != lb || memcmp(va, vb, la) != 0;
+}
+
 static bool xattrs_differ(const struct tree *a, const struct tree *b, uint64_t ino)
 {
-    for (int x = 0; x < FSMODEL_XATTRS; x++) {
-        char va[4096], vb[4096];
-        size_t la = 0, lb = 0;
-        int ea = fs_getxattr(a->fs, in(a, ino), fsmodel_xattr(x), va, sizeof va, &la);
-        int eb = fs_getxattr(b->fs, in(b, ino), fsmodel_xattr(x), vb, sizeof vb, &lb);
-        if (ea != eb || la != lb || memcmp(va, vb, la) != 0)
+    for (int x = 0; x < FSMODEL_XATTRS; x++)
+        if (xattr_differs(a, b, ino, fsmodel_xattr(x)))
             return true;
-    }
-    return false;
+    return xattr_differs(a, b, ino, fsacl_name(0)) || xattr_differs(a, b, ino, fsacl_name(1));
 }
 
 static bool data_differs(const struct tree *a, const struct tree *b, uint64_t ino)
