@@ -140,9 +140,11 @@ static void tell_patches(struct slice value, struct buf *out)
     uint32_t offset;
     struct slice bytes;
     while (patch_take(&value, &kind, &offset, &bytes) == 0)
-        tell(out,
-             kind == PATCH_WRITE ? "write %zu bytes at %" PRIu32 "; " : "cut %zu at %" PRIu32 "; ",
-             bytes.len, offset);
+        if (kind == PATCH_CUT)
+            tell(out, "cut at %" PRIu32 "; ", offset);
+        else
+            tell(out, "%s %zu bytes at %" PRIu32 "; ", kind == PATCH_WRITE ? "write" : "zero",
+                 bytes.len, offset);
 }
 
 void dump_tell_value(struct slice key, struct slice value, struct buf *out)

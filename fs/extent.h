@@ -3,6 +3,7 @@
  * Invariants:
  *   1. No chunk holds bytes at or beyond the file's size: a shrinking truncate deletes whole chunks
  * by one range tombstone and cuts the last by a patch. So growing a file again shows zeros.
+ * Punching a hole does the same in the middle.
  *   2. inode.chunks is the number of data keys that exist. When it equals the number of chunks that
  * `size` spans the file is dense, and no look-up is needed to know whether a chunk exists;
  * otherwise store_has() tells.
@@ -24,6 +25,13 @@ void extent_prepare(struct txn *t, uint64_t ino, uint64_t offset, const void *da
 int extent_write(struct txn *t, struct inode *n, uint64_t offset, const void *data, size_t len);
 /* Changes n->size, and the chunks accordingly. */
 int extent_truncate(struct txn *t, struct inode *n, uint64_t size);
+/* Bytes [from, to) become zeros, as far as the file goes: whole chunks by one range tombstone,
+ * those at the edges by a patch. Updates n->chunks. In one transaction chunks that are disjoint may
+ * be punched and written, in ascending order. */
+int extent_punch(struct txn *t, struct inode *n, uint64_t from, uint64_t to);
+/* How many bytes writing all of [from, to) would add to what the file takes, before compression. */
+int extent_missing(const struct txn *t, const struct inode *n, uint64_t from, uint64_t to,
+                   uint64_t *bytes);
 /* SEEK_DATA and SEEK_HOLE by chunks. -ENXIO. */
 int extent_seek(const struct reader *r, const struct inode *n, uint64_t offset, bool data,
                 uint64_t *found);

@@ -271,9 +271,18 @@ void patch_put_cut(struct buf *out, uint32_t offset)
     buf_put_varint(out, offset);
 }
 
+void patch_put_zero(struct buf *out, uint32_t offset, uint32_t len)
+{
+    assert(offset <= FS_CHUNK_BYTES_MAX && len <= FS_CHUNK_BYTES_MAX - offset);
+    buf_put_u8(out, PATCH_ZERO);
+    buf_put_varint(out, offset);
+    buf_put_varint(out, len);
+}
+
 int patch_take(struct slice *in, enum patch_kind *kind, uint32_t *offset, struct slice *bytes)
 {
     uint8_t k;
+    uint32_t zeros = 0;
     *bytes = (struct slice){0};
     if (in->len == 0)
         return 1;
@@ -281,7 +290,11 @@ int patch_take(struct slice *in, enum patch_kind *kind, uint32_t *offset, struct
         return -EIO;
     if (k == PATCH_WRITE && !take_lenbytes(in, bytes))
         return -EIO;
-    if ((k != PATCH_WRITE && k != PATCH_CUT) || *offset > FS_CHUNK_BYTES_MAX ||
+    if (k == PATCH_ZERO && !take_varint32(in, &zeros))
+        return -EIO;
+    if (zeros)
+        *bytes = slice_of(NULL, zeros);
+    if (k < PATCH_WRITE || k > PATCH_ZERO || *offset > FS_CHUNK_BYTES_MAX ||
         bytes->len > FS_CHUNK_BYTES_MAX - *offset)
         return -EIO;
     *kind = (enum patch_kind)k;

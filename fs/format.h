@@ -35,7 +35,9 @@
  *
  *   u8 PATCH_WRITE, varint offset, varint length, bytes   they go to offset, zeros before them
  *
- *   u8 PATCH_CUT, varint offset   the chunk ends at offset, if it is longer */
+ *   u8 PATCH_CUT, varint offset   the chunk ends at offset, if it is longer
+ *
+ *   u8 PATCH_ZERO, varint offset, varint length   bytes that the chunk has there become zeros */
 #ifndef VARVE_FS_FORMAT_H
 #define VARVE_FS_FORMAT_H
 
@@ -48,7 +50,7 @@ enum fs_super_kind {
     SUPER_NEXT_INO = 2,
     SUPER_ORPHAN = 3,
 };
-enum patch_kind { PATCH_WRITE = 1, PATCH_CUT = 2 };
+enum patch_kind { PATCH_WRITE = 1, PATCH_CUT = 2, PATCH_ZERO = 3 };
 
 #define SLOT_MIN UINT64_C(4096)
 #define SLOT_MAX (UINT64_C(0x7fffffffffffffff) - 4096)
@@ -101,9 +103,13 @@ int next_ino_decode(struct slice in, uint64_t *next);
 
 /* ---- inode attributes ---- */
 enum inode_flags {
-    INODE_DISPLACED = 1,       /* a folder some entry of which does not stand at its own slot */
+    INODE_DISPLACED = 1,    /* a folder some entry of which does not stand at its own slot */
+    INODE_IMMUTABLE = 0x10, /* as enum fs_flag, and the kernel */
+    INODE_APPEND = 0x20,
+    INODE_NODUMP = 0x40,
     INODE_ACL_ACCESS = 0x100,  /* it has an access control list: see acl.h */
     INODE_ACL_DEFAULT = 0x200, /* a folder that has a default one */
+    INODE_LINKABLE = 0x800,    /* made without a name, and may get one */
 };
 struct inode {
     uint64_t ino; /* not in the record: from the key */
@@ -141,7 +147,9 @@ uint64_t dirent_slot_next(uint64_t slot);
 /* ---- patches ---- */
 void patch_put_write(struct buf *out, uint32_t offset, struct slice bytes);
 void patch_put_cut(struct buf *out, uint32_t offset);
-/* Takes the next patch off `*in`. 0, 1 at the end, -EIO. */
+void patch_put_zero(struct buf *out, uint32_t offset, uint32_t len);
+/* Takes the next patch off `*in`. 0, 1 at the end, -EIO. `bytes`: what PATCH_WRITE writes; of
+ * PATCH_ZERO only its length counts. */
 int patch_take(struct slice *in, enum patch_kind *kind, uint32_t *offset, struct slice *bytes);
 
 /* The operator that the store is opened with: counters for inode 0, patches for data. */

@@ -31,10 +31,44 @@ static int check_make(uint64_t dir, const char *name)
     return err == 0 && ino_is_virtual(dir) ? -EPERM : err;
 }
 
+/* The folder above `ino`, which is not virtual. */
+static int look_above(struct fs *fs, uint64_t ino, struct fs_attr *attr)
+{
+    struct reader r;
+    struct inode n;
+    if (ino_snapshot(ino) != 0 && ino_local(ino) == FS_INO_ROOT)
+        return fs_getattr(fs, FS_INO_SNAPSHOTS, attr);
+    int err = reader_begin(fs, ino, &r);
+    if (err < 0)
+        return err;
+    err = inode_get(&r.read, ino_local(ino), &n);
+    if (err == 0 && !inode_is_dir(&n))
+        err = -ENOTDIR;
+    if (err == 0 && n.nlink == 0)
+        err = -ENOENT;
+    if (err == 0)
+        err = inode_get(&r.read, n.parent, &n);
+    if (err == 0)
+        inode_attr(fs, &n, r.snapshot, attr);
+    reader_end(&r);
+    return err;
+}
+
+static int look_at_dots(struct fs *fs, uint64_t ino, const char *name, struct fs_attr *attr)
+{
+    if (name[1] == 0)
+        return fs_getattr(fs, ino, attr);
+    if (ino_is_virtual(ino))
+        return fs_getattr(fs, ino == FS_INO_SNAPSHOTS ? FS_INO_CONTROL : FS_INO_ROOT, attr);
+    return look_above(fs, ino, attr);
+}
+
 int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *attr)
 {
     struct reader r;
     struct inode n;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return look_at_dots(fs, dir, name, attr);
     if (strlen(name) > FS_NAME_MAX)
         return -ENAMETOOLONG;
     if (virtual_is_control(dir, name))
@@ -109,6 +143,18 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct 
     return err;
 }
 
+int fs_tmpfile(struct fs *fs, uint64_t dir, uint32_t mode, bool linkable,
+               const struct fs_cred *cred, struct fs_attr *attr)
+{
+    struct inode made;
+    int err = ino_snapshot(dir) != 0 ? -EROFS : ino_is_virtual(dir) ? -EPERM : 0;
+    if (err == 0)
+        err = names_make_unnamed(fs, dir, (mode & 07777) | S_IFREG, linkable, cred, &made);
+    if (err == 0)
+        inode_attr(fs, &made, 0, attr);
+    return err;
+}
+
 int fs_unlink(struct fs *fs, uint64_t dir, const char *name)
 {
     int err = check_change(dir, name);
@@ -127,18 +173,30 @@ int fs_rmdir(struct fs *fs, uint64_t dir, const char *name)
     return err == 0 ? names_rmdir(fs, dir, name) : err;
 }
 
+static int rename_real(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
+                       const char *new_name, unsigned flags, const struct fs_cred *whiteout)
+{
+    int err = check_change(dir, name);
+    if (err == 0)
+        err = check_change(new_dir, new_name);
+    if (err == 0 && (ino_is_virtual(dir) || ino_is_virtual(new_dir)))
+        err = -EPERM;
+    return err == 0 ? names_rename(fs, dir, name, new_dir, new_name, flags, whiteout) : err;
+}
+
 int fs_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir, const char *new_name,
               unsigned flags)
 {
     if (dir == FS_INO_SNAPSHOTS && new_dir == FS_INO_SNAPSHOTS)
         return (flags & ~(unsigned)FS_RENAME_NOREPLACE) ? -EINVAL
                                                         : snapshot_rename(fs, name, new_name);
-    int err = check_change(dir, name);
-    if (err == 0)
-        err = check_change(new_dir, new_name);
-    if (err == 0 && (ino_is_virtual(dir) || ino_is_virtual(new_dir)))
-        err = -EPERM;
-    return err == 0 ? names_rename(fs, dir, name, new_dir, new_name, flags) : err;
+    return rename_real(fs, dir, name, new_dir, new_name, flags, NULL);
+}
+
+int fs_rename_whiteout(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
+                       const char *new_name, unsigned flags, const struct fs_cred *cred)
+{
+    return rename_real(fs, dir, name, new_dir, new_name, flags, cred);
 }
 
 void fs_forget(struct fs *fs, uint64_t ino)

@@ -41,6 +41,14 @@ struct fs_time {
     uint32_t nsec;
 };
 
+/* As chattr(1) sets them; the values are Linux's. What they forbid is -EPERM, as on ext4. */
+enum fs_flag {
+    FS_FLAG_IMMUTABLE = 0x10, /* nothing of it changes; in such a folder no name does */
+    FS_FLAG_APPEND = 0x20,    /* it only grows; in such a folder names are only made */
+    FS_FLAG_NODUMP = 0x40,    /* only kept; new inodes have it from their folder */
+    FS_FLAGS = FS_FLAG_IMMUTABLE | FS_FLAG_APPEND | FS_FLAG_NODUMP,
+};
+
 struct fs_attr {
     uint64_t ino;
     uint64_t size;
@@ -49,6 +57,7 @@ struct fs_attr {
     uint32_t mode;   /* type and permission bits, as st_mode */
     uint32_t nlink, uid, gid;
     uint32_t block_bytes; /* st_blksize */
+    uint32_t flags;       /* bits of enum fs_flag */
     struct fs_time atime, mtime, ctime, btime;
 };
 
@@ -108,6 +117,8 @@ int fs_compact(struct fs *fs);
 int fs_compact_watched(struct fs *fs, store_compaction_fn *fn, void *ctx);
 
 /* ---- names ---- */
+/* "." is the inode itself, of whatever type, and ".." the folder above a folder (of a snapshot's
+ * root FS_INO_SNAPSHOTS): that is how handles that someone has kept are opened. */
 int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *attr);
 /* Regular files, device nodes, FIFOs and sockets; type from `mode`. */
 int fs_mknod(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, uint64_t rdev,
@@ -117,6 +128,11 @@ int fs_mkdir(struct fs *fs, uint64_t dir, const char *name, uint32_t mode,
 int fs_symlink(struct fs *fs, uint64_t dir, const char *name, const char *target,
                const struct fs_cred *cred, struct fs_attr *attr);
 int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct fs_attr *attr);
+/* A regular file without a name, as open(2) with O_TMPFILE makes it: an orphan from the beginning,
+ * but if it is `linkable` fs_link() may give it its first name. Of `dir` it takes what a file made
+ * there would. */
+int fs_tmpfile(struct fs *fs, uint64_t dir, uint32_t mode, bool linkable,
+               const struct fs_cred *cred, struct fs_attr *attr);
 /* The last link gone, the inode stays readable and writable as an orphan until fs_forget(). */
 int fs_unlink(struct fs *fs, uint64_t dir, const char *name);
 int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
@@ -124,6 +140,11 @@ int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
 enum { FS_RENAME_NOREPLACE = 1, FS_RENAME_EXCHANGE = 2 };
 int fs_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir, const char *new_name,
               unsigned flags);
+/* The same with RENAME_WHITEOUT (`flags`: others of Linux's, as above): under the old name there is
+ * then a character device 0:0 that `cred` owns, by which union file systems know that something is
+ * deleted. With FS_RENAME_EXCHANGE -EINVAL. */
+int fs_rename_whiteout(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
+                       const char *new_name, unsigned flags, const struct fs_cred *cred);
 /* Nobody outside refers to the inode any more: if it is an orphan it is deleted. */
 void fs_forget(struct fs *fs, uint64_t ino);
 
@@ -145,6 +166,11 @@ enum fs_set {
  * change of size sets mtime too unless given. */
 int fs_setattr(struct fs *fs, uint64_t ino, unsigned set, const struct fs_attr *want,
                struct fs_attr *attr);
+/* All of FS_FLAGS at once. -EOPNOTSUPP for other bits; -ENOTTY: neither a file nor a folder. Who
+ * may, is the caller's business. */
+int fs_set_flags(struct fs *fs, uint64_t ino, uint32_t flags);
+/* Opening for writing, `append`: at the end only. 0, -EROFS, -EPERM by the flags. */
+int fs_check_open(struct fs *fs, uint64_t ino, bool append);
 /* Into `target` (FS_SYMLINK_MAX + 1 bytes), NUL-terminated. */
 int fs_readlink(struct fs *fs, uint64_t ino, char *target);
 
@@ -157,6 +183,17 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, siz
 /* As lseek(2) with SEEK_DATA / SEEK_HOLE, at the granularity of chunks. -ENXIO. */
 int fs_seek_data(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found);
 int fs_seek_hole(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found);
+/* As fallocate(2); the values are Linux's, others are -EOPNOTSUPP. Zeroed and punched ranges are
+ * holes afterwards. Nothing is set aside: what has no room now is -ENOSPC now, what has may still
+ * meet a full disk later. Sets mtime and ctime. -ENODEV for what is no file, -EFBIG. */
+enum { FS_FALLOCATE_KEEP_SIZE = 1, FS_FALLOCATE_PUNCH_HOLE = 2, FS_FALLOCATE_ZERO_RANGE = 16 };
+int fs_fallocate(struct fs *fs, uint64_t ino, unsigned mode, uint64_t offset, uint64_t len);
+/* As copy_file_range(2): what `from` has from its offset on is then in `to`, holes as holes. Goes
+ * up to the end of `from`, and stops early after about FS_COPY_MAX bytes: `*copied` tells. Atomic
+ * in steps of some MiB. -EINVAL for ranges of one file that overlap. */
+enum { FS_COPY_MAX = 256 << 20 };
+int fs_copy(struct fs *fs, uint64_t from, uint64_t from_offset, uint64_t to, uint64_t to_offset,
+            uint64_t len, uint64_t *copied);
 int fs_fsync(struct fs *fs, uint64_t ino, bool data_only);
 int fs_sync(struct fs *fs);
 

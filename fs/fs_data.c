@@ -3,6 +3,7 @@
 
 #include "fs/dir.h"
 #include "fs/extent.h"
+#include "fs/flags.h"
 #include "fs/virtual.h"
 
 /* ---- data ---- */
@@ -33,7 +34,9 @@ static int write_locked(struct txn *t, uint64_t ino, uint64_t offset, const void
         return err;
     if (!S_ISREG(n.mode))
         return S_ISDIR(n.mode) ? -EISDIR : -EINVAL;
-    err = extent_write(t, &n, offset, data, len);
+    err = flags_check_data(&n, true);
+    if (err == 0)
+        err = extent_write(t, &n, offset, data, len);
     if (err < 0)
         return err;
     n.mtime = n.ctime = t->now;
@@ -59,30 +62,6 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, siz
     err = write_locked(&t, ino, offset, data, len);
     txn_end(&t);
     return err;
-}
-
-static int seek(struct fs *fs, uint64_t ino, uint64_t offset, bool data, uint64_t *found)
-{
-    struct reader r;
-    struct inode n;
-    if (ino_is_virtual(ino))
-        return -EISDIR;
-    int err = fs_begin_read(fs, ino, &r, &n);
-    if (err < 0)
-        return err;
-    err = S_ISREG(n.mode) ? extent_seek(&r, &n, offset, data, found) : -EINVAL;
-    reader_end(&r);
-    return err;
-}
-
-int fs_seek_data(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found)
-{
-    return seek(fs, ino, offset, true, found);
-}
-
-int fs_seek_hole(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found)
-{
-    return seek(fs, ino, offset, false, found);
 }
 
 int fs_sync(struct fs *fs)

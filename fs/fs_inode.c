@@ -3,6 +3,7 @@
 
 #include "fs/acl.h"
 #include "fs/extent.h"
+#include "fs/flags.h"
 #include "fs/virtual.h"
 #include "fs/xattr.h"
 
@@ -106,10 +107,49 @@ int fs_setattr(struct fs *fs, uint64_t ino, unsigned set, const struct fs_attr *
     int err = fs_begin_change(fs, ino, &t, &n);
     if (err < 0)
         return err;
-    err = apply_set(&t, &n, set, want);
+    err = flags_check_set(&n, set);
+    if (err == 0)
+        err = apply_set(&t, &n, set, want);
     if (err == 0)
         inode_attr(fs, &n, 0, attr);
     txn_end(&t);
+    return err;
+}
+
+int fs_set_flags(struct fs *fs, uint64_t ino, uint32_t flags)
+{
+    struct txn t;
+    struct inode n;
+    if (flags & ~(uint32_t)FS_FLAGS)
+        return -EOPNOTSUPP;
+    int err = fs_begin_change(fs, ino, &t, &n);
+    if (err < 0)
+        return err;
+    if (!S_ISREG(n.mode) && !inode_is_dir(&n)) {
+        err = -ENOTTY;
+    } else {
+        n.flags = (n.flags & ~(uint32_t)FS_FLAGS) | flags;
+        n.ctime = t.now;
+        inode_put(&t, &n);
+        err = txn_commit(&t);
+    }
+    txn_end(&t);
+    return err;
+}
+
+int fs_check_open(struct fs *fs, uint64_t ino, bool append)
+{
+    struct reader r;
+    struct inode n;
+    int err = fs_check_change(ino);
+    if (err == 0 && fs->read_only)
+        err = -EROFS;
+    if (err == 0)
+        err = fs_begin_read(fs, ino, &r, &n);
+    if (err < 0)
+        return err;
+    err = flags_check_data(&n, append);
+    reader_end(&r);
     return err;
 }
 
@@ -153,9 +193,10 @@ int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value
         err = fs_begin_change(fs, ino, &t, &n);
     if (err < 0)
         return err;
-    if (kind == ACL_NOT)
+    err = flags_check_fixed(&n);
+    if (err == 0 && kind == ACL_NOT)
         err = xattr_set(&t, ino, name, slice_of(value, len), flags);
-    else
+    else if (err == 0)
         err = set_acl(&t, &n, kind, slice_of(value, len), flags);
     if (err == 0) {
         n.ctime = t.now;
@@ -177,7 +218,9 @@ int fs_removexattr(struct fs *fs, uint64_t ino, const char *name)
         err = fs_begin_change(fs, ino, &t, &n);
     if (err < 0)
         return err;
-    err = xattr_remove(&t, ino, name);
+    err = flags_check_fixed(&n);
+    if (err == 0)
+        err = xattr_remove(&t, ino, name);
     if (err == 0) {
         n.ctime = t.now;
         inode_put(&t, &n);

@@ -44,6 +44,11 @@ static void apply(struct buf *out, size_t start, enum patch_kind kind, uint32_t 
         return;
     }
     size_t end = offset + bytes.len;
+    if (kind == PATCH_ZERO) {
+        if (len > offset)
+            memset(out->data + start + offset, 0, (end < len ? end : len) - offset);
+        return;
+    }
     if (end > len) {
         buf_reserve(out, end - len);
         memset(out->data + out->len, 0, end - len);
@@ -79,12 +84,14 @@ struct patch {
     struct slice bytes;
 };
 
-/* A write all of whose bytes a later write replaces has no effect, whatever lies between. */
+/* A write, or zeros, all of whose bytes a later write replaces has no effect, whatever lies
+ * between.
+ */
 static bool superfluous(const struct patch *list, size_t i, size_t count)
 {
     const struct patch *p = &list[i];
     assert(i < count);
-    if (p->kind != PATCH_WRITE)
+    if (p->kind == PATCH_CUT)
         return false;
     for (size_t j = i + 1; j < count && j <= i + PARTIAL_LOOK; j++)
         if (list[j].kind == PATCH_WRITE && list[j].offset <= p->offset &&
@@ -125,6 +132,8 @@ static int join_patches(const struct slice *operands, size_t count, struct buf *
             continue;
         if (list[i].kind == PATCH_WRITE)
             patch_put_write(out, list[i].offset, list[i].bytes);
+        else if (list[i].kind == PATCH_ZERO)
+            patch_put_zero(out, list[i].offset, (uint32_t)list[i].bytes.len);
         else
             patch_put_cut(out, list[i].offset);
         if (out->len - start > PARTIAL_BYTES_MAX)

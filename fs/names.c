@@ -7,6 +7,7 @@
 
 #include "fs/acl.h"
 #include "fs/extent.h"
+#include "fs/flags.h"
 
 /* An inode that new entries may be made in. */
 static int get_folder(const struct store_read *read, uint64_t ino, struct inode *dir)
@@ -56,7 +57,9 @@ static int make_locked(struct txn *t, uint64_t dir, const char *name, uint32_t m
     err = dir_find(t->fs, &t->read, &folder, name, &there);
     if (err != -ENOENT)
         return err == 0 ? -EEXIST : err;
-    err = ino_take(t->fs, dir, &ino);
+    err = flags_check_make(&folder);
+    if (err == 0)
+        err = ino_take(t->fs, dir, &ino);
     if (err < 0)
         return err;
     inode_new(t, ino, mode, rdev, cred, &folder, made);
@@ -87,7 +90,66 @@ int names_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, uin
     return err;
 }
 
+/* Only readers look at the folder, so it is not locked. */
+static int make_unnamed(struct txn *t, uint64_t dir, uint32_t mode, bool linkable,
+                        const struct fs_cred *cred, struct inode *made)
+{
+    struct inode folder;
+    uint64_t ino;
+    assert(S_ISREG(mode));
+    int err = get_folder(&t->read, dir, &folder);
+    if (err == 0 && folder.nlink == 0)
+        err = -EPERM; /* not -ENOENT: what ext4 says */
+    if (err == 0)
+        err = flags_check_make(&folder);
+    if (err == 0)
+        err = ino_take(t->fs, dir, &ino);
+    if (err < 0)
+        return err;
+    inode_new(t, ino, mode, 0, cred, &folder, made);
+    err = acl_inherit(t, &folder, cred->umask, made);
+    if (err < 0)
+        return err;
+    made->nlink = 0;
+    made->flags |= linkable ? INODE_LINKABLE : 0;
+    inode_put(t, made);
+    struct key k = key_orphan(ino);
+    store_batch_put(t->batch, key_slice(&k), (struct slice){0});
+    return txn_commit(t);
+}
+
+int names_make_unnamed(struct fs *fs, uint64_t dir, uint32_t mode, bool linkable,
+                       const struct fs_cred *cred, struct inode *made)
+{
+    struct txn t;
+    int err = txn_init(&t, fs);
+    if (err < 0)
+        return err;
+    txn_lock(&t, NULL, 0);
+    err = make_unnamed(&t, dir, mode, linkable, cred, made);
+    if (err == 0)
+        orphan_add(fs, made->ino);
+    txn_end(&t);
+    return err;
+}
+
 /* ---- linking ---- */
+
+static bool is_unnamed(const struct inode *n)
+{
+    return n->nlink == 0 && n->flags & INODE_LINKABLE;
+}
+
+/* Its line in the list goes in the same batch. Not there any more: somebody is deleting it. */
+static int take_from_orphans(struct txn *t, struct inode *n)
+{
+    struct key k = key_orphan(n->ino);
+    if (!orphan_take(t->fs, n->ino))
+        return -ENOENT;
+    store_batch_delete(t->batch, key_slice(&k));
+    n->flags &= ~(uint32_t)INODE_LINKABLE;
+    return 0;
+}
 
 static int link_locked(struct txn *t, uint64_t ino, uint64_t dir, const char *name, struct inode *n)
 {
@@ -100,14 +162,21 @@ static int link_locked(struct txn *t, uint64_t ino, uint64_t dir, const char *na
         return err;
     if (inode_is_dir(n))
         return -EPERM;
-    if (folder.nlink == 0 || n->nlink == 0)
+    bool unnamed = is_unnamed(n);
+    if (folder.nlink == 0 || (n->nlink == 0 && !unnamed))
         return -ENOENT;
     if (n->nlink >= FS_LINK_MAX)
         return -EMLINK;
     err = dir_find(t->fs, &t->read, &folder, name, &there);
     if (err != -ENOENT)
         return err == 0 ? -EEXIST : err;
-    err = dir_insert(t, &folder, name, ino, n->mode);
+    err = flags_check_make(&folder);
+    if (err == 0)
+        err = flags_check_fixed(n);
+    if (err == 0)
+        err = dir_insert(t, &folder, name, ino, n->mode);
+    if (err == 0 && unnamed)
+        err = take_from_orphans(t, n);
     if (err < 0)
         return err;
     assert(n->ino == ino && folder.ino == dir);
@@ -117,7 +186,10 @@ static int link_locked(struct txn *t, uint64_t ino, uint64_t dir, const char *na
     n->ctime = t->now;
     inode_put(t, &folder);
     inode_put(t, n);
-    return txn_commit(t);
+    err = txn_commit(t);
+    if (err < 0 && unnamed)
+        orphan_add(t->fs, ino);
+    return err;
 }
 
 int names_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct inode *n)
@@ -180,6 +252,8 @@ static int remove_entry(struct fs *fs, uint64_t dir, const char *name, bool fold
     if (err < 0)
         return err;
     err = lock_entry(&t, dir, name, &folder, &entry, &n);
+    if (err == 0)
+        err = flags_check_remove(&folder, &n);
     if (err == 0 && inode_is_dir(&n) != folders)
         err = folders ? -ENOTDIR : -EISDIR;
     if (err == 0 && folders && n.size > 0)

@@ -9,13 +9,17 @@ int names_lookup(struct reader *r, uint64_t dir, const char *name, struct inode 
 /* `target`: of a symbolic link, otherwise NULL. */
 int names_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, uint64_t rdev,
                const char *target, const struct fs_cred *cred, struct inode *made);
+/* fs_tmpfile() */
+int names_make_unnamed(struct fs *fs, uint64_t dir, uint32_t mode, bool linkable,
+                       const struct fs_cred *cred, struct inode *made);
 int names_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct inode *n);
 int names_unlink(struct fs *fs, uint64_t dir, const char *name);
 int names_rmdir(struct fs *fs, uint64_t dir, const char *name);
 
 /* ---- rename.c ---- */
+/* `whiteout`: who makes one under the old name; NULL: there is none. */
 int names_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
-                 const char *new_name, unsigned flags);
+                 const char *new_name, unsigned flags, const struct fs_cred *whiteout);
 /* Takes one link off `n` and puts it; the last makes it an orphan (the caller adds it to the set
  * once that is committed). */
 void names_drop_link(struct txn *t, struct inode *n);

@@ -1,9 +1,10 @@
-/* rename: names_rename() of names.h. Up to four inodes change in one batch: both folders, what is
- * moved, and what is replaced or exchanged with it.
+/* rename: names_rename() of names.h. Up to five inodes change in one batch: both folders, what is
+ * moved, what is replaced or exchanged with it, and a whiteout that is made.
  *
  * Moves of folders between folders take fs->rename first: the chain of parents above the
  * destination must not change while it is looked at, or two moves could put two folders each into
  * the other. */
+#include "fs/flags.h"
 #include "fs/names.h"
 
 struct side {
@@ -20,7 +21,8 @@ struct move {
     struct inode dirs[2];
     struct side from, to;
     unsigned flags;
-    uint64_t orphan; /* made by it; 0: none */
+    const struct fs_cred *whiteout; /* who makes one; NULL: none is */
+    uint64_t orphan;                /* made by it; 0: none */
 };
 
 static int look(struct move *m, struct side *s)
@@ -99,11 +101,18 @@ static int below_itself(struct move *m, uint64_t folder, uint64_t dir)
     return folder == FS_INO_ROOT ? -EINVAL : 0;
 }
 
+/* Both names change. */
+static int check_flags(const struct move *m)
+{
+    int err = flags_check_remove(m->from.dir, &m->from.n);
+    if (err < 0)
+        return err;
+    return m->to.exists ? flags_check_remove(m->to.dir, &m->to.n) : flags_check_make(m->to.dir);
+}
+
 /* What stands in the way of replacing `to`. */
 static int check_replace(const struct move *m)
 {
-    if (m->flags & FS_RENAME_NOREPLACE)
-        return -EEXIST;
     bool from_dir = inode_is_dir(&m->from.n), to_dir = inode_is_dir(&m->to.n);
     if (from_dir && !to_dir)
         return -ENOTDIR;
@@ -129,6 +138,10 @@ static int check(struct move *m)
         err = below_itself(m, m->from.n.ino, m->to.dir_ino);
     if (err == 0 && exchange && inode_is_dir(&m->to.n) && across)
         err = below_itself(m, m->to.n.ino, m->from.dir_ino);
+    if (err == 0 && m->to.exists && m->flags & FS_RENAME_NOREPLACE)
+        err = -EEXIST;
+    if (err == 0)
+        err = check_flags(m);
     return err == 0 && m->to.exists && !exchange ? check_replace(m) : err;
 }
 
@@ -155,6 +168,22 @@ static void exchange(struct move *m)
     inode_put(&m->t, &b->n);
 }
 
+/* Under the old name. */
+static int leave_whiteout(struct move *m)
+{
+    struct inode n;
+    uint64_t ino;
+    struct side *s = &m->from;
+    int err = ino_take(m->t.fs, s->dir_ino, &ino);
+    if (err < 0)
+        return err;
+    inode_new(&m->t, ino, S_IFCHR, 0, m->whiteout, s->dir, &n);
+    dir_replace(&m->t, s->dir, &s->entry, s->name, ino, S_IFCHR);
+    n.slot = m->t.slot;
+    inode_put(&m->t, &n);
+    return 0;
+}
+
 static int move(struct move *m)
 {
     struct side *from = &m->from, *to = &m->to;
@@ -170,8 +199,10 @@ static int move(struct move *m)
     }
     if (err < 0)
         return err;
-    dir_remove(&m->t, from->dir, &from->entry);
     reparent(&from->n, from->dir, to->dir, m->t.slot);
+    if (m->whiteout)
+        return leave_whiteout(m);
+    dir_remove(&m->t, from->dir, &from->entry);
     return 0;
 }
 
@@ -202,13 +233,14 @@ static int apply(struct move *m)
 }
 
 int names_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
-                 const char *new_name, unsigned flags)
+                 const char *new_name, unsigned flags, const struct fs_cred *whiteout)
 {
     struct move m = {.from = {.dir_ino = dir, .name = name},
                      .to = {.dir_ino = new_dir, .name = new_name},
-                     .flags = flags};
+                     .flags = flags,
+                     .whiteout = whiteout};
     if ((flags & ~(unsigned)(FS_RENAME_NOREPLACE | FS_RENAME_EXCHANGE)) ||
-        flags == (FS_RENAME_NOREPLACE | FS_RENAME_EXCHANGE))
+        (flags & FS_RENAME_EXCHANGE && (flags & FS_RENAME_NOREPLACE || whiteout)))
         return -EINVAL;
     int err = txn_init(&m.t, fs);
     if (err < 0)

@@ -164,12 +164,24 @@ static void use(struct fs *fs, uint64_t ino)
     fs_seek_data(fs, ino, 0, &at);
     fs_seek_hole(fs, ino, 0, &at);
     fs_lookup(fs, ino, "file", &attr);
+    fs_lookup(fs, ino, "..", &attr);
+    fs_check_open(fs, ino, true);
 }
 
 static void change(struct fs *fs, uint64_t ino)
 {
     struct fs_attr attr;
+    uint64_t copied;
     fs_write(fs, ino, 5, "x", 1);
+    fs_fallocate(fs, ino, FS_FALLOCATE_KEEP_SIZE | FS_FALLOCATE_PUNCH_HOLE, 3, 40000);
+    fs_fallocate(fs, ino, 0, 0, 50000);
+    fs_copy(fs, ino, 0, FS_INO_FIRST + 1, 100, 40000, &copied);
+    fs_copy(fs, FS_INO_FIRST + 1, 0, ino, 100, 40000, &copied);
+    fs_set_flags(fs, ino, FS_FLAG_NODUMP);
+    if (fs_tmpfile(fs, ino, 0600, true, &cred, &attr) == 0)
+        fs_link(fs, attr.ino, ino, "unnamed", &attr);
+    fs_link(fs, ino, FS_INO_ROOT, "linked", &attr);
+    fs_rename_whiteout(fs, ino, "new", ino, "newer", 0, &cred);
     fs_mknod(fs, ino, "new", S_IFREG | 0600, 0, &cred, &attr);
     fs_rename(fs, ino, "file", FS_INO_ROOT, "file", 0);
     fs_unlink(fs, ino, "file");

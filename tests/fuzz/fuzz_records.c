@@ -83,7 +83,7 @@ static void patches(struct slice bytes)
     struct slice piece;
     int rc;
     while ((rc = patch_take(&bytes, &kind, &offset, &piece)) == 0)
-        assert(kind == PATCH_WRITE || kind == PATCH_CUT);
+        assert(kind == PATCH_WRITE || kind == PATCH_CUT || kind == PATCH_ZERO);
 }
 
 static void merges(struct slice *in, struct slice operand)

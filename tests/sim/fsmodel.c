@@ -70,6 +70,17 @@ static bool is_empty(const struct fsnode *n)
     return true;
 }
 
+/* What immutable and append-only forbid: see fs/flags.h. */
+static bool is_immutable(const struct fsnode *n)
+{
+    return n->flags & FS_FLAG_IMMUTABLE;
+}
+
+static bool is_fixed(const struct fsnode *n)
+{
+    return n->flags & (FS_FLAG_IMMUTABLE | FS_FLAG_APPEND);
+}
+
 static void drop_link(struct fsnode *n)
 {
     n->nlink = is_dir(n) ? 0 : n->nlink - 1;
@@ -103,6 +114,21 @@ static void inherit(struct fsnode *n, const struct fsnode *dir)
         n->acl[0] = a;
 }
 
+/* With what a new node has from its folder. */
+static int add_inheriting(struct fsmodel *m, uint32_t mode, int folder)
+{
+    int id = add_node(m, mode, folder);
+    const struct fsnode *dir = node_at(m, folder);
+    if (dir->mode & S_ISGID) {
+        m->nodes[id].gid = dir->gid;
+        m->nodes[id].mode |= S_ISDIR(mode) ? S_ISGID : 0;
+    }
+    m->nodes[id].flags = dir->flags & FS_FLAG_NODUMP;
+    if (!S_ISCHR(mode)) /* a whiteout */
+        inherit(&m->nodes[id], dir);
+    return id;
+}
+
 static int make(struct fsmodel *m, const struct fsop *op, uint32_t mode)
 {
     struct fsnode *dir = node_at(m, op->node);
@@ -110,18 +136,20 @@ static int make(struct fsmodel *m, const struct fsop *op, uint32_t mode)
     if (err < 0)
         return err;
     if (dir->nlink == 0)
-        return -ENOENT;
-    if (dir->entry[op->name])
+        return op->kind == FSOP_TMPFILE ? -EPERM : -ENOENT;
+    if (op->kind != FSOP_TMPFILE && dir->entry[op->name])
         return -EEXIST;
-    int id = add_node(m, mode, op->node);
+    if (is_immutable(dir))
+        return -EPERM;
+    int id = add_inheriting(m, mode, op->node);
+    if (op->kind == FSOP_TMPFILE) {
+        m->nodes[id].nlink = 0;
+        m->nodes[id].linkable = op->flags != 0;
+        return 0;
+    }
     dir = node_at(m, op->node); /* it may have moved */
     dir->entry[op->name] = id + 1;
     dir->nlink += S_ISDIR(mode);
-    if (dir->mode & S_ISGID) {
-        m->nodes[id].gid = dir->gid;
-        m->nodes[id].mode |= S_ISDIR(mode) ? S_ISGID : 0;
-    }
-    inherit(&m->nodes[id], dir);
     if (S_ISLNK(mode)) {
         fsop_bytes(op, &m->nodes[id].data);
         m->nodes[id].data.len = op->len;
@@ -139,11 +167,14 @@ static int do_link(struct fsmodel *m, const struct fsop *op)
         return -ENOENT;
     if (is_dir(n))
         return -EPERM;
-    if (n->nlink == 0 || dir->nlink == 0)
+    if ((n->nlink == 0 && !n->linkable) || dir->nlink == 0)
         return -ENOENT;
     if (dir->entry[op->name2])
         return -EEXIST;
+    if (is_immutable(dir) || is_fixed(n))
+        return -EPERM;
     dir->entry[op->name2] = op->node + 1;
+    n->linkable = false;
     n->nlink++;
     return 0;
 }
@@ -157,6 +188,8 @@ static int do_remove(struct fsmodel *m, const struct fsop *op)
     if (!dir->entry[op->name])
         return -ENOENT;
     struct fsnode *n = node_at(m, dir->entry[op->name] - 1);
+    if (is_fixed(dir) || is_fixed(n))
+        return -EPERM;
     if (is_dir(n) != (op->kind == FSOP_RMDIR))
         return is_dir(n) ? -EISDIR : -ENOTDIR;
     if (is_dir(n) && !is_empty(n))
@@ -176,25 +209,32 @@ static bool is_above(const struct fsmodel *m, int id, int below)
     return id == 0;
 }
 
+static int check_replace(const struct fsnode *a, const struct fsnode *b)
+{
+    if (is_dir(a) != is_dir(b))
+        return is_dir(a) ? -ENOTDIR : -EISDIR;
+    return is_dir(b) && !is_empty(b) ? -ENOTEMPTY : 0;
+}
+
 static int check_rename(struct fsmodel *m, const struct fsop *op, int from, int to)
 {
-    bool exchange = op->flags == FS_RENAME_EXCHANGE, across = op->node != op->node2;
+    bool exchange = op->flags & FS_RENAME_EXCHANGE, across = op->node != op->node2;
     if (from < 0 || (exchange && to < 0))
         return -ENOENT;
     if (from == to)
-        return op->flags == FS_RENAME_NOREPLACE ? -EEXIST : 0;
+        return op->flags & FS_RENAME_NOREPLACE ? -EEXIST : 0;
     struct fsnode *a = &m->nodes[from], *b = to < 0 ? NULL : &m->nodes[to];
     if (across && is_dir(a) && is_above(m, from, op->node2))
         return -EINVAL;
     if (across && exchange && is_dir(b) && is_above(m, to, op->node))
         return -EINVAL;
-    if (!b || exchange)
-        return 0;
-    if (op->flags == FS_RENAME_NOREPLACE)
+    if (b && op->flags & FS_RENAME_NOREPLACE)
         return -EEXIST;
-    if (is_dir(a) != is_dir(b))
-        return is_dir(a) ? -ENOTDIR : -EISDIR;
-    return is_dir(b) && !is_empty(b) ? -ENOTEMPTY : 0;
+    if (is_fixed(&m->nodes[op->node]) || is_fixed(a))
+        return -EPERM;
+    if (b ? is_fixed(&m->nodes[op->node2]) || is_fixed(b) : is_immutable(&m->nodes[op->node2]))
+        return -EPERM;
+    return b && !exchange ? check_replace(a, b) : 0;
 }
 
 static void put_entry(struct fsmodel *m, int dir, int name, int id)
@@ -210,6 +250,9 @@ static void put_entry(struct fsmodel *m, int dir, int name, int id)
 static int do_rename(struct fsmodel *m, const struct fsop *op)
 {
     struct fsnode *dir = node_at(m, op->node), *dir2 = node_at(m, op->node2);
+    const unsigned exclusive = FS_RENAME_NOREPLACE | FSMODEL_WHITEOUT;
+    if (op->flags & FS_RENAME_EXCHANGE && op->flags & exclusive)
+        return -EINVAL;
     if (!dir || !dir2)
         return -ENOENT;
     if (!is_dir(dir) || !is_dir(dir2))
@@ -221,13 +264,17 @@ static int do_rename(struct fsmodel *m, const struct fsop *op)
     if (err < 0 || from == to)
         return err;
     dir->entry[op->name] = 0;
-    if (to >= 0 && op->flags == FS_RENAME_EXCHANGE) {
+    if (to >= 0 && op->flags & FS_RENAME_EXCHANGE) {
         put_entry(m, op->node, op->name, to);
     } else if (to >= 0) {
         dir2->nlink -= is_dir(&m->nodes[to]);
         drop_link(&m->nodes[to]);
     }
     put_entry(m, op->node2, op->name2, from);
+    if (op->flags & FSMODEL_WHITEOUT) {
+        int id = add_inheriting(m, S_IFCHR, op->node);
+        m->nodes[op->node].entry[op->name] = id + 1;
+    }
     return 0;
 }
 
@@ -240,6 +287,30 @@ static void resize(struct buf *b, size_t len)
     b->len = len;
 }
 
+static int do_fallocate(struct fsmodel *m, const struct fsop *op)
+{
+    struct fsnode *n = node_at(m, op->node);
+    const unsigned keep = FS_FALLOCATE_KEEP_SIZE, punch = FS_FALLOCATE_PUNCH_HOLE,
+                   zero = FS_FALLOCATE_ZERO_RANGE;
+    size_t end = op->offset + op->len;
+    if (op->len == 0)
+        return -EINVAL;
+    if ((op->flags & ~(keep | punch | zero)) || (op->flags & (keep | punch)) == punch ||
+        (op->flags & (punch | zero)) == (punch | zero))
+        return -EOPNOTSUPP;
+    if (!n)
+        return -ENOENT;
+    if (!S_ISREG(n->mode))
+        return is_dir(n) ? -EISDIR : -ENODEV;
+    if (op->flags & (punch | zero) ? is_fixed(n) : is_immutable(n))
+        return -EPERM;
+    if (!(op->flags & keep) && end > n->data.len)
+        resize(&n->data, end);
+    for (size_t i = op->offset; op->flags & (punch | zero) && i < end && i < n->data.len; i++)
+        n->data.data[i] = 0;
+    return 0;
+}
+
 static int do_data(struct fsmodel *m, const struct fsop *op)
 {
     struct fsnode *n = node_at(m, op->node);
@@ -247,8 +318,12 @@ static int do_data(struct fsmodel *m, const struct fsop *op)
         return 0;
     if (!n)
         return -ENOENT;
+    if (op->kind == FSOP_TRUNCATE && is_fixed(n))
+        return -EPERM;
     if (!S_ISREG(n->mode))
         return is_dir(n) ? -EISDIR : -EINVAL;
+    if (is_immutable(n))
+        return -EPERM;
     if (op->kind == FSOP_TRUNCATE) {
         resize(&n->data, op->offset);
         return 0;
@@ -262,11 +337,57 @@ static int do_data(struct fsmodel *m, const struct fsop *op)
     return 0;
 }
 
+static int check_copy(const struct fsop *op, const struct fsnode *from, const struct fsnode *to)
+{
+    if (op->node == op->node2 && op->offset < op->offset2 + op->len &&
+        op->offset2 < op->offset + op->len)
+        return -EINVAL;
+    if (!to)
+        return -ENOENT;
+    if (is_fixed(to))
+        return -EPERM;
+    if (!S_ISREG(to->mode))
+        return is_dir(to) ? -EISDIR : -EINVAL;
+    if (op->len == 0)
+        return 0;
+    return !from ? -ENOENT : S_ISREG(from->mode) ? 0 : is_dir(from) ? -EISDIR : -EINVAL;
+}
+
+static int do_copy(struct fsmodel *m, const struct fsop *op)
+{
+    struct fsnode *from = node_at(m, op->node), *to = node_at(m, op->node2);
+    int err = check_copy(op, from, to);
+    if (err < 0 || op->len == 0 || op->offset >= from->data.len)
+        return err;
+    size_t len = from->data.len - op->offset;
+    if (len > op->len)
+        len = op->len;
+    if (op->offset2 + len > to->data.len)
+        resize(&to->data, op->offset2 + len);
+    memmove(to->data.data + op->offset2, from->data.data + op->offset, len);
+    return 0;
+}
+
+static int do_flags(struct fsmodel *m, const struct fsop *op)
+{
+    struct fsnode *n = node_at(m, op->node);
+    if (op->flags & ~(unsigned)FS_FLAGS)
+        return -EOPNOTSUPP;
+    if (!n)
+        return -ENOENT;
+    if (!S_ISREG(n->mode) && !is_dir(n))
+        return -ENOTTY;
+    n->flags = op->flags;
+    return 0;
+}
+
 static int do_change(struct fsmodel *m, const struct fsop *op)
 {
     struct fsnode *n = node_at(m, op->node);
     if (!n)
         return -ENOENT;
+    if (is_fixed(n))
+        return -EPERM;
     if (op->flags & FS_SET_MODE) {
         n->mode = (n->mode & S_IFMT) | (op->fill & 07777);
         n->acl[0].owner = n->mode >> 6 & 7;
@@ -286,6 +407,8 @@ static int do_xattr(struct fsmodel *m, const struct fsop *op)
     int x = op->name % FSMODEL_XATTRS;
     if (!n)
         return -ENOENT;
+    if (is_fixed(n))
+        return -EPERM;
     if (n->has_xattr[x] && op->kind == FSOP_SETXATTR && op->flags == FS_XATTR_CREATE)
         return -EEXIST;
     if (!n->has_xattr[x] && (op->kind == FSOP_REMOVEXATTR || op->flags == FS_XATTR_REPLACE))
@@ -303,6 +426,8 @@ static int do_acl(struct fsmodel *m, const struct fsop *op)
     int which = op->name % 2;
     if (!n)
         return -ENOENT;
+    if (is_fixed(n))
+        return -EPERM;
     if (S_ISLNK(n->mode))
         return -EOPNOTSUPP;
     if (op->kind == FSOP_SETACL) {
@@ -346,6 +471,8 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op)
         return make(m, op, S_IFDIR | 0777);
     case FSOP_SYMLINK:
         return make(m, op, S_IFLNK | 0777);
+    case FSOP_TMPFILE:
+        return make(m, op, S_IFREG | 0600);
     case FSOP_LINK:
         return do_link(m, op);
     case FSOP_UNLINK:
@@ -356,6 +483,12 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op)
     case FSOP_WRITE:
     case FSOP_TRUNCATE:
         return do_data(m, op);
+    case FSOP_FALLOCATE:
+        return do_fallocate(m, op);
+    case FSOP_COPY:
+        return do_copy(m, op);
+    case FSOP_FLAGS:
+        return do_flags(m, op);
     case FSOP_CHANGE:
         return do_change(m, op);
     case FSOP_SETXATTR:
@@ -380,11 +513,12 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op)
 
 /* How often each kind comes, of a thousand. */
 static const int weights[FSOP_KINDS] = {
-    [FSOP_CREATE] = 150,     [FSOP_FIFO] = 10,     [FSOP_MKDIR] = 70,    [FSOP_SYMLINK] = 30,
-    [FSOP_LINK] = 50,        [FSOP_UNLINK] = 110,  [FSOP_RMDIR] = 50,    [FSOP_RENAME] = 130,
-    [FSOP_WRITE] = 160,      [FSOP_TRUNCATE] = 60, [FSOP_CHANGE] = 25,   [FSOP_SETXATTR] = 28,
-    [FSOP_REMOVEXATTR] = 10, [FSOP_SETACL] = 13,   [FSOP_REMOVEACL] = 4, [FSOP_FORGET] = 30,
-    [FSOP_SYNC] = 22,        [FSOP_WORK] = 30,     [FSOP_SNAPSHOT] = 8,  [FSOP_UNSNAPSHOT] = 6,
+    [FSOP_CREATE] = 130,     [FSOP_FIFO] = 10,   [FSOP_MKDIR] = 65,    [FSOP_SYMLINK] = 25,
+    [FSOP_TMPFILE] = 15,     [FSOP_LINK] = 50,   [FSOP_UNLINK] = 100,  [FSOP_RMDIR] = 40,
+    [FSOP_RENAME] = 120,     [FSOP_WRITE] = 135, [FSOP_TRUNCATE] = 45, [FSOP_FALLOCATE] = 50,
+    [FSOP_COPY] = 25,        [FSOP_CHANGE] = 20, [FSOP_FLAGS] = 15,    [FSOP_SETXATTR] = 28,
+    [FSOP_REMOVEXATTR] = 10, [FSOP_SETACL] = 13, [FSOP_REMOVEACL] = 4, [FSOP_FORGET] = 30,
+    [FSOP_SYNC] = 22,        [FSOP_WORK] = 30,   [FSOP_SNAPSHOT] = 8,  [FSOP_UNSNAPSHOT] = 6,
     [FSOP_REOPEN] = 4};
 
 static enum fsop_kind random_kind(struct simrng *r, bool reopen)
@@ -439,11 +573,30 @@ static void random_data(struct simrng *r, struct fsop *op)
         op->len = FSMODEL_SIZE_MAX - op->offset;
 }
 
+/* Mostly one that there is. */
+static unsigned random_fallocate(struct simrng *r)
+{
+    static const unsigned modes[] = {0,
+                                     FS_FALLOCATE_KEEP_SIZE,
+                                     FS_FALLOCATE_KEEP_SIZE | FS_FALLOCATE_PUNCH_HOLE,
+                                     FS_FALLOCATE_KEEP_SIZE | FS_FALLOCATE_PUNCH_HOLE,
+                                     FS_FALLOCATE_KEEP_SIZE | FS_FALLOCATE_ZERO_RANGE,
+                                     FS_FALLOCATE_ZERO_RANGE};
+    return simrng_below(r, 30) ? modes[simrng_below(r, 6)] : (unsigned)simrng_below(r, 64);
+}
+
+/* Mostly none: what cannot be changed would soon be everything. */
+static unsigned random_flags(struct simrng *r)
+{
+    static const unsigned flags[] = {FS_FLAG_IMMUTABLE, FS_FLAG_APPEND, FS_FLAG_NODUMP, 0x1f0};
+    return simrng_below(r, 3) ? 0 : flags[simrng_below(r, 4)];
+}
+
 void fsmodel_random(const struct fsmodel *m, struct simrng *r, bool reopen, struct fsop *op)
 {
     *op = (struct fsop){.kind = random_kind(r, reopen), .fill = (uint32_t)simrng_next(r)};
     bool acl = op->kind == FSOP_SETACL || op->kind == FSOP_REMOVEACL;
-    bool folder = takes_name(op->kind) || (acl && simrng_below(r, 2));
+    bool folder = takes_name(op->kind) || op->kind == FSOP_TMPFILE || (acl && simrng_below(r, 2));
     op->node = random_node(m, r, folder ? S_IFDIR : S_IFREG);
     op->node2 = random_node(m, r, S_IFDIR);
     op->name = random_name(r);
@@ -454,7 +607,23 @@ void fsmodel_random(const struct fsmodel *m, struct simrng *r, bool reopen, stru
     case FSOP_RMDIR:
     case FSOP_RENAME:
         op->name = taken_name(m, r, op->node);
-        op->flags = simrng_below(r, 4) ? 0 : 1 + (unsigned)simrng_below(r, 2);
+        op->flags = simrng_below(r, 4) ? 0 : 1 + (unsigned)simrng_below(r, 7);
+        break;
+    case FSOP_TMPFILE:
+        op->flags = simrng_below(r, 4) != 0;
+        break;
+    case FSOP_FLAGS:
+        if (simrng_coin(r))
+            op->node = random_node(m, r, S_IFDIR);
+        op->flags = op->node ? random_flags(r) : 0;
+        break;
+    case FSOP_COPY:
+        op->node2 = random_node(m, r, S_IFREG);
+        random_data(r, op);
+        op->offset2 = op->offset;
+        random_data(r, op);
+        if (op->len > FSMODEL_SIZE_MAX - op->offset2)
+            op->len = FSMODEL_SIZE_MAX - op->offset2;
         break;
     case FSOP_SYMLINK:
         op->len = 1 + (uint32_t)simrng_below(r, 60);
@@ -462,6 +631,10 @@ void fsmodel_random(const struct fsmodel *m, struct simrng *r, bool reopen, stru
     case FSOP_WRITE:
     case FSOP_TRUNCATE:
         random_data(r, op);
+        break;
+    case FSOP_FALLOCATE:
+        random_data(r, op);
+        op->flags = random_fallocate(r);
         break;
     case FSOP_CHANGE:
         op->flags = 1 + (unsigned)simrng_below(r, 7);

@@ -6,6 +6,9 @@
 #include "fs/fs.h"
 #include "tests/sim/simrng.h"
 
+/* With FS_RENAME_ flags: fs_rename_whiteout(). */
+enum { FSMODEL_WHITEOUT = 4 };
+
 enum { FSMODEL_NAMES = 8, FSMODEL_XATTRS = 3, FSMODEL_SIZE_MAX = 90000, FSMODEL_CHUNK = 16 << 10 };
 enum { FSMODEL_UMASK = 027 }; /* of whoever makes something */
 
@@ -22,6 +25,8 @@ struct fsacl {
 
 struct fsnode {
     uint32_t mode, nlink, uid, gid;
+    uint32_t flags;           /* of FS_FLAGS */
+    bool linkable;            /* made without a name, and has not had one yet */
     bool gone;                /* deleted: nothing can be done with it */
     struct buf data;          /* contents, or a symbolic link's target */
     int parent;               /* folders */
@@ -41,13 +46,17 @@ enum fsop_kind {
     FSOP_FIFO,
     FSOP_MKDIR,
     FSOP_SYMLINK,
+    FSOP_TMPFILE,
     FSOP_LINK,
     FSOP_UNLINK,
     FSOP_RMDIR,
     FSOP_RENAME,
     FSOP_WRITE,
     FSOP_TRUNCATE,
+    FSOP_FALLOCATE,
+    FSOP_COPY,
     FSOP_CHANGE, /* mode and owner */
+    FSOP_FLAGS,
     FSOP_SETXATTR,
     FSOP_REMOVEXATTR,
     FSOP_SETACL, /* name: which; fill: the list */
@@ -65,9 +74,11 @@ enum fsop_kind {
 struct fsop {
     enum fsop_kind kind;
     int node, name;       /* a folder and a name; or the node that it is about */
-    int node2, name2;     /* of a rename's or link's destination */
-    unsigned flags;       /* of rename and setxattr; what setattr sets */
+    int node2, name2;     /* of a rename's, link's or copy's destination */
+    unsigned flags;       /* of rename, fallocate, setxattr; what setattr or set_flags sets; of an
+                             unnamed file: linkable */
     uint32_t offset, len; /* of data, which follows from `fill` */
+    uint32_t offset2;     /* of a copy's destination */
     uint32_t fill;        /* also: mode and owner */
     int pin;              /* which snapshot */
 };

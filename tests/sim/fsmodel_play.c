@@ -60,13 +60,25 @@ void fsacl_bytes(const struct fsacl *a, struct buf *out)
 
 void fsop_print(const struct fsop *op, char text[160])
 {
-    static const char *const kinds[] = {
-        "create",    "fifo",   "mkdir",    "symlink", "link",     "unlink",      "rmdir",
-        "rename",    "write",  "truncate", "change",  "setxattr", "removexattr", "setacl",
-        "removeacl", "forget", "sync",     "work",    "snapshot", "unsnapshot",  "reopen"};
-    snprintf(text, 160, "%s node %d name %d, node %d name %d, flags %u, offset %u, len %u, pin %d",
+    static const char *const kinds[FSOP_KINDS] = {
+        [FSOP_CREATE] = "create",       [FSOP_FIFO] = "fifo",
+        [FSOP_MKDIR] = "mkdir",         [FSOP_SYMLINK] = "symlink",
+        [FSOP_LINK] = "link",           [FSOP_UNLINK] = "unlink",
+        [FSOP_RMDIR] = "rmdir",         [FSOP_RENAME] = "rename",
+        [FSOP_WRITE] = "write",         [FSOP_TRUNCATE] = "truncate",
+        [FSOP_FALLOCATE] = "fallocate", [FSOP_CHANGE] = "change",
+        [FSOP_SETXATTR] = "setxattr",   [FSOP_REMOVEXATTR] = "removexattr",
+        [FSOP_SETACL] = "setacl",       [FSOP_REMOVEACL] = "removeacl",
+        [FSOP_TMPFILE] = "tmpfile",     [FSOP_COPY] = "copy",
+        [FSOP_FLAGS] = "flags",         [FSOP_FORGET] = "forget",
+        [FSOP_SYNC] = "sync",           [FSOP_WORK] = "work",
+        [FSOP_SNAPSHOT] = "snapshot",   [FSOP_UNSNAPSHOT] = "unsnapshot",
+        [FSOP_REOPEN] = "reopen",
+    };
+    snprintf(text, 160,
+             "%s node %d name %d, node %d name %d, flags %u, offset %u and %u, len %u, pin %d",
              kinds[op->kind], op->node, op->name, op->node2, op->name2, op->flags, op->offset,
-             op->len, op->pin);
+             op->offset2, op->len, op->pin);
 }
 
 /* ---- playing ---- */
@@ -80,6 +92,8 @@ static int play_make(struct fs *fs, const struct fsop *op, uint64_t dir, const c
     int err;
     if (op->kind == FSOP_MKDIR)
         err = fs_mkdir(fs, dir, name, 0777, &cred, &a);
+    else if (op->kind == FSOP_TMPFILE)
+        err = fs_tmpfile(fs, dir, 0600, op->flags != 0, &cred, &a);
     else if (op->kind == FSOP_SYMLINK)
         err = fs_symlink(fs, dir, name, bytes, &cred, &a);
     else
@@ -109,10 +123,27 @@ static int play_change(struct fs *fs, const struct fsop *op, uint64_t ino)
     return fs_setattr(fs, ino, op->kind == FSOP_TRUNCATE ? FS_SET_SIZE : op->flags, &want, &a);
 }
 
+/* `*made`: the whiteout, if one was made: nothing is moved if both names are of one file. */
+static int play_rename(struct fs *fs, const struct fsop *op, uint64_t dir, uint64_t dir2,
+                       uint64_t *made)
+{
+    static const struct fs_cred cred = {.uid = 7, .gid = 8};
+    const char *name = fsmodel_name(op->name), *name2 = fsmodel_name(op->name2);
+    unsigned flags = op->flags & ~(unsigned)FSMODEL_WHITEOUT;
+    struct fs_attr before = {0}, after;
+    if (flags == op->flags)
+        return fs_rename(fs, dir, name, dir2, name2, flags);
+    fs_lookup(fs, dir, name, &before);
+    int err = fs_rename_whiteout(fs, dir, name, dir2, name2, flags, &cred);
+    if (err == 0 && fs_lookup(fs, dir, name, &after) == 0 && after.ino != before.ino)
+        *made = after.ino;
+    return err;
+}
+
 int fsop_play(struct fs *fs, const struct fsop *op, uint64_t *inos, size_t *ino_count)
 {
     /* What was never made is asked for under a number that nothing has. */
-    uint64_t nowhere = FS_INO_FIRST - 1, made = 0;
+    uint64_t nowhere = FS_INO_FIRST - 1, made = 0, copied;
     uint64_t ino = (size_t)op->node < *ino_count ? inos[op->node] : nowhere;
     uint64_t ino2 = (size_t)op->node2 < *ino_count ? inos[op->node2] : nowhere;
     const char *name = fsmodel_name(op->name), *xattr = fsmodel_xattr(op->name % FSMODEL_XATTRS);
@@ -125,6 +156,7 @@ int fsop_play(struct fs *fs, const struct fsop *op, uint64_t *inos, size_t *ino_
     case FSOP_FIFO:
     case FSOP_MKDIR:
     case FSOP_SYMLINK:
+    case FSOP_TMPFILE:
         err = play_make(fs, op, ino, (const char *)bytes.data, &made);
         if (err == 0)
             inos[(*ino_count)++] = made;
@@ -139,10 +171,21 @@ int fsop_play(struct fs *fs, const struct fsop *op, uint64_t *inos, size_t *ino_
         err = fs_rmdir(fs, ino, name);
         break;
     case FSOP_RENAME:
-        err = fs_rename(fs, ino, name, ino2, fsmodel_name(op->name2), op->flags);
+        err = play_rename(fs, op, ino, ino2, &made);
+        if (made)
+            inos[(*ino_count)++] = made;
         break;
     case FSOP_WRITE:
         err = fs_write(fs, ino, op->offset, bytes.data, op->len);
+        break;
+    case FSOP_FALLOCATE:
+        err = fs_fallocate(fs, ino, op->flags, op->offset, op->len);
+        break;
+    case FSOP_COPY:
+        err = fs_copy(fs, ino, op->offset, ino2, op->offset2, op->len, &copied);
+        break;
+    case FSOP_FLAGS:
+        err = fs_set_flags(fs, ino, op->flags);
         break;
     case FSOP_TRUNCATE:
     case FSOP_CHANGE:
@@ -202,6 +245,8 @@ static bool same_attr(struct comparison *c, const struct fsnode *n, const struct
                        n->nlink);
     if (a->uid != n->uid || a->gid != n->gid)
         return differs(c, "owner %u:%u, should be %u:%u", a->uid, a->gid, n->uid, n->gid);
+    if (a->flags != n->flags)
+        return differs(c, "flags %x, should be %x", a->flags, n->flags);
     if (a->size != size)
         return differs(c, "size %llu, should be %llu", (unsigned long long)a->size,
                        (unsigned long long)size);
@@ -309,7 +354,7 @@ static bool same_node(struct comparison *c, int id, const struct fs_attr *a)
         return false;
     if (S_ISDIR(n->mode))
         return same_folder(c, n, a->ino);
-    return S_ISFIFO(n->mode) || same_data(c, n, a->ino);
+    return S_ISFIFO(n->mode) || S_ISCHR(n->mode) || same_data(c, n, a->ino);
 }
 
 /* Two nodes are two inodes. */

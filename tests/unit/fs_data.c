@@ -42,6 +42,15 @@ static void model_truncate(struct file_model *m, uint64_t size)
     m->size = size;
 }
 
+static void model_punch(struct file_model *m, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = from; i < to && i < m->size; i++)
+        m->bytes[i] = 0;
+    for (uint64_t c = 0; c < CHUNKS_MAX; c++)
+        if (from <= c * m->chunk_bytes && ((c + 1) * m->chunk_bytes <= to || m->size <= to))
+            m->exists[c] = false;
+}
+
 static uint64_t model_blocks(const struct file_model *m)
 {
     uint64_t chunks = 0, spans = (m->size + m->chunk_bytes - 1) / m->chunk_bytes;
@@ -156,10 +165,27 @@ static void do_truncate(struct vol *v, uint64_t ino, struct file_model *m, struc
     assert_int_equal(a.blocks, model_blocks(m));
 }
 
+static void do_fallocate(struct vol *v, uint64_t ino, struct file_model *m, struct simrng *r)
+{
+    static const unsigned modes[] = {
+        0, FS_FALLOCATE_KEEP_SIZE, FS_FALLOCATE_KEEP_SIZE | FS_FALLOCATE_PUNCH_HOLE,
+        FS_FALLOCATE_KEEP_SIZE | FS_FALLOCATE_ZERO_RANGE, FS_FALLOCATE_ZERO_RANGE};
+    unsigned mode = modes[simrng_below(r, 5)];
+    uint64_t offset = random_offset(r, m);
+    uint64_t len = 1 + random_len(r, m, m->size_max - 1 - offset);
+    assert_ok(fs_fallocate(v->fs, ino, mode, offset, len));
+    if (mode & (FS_FALLOCATE_PUNCH_HOLE | FS_FALLOCATE_ZERO_RANGE))
+        model_punch(m, offset, offset + len);
+    if (!(mode & FS_FALLOCATE_KEEP_SIZE) && offset + len > m->size)
+        m->size = offset + len;
+    assert_int_equal(vol_attr(v, ino).size, m->size);
+    assert_int_equal(vol_attr(v, ino).blocks, model_blocks(m));
+}
+
 static void one_step(struct vol *v, uint64_t ino, struct file_model *m, struct simrng *r)
 {
     uint64_t offset = simrng_below(r, m->size_max + 100);
-    switch (simrng_below(r, 12)) {
+    switch (simrng_below(r, 14)) {
     case 0:
     case 1:
     case 2:
@@ -182,6 +208,10 @@ static void one_step(struct vol *v, uint64_t ino, struct file_model *m, struct s
         break;
     case 10:
         assert_true(fs_work(v->fs) >= 0);
+        break;
+    case 11:
+    case 12:
+        do_fallocate(v, ino, m, r);
         break;
     default:
         if (simrng_below(r, 8) == 0)

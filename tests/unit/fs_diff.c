@@ -238,7 +238,8 @@ static void changed(const struct tree *a, const struct tree *b, uint64_t ino, bo
     struct fs_attr x, y;
     assert_ok(fs_getattr(a->fs, in(a, ino), &x));
     assert_ok(fs_getattr(b->fs, in(b, ino), &y));
-    *must = x.mode != y.mode || x.uid != y.uid || x.gid != y.gid || xattrs_differ(a, b, ino);
+    *must = x.mode != y.mode || x.uid != y.uid || x.gid != y.gid || x.flags != y.flags ||
+            xattrs_differ(a, b, ino);
     if (S_ISREG(x.mode))
         *must = *must || data_differs(a, b, ino);
     bool times = !vol_same_time(x.mtime, y.mtime);

@@ -429,7 +429,9 @@ static void test_patches(void **state)
     patch_put_write(&b, 300, slice_str("xy"));
     patch_put_cut(&b, 5);
     patch_put_write(&b, FS_CHUNK_BYTES_MAX, (struct slice){0});
+    patch_put_zero(&b, 300, 400);
     assert_slice(slice_of(b.data, 9), "\1\xac\2\2xy\2\5\1", 9);
+    assert_slice(slice_of(b.data + b.len - 5, 5), "\3\xac\2\x90\3", 5);
     struct slice in = buf_slice(&b);
     assert_ok(patch_take(&in, &kind, &offset, &bytes));
     assert_true(kind == PATCH_WRITE && offset == 300);
@@ -438,6 +440,8 @@ static void test_patches(void **state)
     assert_true(kind == PATCH_CUT && offset == 5 && bytes.len == 0);
     assert_ok(patch_take(&in, &kind, &offset, &bytes));
     assert_true(kind == PATCH_WRITE && offset == FS_CHUNK_BYTES_MAX && bytes.len == 0);
+    assert_ok(patch_take(&in, &kind, &offset, &bytes));
+    assert_true(kind == PATCH_ZERO && offset == 300 && bytes.len == 400);
     assert_absent(patch_take(&in, &kind, &offset, &bytes));
     buf_release(&b);
 }
@@ -458,7 +462,11 @@ static void test_patches_hostile(void **state)
 {
     (void)state;
     assert_errno(take_raw("\0\0", 2), EIO);
+    assert_errno(take_raw("\4\0", 2), EIO);
     assert_errno(take_raw("\3\0", 2), EIO);
+    assert_ok(take_raw("\3\0\x80\x80\x40", 5));
+    assert_errno(take_raw("\3\1\x80\x80\x40", 5), EIO);
+    assert_errno(take_raw("\3\0\xff\xff\xff\xff\xff\xff\1", 9), EIO);
     assert_errno(take_raw("\1", 1), EIO);
     assert_errno(take_raw("\1\0", 2), EIO);
     assert_errno(take_raw("\1\0\2x", 4), EIO);

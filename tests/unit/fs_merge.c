@@ -43,6 +43,12 @@ static void model_cut(struct chunk_model *m, size_t offset)
         m->len = offset;
 }
 
+static void model_zero(struct chunk_model *m, size_t offset, size_t len)
+{
+    for (size_t i = offset; i < offset + len && i < m->len; i++)
+        m->bytes[i] = 0;
+}
+
 /* Appends a random patch to `operand`, and does the same to the model. */
 static void random_patch(struct simrng *r, size_t span, struct buf *operand, struct chunk_model *m)
 {
@@ -54,6 +60,11 @@ static void random_patch(struct simrng *r, size_t span, struct buf *operand, str
         return;
     }
     size_t len = simrng_below(r, span - offset + 1);
+    if (simrng_below(r, 5) == 0) {
+        patch_put_zero(operand, offset, (uint32_t)len);
+        model_zero(m, offset, len);
+        return;
+    }
     if (simrng_below(r, 3))
         len = len < 20 ? len : 20;
     for (size_t i = 0; i < len; i++)

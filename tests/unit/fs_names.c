@@ -357,7 +357,7 @@ static void test_any_bytes(void **state)
         name[254] = 0;
         assert_true(c == '/' || vol_find(&v, dir, name) == 0);
         name[1] = 0;
-        assert_int_equal(vol_find(&v, FS_INO_ROOT, name) != 0, c != '/' && c != '.');
+        assert_int_equal(vol_find(&v, FS_INO_ROOT, name) != 0, c != '/'); /* "." is the folder */
     }
     assert_ok(fs_readdir(v.fs, dir, 0, false, see_byte, &seen));
     assert_int_equal(seen.count, 254);
@@ -398,6 +398,42 @@ static void test_control_folder_is_safe(void **state)
     vol_free(&v);
 }
 
+/* How handles are opened: by number, without a path. */
+static void test_dots(void **state)
+{
+    (void)state;
+    struct vol v;
+    struct fs_attr a;
+    vol_make(&v, 0);
+    uint64_t dir = vol_mkdir(&v, FS_INO_ROOT, "dir"), sub = vol_mkdir(&v, dir, "sub"),
+             f = vol_file(&v, sub, "f");
+    assert_true(vol_find(&v, f, ".") == f && vol_find(&v, sub, ".") == sub);
+    assert_true(vol_find(&v, sub, "..") == dir && vol_find(&v, dir, "..") == FS_INO_ROOT);
+    assert_true(vol_find(&v, FS_INO_ROOT, ".") == FS_INO_ROOT &&
+                vol_find(&v, FS_INO_ROOT, "..") == FS_INO_ROOT);
+    assert_errno(fs_lookup(v.fs, f, "..", &a), ENOTDIR);
+    assert_errno(fs_lookup(v.fs, 999, ".", &a), ENOENT);
+    assert_errno(fs_lookup(v.fs, 999, "..", &a), ENOENT);
+    assert_true(vol_find(&v, FS_INO_SNAPSHOTS, "..") == FS_INO_CONTROL);
+    assert_true(vol_find(&v, FS_INO_CONTROL, "..") == FS_INO_ROOT);
+    assert_true(vol_find(&v, FS_INO_CONTROL, ".") == FS_INO_CONTROL);
+    assert_ok(fs_snapshot_create(v.fs, "s"));
+    uint64_t root = vol_find(&v, FS_INO_SNAPSHOTS, "s"), old = vol_find(&v, root, "dir");
+    assert_true(vol_find(&v, root, "..") == FS_INO_SNAPSHOTS);
+    assert_true(vol_find(&v, old, "..") == root && vol_find(&v, old, ".") == old);
+    assert_ok(fs_rename(v.fs, dir, "sub", FS_INO_ROOT, "moved", 0));
+    assert_true(vol_find(&v, sub, "..") == FS_INO_ROOT);
+    assert_ok(fs_unlink(v.fs, sub, "f"));
+    assert_true(vol_find(&v, f, ".") == f); /* somebody has it open */
+    fs_forget(v.fs, f);
+    assert_errno(fs_lookup(v.fs, f, ".", &a), ENOENT);
+    assert_ok(fs_rmdir(v.fs, FS_INO_ROOT, "moved"));
+    assert_errno(fs_lookup(v.fs, sub, "..", &a), ENOENT);
+    assert_ok(fs_snapshot_delete(v.fs, "s"));
+    assert_errno(fs_lookup(v.fs, old, ".", &a), ESTALE);
+    vol_free(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +451,7 @@ int main(void)
         cmocka_unit_test(test_removed_folder),
         cmocka_unit_test(test_any_bytes),
         cmocka_unit_test(test_control_folder_is_safe),
+        cmocka_unit_test(test_dots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

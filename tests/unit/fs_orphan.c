@@ -262,6 +262,88 @@ static void test_wrong_lines(void **state)
     vol_free(&v);
 }
 
+/* ---- made without a name ---- */
+
+static uint64_t unnamed(struct vol *v, uint64_t dir, bool linkable)
+{
+    struct fs_attr a;
+    assert_ok(fs_tmpfile(v->fs, dir, 0640, linkable, &vol_cred, &a));
+    assert_true(S_ISREG(a.mode) && (a.mode & 07777) == 0640 && a.nlink == 0);
+    assert_int_equal(a.uid, vol_cred.uid);
+    return a.ino;
+}
+
+static void test_unnamed_until_forgotten(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 16 << 10);
+    uint64_t dir = vol_mkdir(&v, ROOT, "dir"), before = inodes_of(&v);
+    struct fs_attr was = vol_attr(&v, dir);
+    uint64_t f = unnamed(&v, dir, true);
+    assert_int_equal(inodes_of(&v), before + 1);
+    assert_ok(fs_write(v.fs, f, 20000, "text", 4));
+    assert_int_equal(vol_attr(&v, f).size, 20004);
+    struct fs_attr is = vol_attr(&v, dir);
+    assert_true(vol_same_attr(&was, &is)); /* the folder does not know */
+    vol_assert_sound_but(&v, FINDING_ORPHAN_NOTE);
+    fs_forget(v.fs, f);
+    assert_true(is_gone(&v, f));
+    f = unnamed(&v, dir, true);
+    vol_crash(&v, SIM_KEEP_ALL);
+    assert_true(is_gone(&v, f));
+    assert_int_equal(inodes_of(&v), before);
+    vol_free(&v);
+}
+
+static void test_unnamed_gets_a_name(void **state)
+{
+    (void)state;
+    struct vol v;
+    struct fs_attr a;
+    vol_make(&v, 16 << 10);
+    uint64_t dir = vol_mkdir(&v, ROOT, "dir"), before = inodes_of(&v), f = unnamed(&v, ROOT, true);
+    assert_ok(fs_write(v.fs, f, 0, "text", 4));
+    vol_text(&v, dir, "taken", "other");
+    assert_errno(fs_link(v.fs, f, dir, "taken", &a), EEXIST);
+    assert_ok(fs_link(v.fs, f, dir, "named", &a));
+    assert_true(a.ino == f && a.nlink == 1);
+    vol_assert_sound(&v);
+    fs_forget(v.fs, f); /* it has a name now */
+    vol_reopen(&v);
+    assert_true(vol_find(&v, dir, "named") == f);
+    vol_assert_text(&v, f, "text");
+    assert_ok(fs_link(v.fs, f, dir, "again", &a));
+    assert_int_equal(a.nlink, 2);
+    assert_ok(fs_unlink(v.fs, dir, "again"));
+    assert_ok(fs_unlink(v.fs, dir, "named"));
+    assert_errno(fs_link(v.fs, f, dir, "named", &a), ENOENT); /* as any other that lost its name */
+    fs_forget(v.fs, f);
+    assert_int_equal(inodes_of(&v), before + 1);
+    vol_free(&v);
+}
+
+static void test_unnamed_errors(void **state)
+{
+    (void)state;
+    struct vol v;
+    struct fs_attr a;
+    vol_make(&v, 0);
+    uint64_t f = vol_file(&v, ROOT, "f"), dir = vol_mkdir(&v, ROOT, "dir");
+    uint64_t closed = unnamed(&v, dir, false);
+    assert_errno(fs_link(v.fs, closed, dir, "x", &a), ENOENT);
+    assert_errno(fs_tmpfile(v.fs, f, 0600, true, &vol_cred, &a), ENOTDIR);
+    assert_errno(fs_tmpfile(v.fs, 999, 0600, true, &vol_cred, &a), ENOENT);
+    assert_errno(fs_tmpfile(v.fs, FS_INO_CONTROL, 0600, true, &vol_cred, &a), EPERM);
+    assert_errno(fs_tmpfile(v.fs, FS_INO_SNAPSHOTS, 0600, true, &vol_cred, &a), EPERM);
+    assert_ok(fs_rmdir(v.fs, ROOT, "dir"));
+    assert_errno(fs_tmpfile(v.fs, dir, 0600, true, &vol_cred, &a), EPERM);
+    assert_ok(fs_snapshot_create(v.fs, "s"));
+    uint64_t old = vol_find(&v, FS_INO_SNAPSHOTS, "s");
+    assert_errno(fs_tmpfile(v.fs, old, 0600, true, &vol_cred, &a), EROFS);
+    vol_free(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +355,9 @@ int main(void)
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_freeing_fails_once),
         cmocka_unit_test(test_wrong_lines),
+        cmocka_unit_test(test_unnamed_until_forgotten),
+        cmocka_unit_test(test_unnamed_gets_a_name),
+        cmocka_unit_test(test_unnamed_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

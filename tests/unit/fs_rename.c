@@ -259,6 +259,75 @@ static void test_survives_reopen(void **state)
     vol_free(&v);
 }
 
+/* ---- whiteouts ---- */
+
+static void assert_whiteout(struct vol *v, uint64_t dir, const char *name)
+{
+    struct fs_attr a;
+    assert_ok(fs_lookup(v->fs, dir, name, &a));
+    assert_int_equal(a.mode, S_IFCHR);
+    assert_true(a.rdev == 0 && a.nlink == 1 && a.size == 0);
+    assert_int_equal(a.uid, vol_cred.uid);
+}
+
+static int whiteout(struct vol *v, uint64_t dir, const char *name, uint64_t new_dir,
+                    const char *new_name, unsigned flags)
+{
+    return fs_rename_whiteout(v->fs, dir, name, new_dir, new_name, flags, &vol_cred);
+}
+
+static void test_leaves_a_whiteout(void **state)
+{
+    (void)state;
+    struct vol v;
+    vol_make(&v, 0);
+    uint64_t a = vol_mkdir(&v, ROOT, "a"), b = vol_mkdir(&v, ROOT, "b"), d = vol_mkdir(&v, a, "d");
+    uint64_t f = vol_text(&v, a, "f", "text"), gone = vol_text(&v, b, "there", "other");
+    assert_ok(whiteout(&v, a, "f", a, "g", 0));
+    assert_whiteout(&v, a, "f");
+    assert_true(vol_find(&v, a, "g") == f);
+    assert_int_equal(vol_attr(&v, a).size, 3);
+    assert_ok(whiteout(&v, a, "g", b, "there", 0));
+    assert_whiteout(&v, a, "g");
+    assert_true(vol_find(&v, b, "there") == f && is_orphan(&v, gone));
+    assert_ok(whiteout(&v, a, "d", b, "d", FS_RENAME_NOREPLACE));
+    assert_whiteout(&v, a, "d");
+    assert_true(parent_of(&v, d) == b);
+    assert_int_equal(vol_attr(&v, a).nlink, 2);
+    assert_int_equal(vol_attr(&v, b).nlink, 3);
+    /* One goes over another, and away like anything else. */
+    assert_ok(whiteout(&v, a, "f", a, "g", 0));
+    assert_whiteout(&v, a, "f");
+    assert_whiteout(&v, a, "g");
+    assert_ok(fs_unlink(v.fs, a, "f"));
+    vol_reopen(&v);
+    assert_whiteout(&v, a, "d");
+    vol_free(&v);
+}
+
+static void test_whiteout_errors(void **state)
+{
+    (void)state;
+    struct vol v;
+    struct fs_attr attr;
+    vol_make(&v, 0);
+    uint64_t f = vol_file(&v, ROOT, "f"), g = vol_file(&v, ROOT, "g");
+    struct fs_stats before, after;
+    assert_ok(fs_get_stats(v.fs, &before));
+    assert_errno(whiteout(&v, ROOT, "f", ROOT, "g", FS_RENAME_EXCHANGE), EINVAL);
+    assert_errno(whiteout(&v, ROOT, "f", ROOT, "g", FS_RENAME_NOREPLACE), EEXIST);
+    assert_errno(whiteout(&v, ROOT, "f", ROOT, "h", 8), EINVAL);
+    assert_errno(whiteout(&v, ROOT, "missing", ROOT, "h", 0), ENOENT);
+    assert_errno(fs_rename(v.fs, ROOT, "f", ROOT, "h", 4), EINVAL); /* whose would it be? */
+    assert_errno(whiteout(&v, FS_INO_SNAPSHOTS, "f", FS_INO_SNAPSHOTS, "h", 0), EPERM);
+    assert_ok(fs_link(v.fs, f, ROOT, "same", &attr));
+    assert_ok(whiteout(&v, ROOT, "f", ROOT, "same", 0)); /* nothing moves */
+    assert_true(vol_find(&v, ROOT, "f") == f && vol_find(&v, ROOT, "g") == g);
+    assert_ok(fs_get_stats(v.fs, &after));
+    assert_int_equal(after.inodes, before.inodes);
+    vol_free(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +342,8 @@ int main(void)
         cmocka_unit_test(test_exchange_folders),
         cmocka_unit_test(test_no_circles),
         cmocka_unit_test(test_survives_reopen),
+        cmocka_unit_test(test_leaves_a_whiteout),
+        cmocka_unit_test(test_whiteout_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
