@@ -20,11 +20,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-enum job_kind { JOB_SNAPSHOT, JOB_SEEK, JOB_CHECKPOINT };
+enum job_kind { JOB_SNAPSHOT, JOB_AFTER, JOB_CHECKPOINT };
 
 struct job {
     struct job *next;
@@ -32,8 +33,8 @@ struct job {
     fuse_req_t req;
     char name[FS_NAME_MAX + 1]; /* JOB_SNAPSHOT */
     uint32_t mode;
-    uint64_t ino, offset; /* JOB_SEEK */
-    int whence;
+    control_fn *fn; /* JOB_AFTER */
+    _Alignas(max_align_t) uint8_t args[CONTROL_ARGS_MAX];
     char *value; /* JOB_CHECKPOINT: malloc'd */
     size_t value_len;
 };
@@ -177,20 +178,6 @@ static void do_snapshot(struct control *c, const struct job *job)
     reply_entry(job->req, err, &attr);
 }
 
-void control_reply_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whence)
-{
-    uint64_t found = 0;
-    struct fs *fs = mount_of(req)->fs;
-    int err = whence == SEEK_DATA ? fs_seek_data(fs, ino, offset, &found)
-                                  : fs_seek_hole(fs, ino, offset, &found);
-    assert(whence == SEEK_DATA || whence == SEEK_HOLE);
-    assert(err < 0 || found >= offset);
-    if (err < 0)
-        reply_status(req, err);
-    else
-        fuse_reply_lseek(req, (off_t)found);
-}
-
 static void do_checkpoint(struct control *c, const struct job *job)
 {
     struct store_checkpoint made;
@@ -219,11 +206,7 @@ static void do_job(struct control *c, const struct job *job)
         do_checkpoint(c, job);
         return;
     }
-    int err = control_flush(c);
-    if (err < 0)
-        reply_status(job->req, err);
-    else
-        control_reply_seek(job->req, job->ino, job->offset, job->whence);
+    job->fn(job->req, control_flush(c), job->args);
 }
 
 /* Takes the next job, waiting for one; NULL at the end. */
@@ -283,11 +266,12 @@ void control_snapshot(fuse_req_t req, const char *name, uint32_t mode)
     add_job(&job);
 }
 
-void control_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whence)
+void control_after_flush(fuse_req_t req, control_fn *fn, const void *args, size_t len)
 {
-    const struct job job = {
-        .kind = JOB_SEEK, .req = req, .ino = ino, .offset = offset, .whence = whence};
-    assert(whence == SEEK_DATA || whence == SEEK_HOLE);
+    struct job job = {.kind = JOB_AFTER, .req = req, .fn = fn};
+    assert(fn && len <= sizeof job.args);
+    if (len)
+        memcpy(job.args, args, len);
     add_job(&job);
 }
 

@@ -7,6 +7,8 @@
 #ifndef VARVE_MOUNT_CONTROL_H
 #define VARVE_MOUNT_CONTROL_H
 
+#include <sys/ioctl.h>
+
 #include "mount/reply.h"
 #include "mount/session.h"
 
@@ -30,11 +32,14 @@ int control_flush(struct control *c);
 
 /* Takes a snapshot of all that was written before, under /.varve/snapshots. */
 void control_snapshot(fuse_req_t req, const char *name, uint32_t mode);
-/* SEEK_DATA or SEEK_HOLE in a file that may have unwritten data in the kernel's cache. */
-void control_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whence);
+/* Calls `fn`, which answers, with a copy of `args` (CONTROL_ARGS_MAX bytes at most) when all that
+ * was written before is in the store; `err` is 0, or why that could not be done. */
+enum { CONTROL_ARGS_MAX = 64 };
+typedef void control_fn(fuse_req_t req, int err, const void *args);
+void control_after_flush(fuse_req_t req, control_fn *fn, const void *args, size_t len);
 
-/* The answer to lseek's SEEK_DATA and SEEK_HOLE when nothing is unwritten. */
-void control_reply_seek(fuse_req_t req, uint64_t ino, uint64_t offset, int whence);
+/* By ioctl(2), on any file or folder: what was written before is durable. */
+#define CONTROL_IOC_SYNC _IO('V', 0xa0)
 
 /* ---- the fence: /.varve/.fence, which nobody but control_flush() has a use for ---- */
 #define CONTROL_FENCE_NAME ".fence"
@@ -75,6 +80,9 @@ bool control_is_compact(uint64_t ino, const char *name);
  * any other word, -EAGAIN when one is just being given up, -EROFS for a mount that is read-only. */
 int control_compact_set(struct control_compact *c, const char *value, size_t len);
 void control_compact_get(struct control_compact *c, struct control_compact_status *out);
+/* FITRIM: as "start", and answers the request when that has ended, with how many bytes the volume
+ * takes less. 0, or an error: then the caller answers. */
+int control_compact_trim(struct control_compact *c, fuse_req_t req);
 /* The attribute's value, and back: 0 or -EINVAL. */
 void control_compact_print(const struct control_compact_status *s,
                            char text[CONTROL_COMPACT_TEXT_MAX]);

@@ -5,12 +5,14 @@
  * Invariants:
  *  1. `running` is set before the thread is made and cleared by it as the last thing it does with
  * the lock; `thread` is to be joined as long as `made` is set.
- *  2. Whoever clears `made` joins the thread, without the lock, which the thread takes. */
+ *  2. Whoever clears `made` joins the thread, without the lock, which the thread takes.
+ *  3. Requests wait only while `running` is set: the thread answers them when it clears it. */
 #include "mount/control.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,13 @@ struct control_compact {
     bool made;                            /* [lock] the thread is to be joined */
     bool stop, ended;                     /* [lock] */
     struct control_compact_status status; /* [lock] */
+    struct trim *trims;                   /* [lock] */
+};
+
+/* A request that waits for the end. */
+struct trim {
+    struct trim *next;
+    fuse_req_t req;
 };
 
 struct control_compact *control_compact_new(struct fs *fs)
@@ -64,6 +73,20 @@ static int on_progress(void *ctx, const struct store_compaction *told)
     return stop;
 }
 
+static void answer_trims(struct trim *list, int err, uint64_t freed)
+{
+    while (list) {
+        struct trim *next = list->next;
+        const struct fstrim_range range = {.len = freed};
+        if (err < 0)
+            reply_status(list->req, err);
+        else
+            fuse_reply_ioctl(list->req, 0, &range, sizeof range);
+        free(list);
+        list = next;
+    }
+}
+
 static void *compact_main(void *arg)
 {
     struct control_compact *c = arg;
@@ -77,7 +100,10 @@ static void *compact_main(void *arg)
     c->status.after_bytes = after;
     c->status.result = err;
     c->status.running = false;
+    struct trim *trims = c->trims;
+    c->trims = NULL;
     pthread_mutex_unlock(&c->lock);
+    answer_trims(trims, err, before > after ? before - after : 0);
     return NULL;
 }
 
@@ -138,6 +164,19 @@ int control_compact_set(struct control_compact *c, const char *value, size_t len
         err = start(c);
     else if (stops && c->status.running)
         c->stop = true;
+    pthread_mutex_unlock(&c->lock);
+    return err;
+}
+
+int control_compact_trim(struct control_compact *c, fuse_req_t req)
+{
+    pthread_mutex_lock(&c->lock);
+    int err = start(c);
+    if (err == 0) {
+        struct trim *t = mem_zalloc(sizeof *t);
+        *t = (struct trim){.next = c->trims, .req = req};
+        c->trims = t;
+    }
     pthread_mutex_unlock(&c->lock);
     return err;
 }

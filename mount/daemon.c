@@ -33,6 +33,7 @@
 #include "mount/log.h"
 #include "mount/mounts.h"
 #include "mount/ops.h"
+#include "mount/raw.h"
 #include "mount/session.h"
 #include "mount/tell.h"
 #include "mount/wire.h"
@@ -108,6 +109,7 @@ static int open_volume(struct daemon *d)
     o.snapshot = opt->snapshot;
     o.secret = &d->config->passphrase.secret;
     d->mount.read_only = opt->read_only;
+    d->mount.allow_root = opt->allow_root;
     int err = fs_open(d->config->volume, &o, &d->mount.fs);
     assert((err == 0) == (d->mount.fs != NULL));
     if (err == -ENODATA)
@@ -155,10 +157,17 @@ static int mount_fuse(struct daemon *d)
     return status;
 }
 
+/* Requests of others than who mounted it and root are libfuse's to refuse, with allow_root. */
+static bool serve_raw(void *ctx, struct fuse_session *fuse, const void *data, size_t len)
+{
+    struct daemon *d = ctx;
+    return !d->config->options.allow_root && raw_serve(&d->mount, fuse_session_fd(fuse), data, len);
+}
+
 static int start_threads(struct daemon *d)
 {
     assert(d->fuse && d->mount.fs && d->mount.lookups && d->mount.control);
-    int err = session_start(d->fuse, WORKERS, &d->session);
+    int err = session_start(d->fuse, WORKERS, serve_raw, d, &d->session);
     if (err == 0)
         err = control_start(d->mount.control, d->session);
     if (err == 0)

@@ -2,8 +2,8 @@
  *
  * What the table leaves out on purpose: access (the kernel checks permissions:
  * default_permissions), locks (the kernel keeps them), flush (nothing to do: libfuse answers ENOSYS
- * once, and the kernel asks no more), releasedir (no directory is ever open here), copy_file_range
- * and fallocate (ENOSYS: the kernel copies itself, and says EOPNOTSUPP). */
+ * once, and the kernel asks no more), releasedir (no directory is ever open here). What libfuse
+ * does not know is served by raw.h. */
 #include "mount/ops_priv.h"
 
 #include <assert.h>
@@ -17,7 +17,8 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
     const unsigned wanted = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
                             FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
                             FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS |
-                            FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
+                            FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK | FUSE_CAP_EXPORT_SUPPORT |
+                            FUSE_CAP_IOCTL_DIR;
     assert(userdata);
     (void)userdata;
     /* Nothing else, whatever libfuse thinks good: truncation on open comes as a request of its own
@@ -60,4 +61,7 @@ const struct fuse_lowlevel_ops ops_table = {
     .removexattr = ops_removexattr,
     .create = ops_create,
     .lseek = ops_lseek,
+    .fallocate = ops_fallocate,
+    .copy_file_range = ops_copy_file_range,
+    .ioctl = ops_ioctl,
 };

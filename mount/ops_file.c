@@ -2,7 +2,6 @@
  * for each inode, the open descriptions that may write. */
 #include <assert.h>
 #include <errno.h>
-#include <unistd.h>
 
 #include "mount/control.h"
 #include "mount/live.h"
@@ -14,8 +13,15 @@ static bool may_write(const struct fuse_file_info *fi)
     return (fi->flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* The kernel would take writes to a snapshot into its cache, and learn only much later that they
- * are refused: so say it now. */
+/* The kernel would take writes to a snapshot, or to an immutable file, into its cache, and learn
+ * only much later that they are refused: so say it now. */
+static int check_open(const struct mount *m, uint64_t ino, const struct fuse_file_info *fi)
+{
+    if (!may_write(fi))
+        return 0;
+    return ino == CONTROL_INO_FENCE ? -EROFS : fs_check_open(m->fs, ino, fi->flags & O_APPEND);
+}
+
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = mount_of(req);
@@ -23,8 +29,9 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         ops_live_open(req, ino, fi);
         return;
     }
-    if (may_write(fi) && (m->read_only || ino >> FS_INO_BITS != 0 || ino == CONTROL_INO_FENCE)) {
-        reply_status(req, -EROFS);
+    int err = check_open(m, ino, fi);
+    if (err < 0) {
+        reply_status(req, err);
         return;
     }
     assert(ino != 0);
@@ -88,17 +95,4 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_i
 {
     (void)fi;
     reply_status(req, live_is(ino) ? 0 : fs_fsync(mount_of(req)->fs, ino, data_only != 0));
-}
-
-/* The kernel does not send its unwritten pages first, so where there may be some, we fetch them. */
-void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
-{
-    (void)fi;
-    if ((whence != SEEK_DATA && whence != SEEK_HOLE) || offset < 0 || ino == CONTROL_INO_FENCE ||
-        live_is(ino))
-        reply_status(req, -EINVAL);
-    else if (lookups_has_writer(mount_of(req)->lookups, ino))
-        control_seek(req, ino, (uint64_t)offset, whence);
-    else
-        control_reply_seek(req, ino, (uint64_t)offset, whence);
 }

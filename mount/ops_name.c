@@ -1,6 +1,7 @@
 /* ops_name: requests about names. */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "mount/control.h"
@@ -117,7 +118,13 @@ void ops_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino_t new
 {
     assert_name(dir, name);
     assert_name(new_dir, new_name);
-    reply_status(req, fs_rename(mount_of(req)->fs, dir, name, new_dir, new_name, flags));
+    struct fs_cred cred = reply_cred(req);
+    struct fs *fs = mount_of(req)->fs;
+    const unsigned whiteout = RENAME_WHITEOUT;
+    int err = flags & whiteout
+                  ? fs_rename_whiteout(fs, dir, name, new_dir, new_name, flags & ~whiteout, &cred)
+                  : fs_rename(fs, dir, name, new_dir, new_name, flags);
+    reply_status(req, err);
 }
 
 static void forget(struct mount *m, uint64_t ino, uint64_t count)

@@ -46,7 +46,19 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct 
 void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                struct fuse_file_info *fi);
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
+
+/* ops_space.c */
 void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
+void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t len,
+                   struct fuse_file_info *fi);
+void ops_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
+                         struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_offset,
+                         struct fuse_file_info *to_fi, size_t len, int flags);
+
+/* ops_ioctl.c */
+void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned number, void *arg,
+               struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+               size_t out_size);
 
 /* ops_live.c: requests about the files of .varve (live.h), for which the handlers above call these.
  */

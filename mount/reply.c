@@ -45,15 +45,16 @@ void reply_stat(const struct fs_attr *attr, struct stat *st)
                         .st_ctim = to_timespec(attr->ctime)};
 }
 
-static double attr_timeout(uint64_t ino)
+double reply_attr_timeout(uint64_t ino)
 {
     return ino == FS_INO_CONTROL || ino == FS_INO_SNAPSHOTS ? 0 : REPLY_TIMEOUT;
 }
 
 void reply_entry_fill(const struct fs_attr *attr, struct fuse_entry_param *entry)
 {
-    *entry = (struct fuse_entry_param){
-        .ino = attr->ino, .attr_timeout = attr_timeout(attr->ino), .entry_timeout = REPLY_TIMEOUT};
+    *entry = (struct fuse_entry_param){.ino = attr->ino,
+                                       .attr_timeout = reply_attr_timeout(attr->ino),
+                                       .entry_timeout = REPLY_TIMEOUT};
     reply_stat(attr, &entry->attr);
 }
 
@@ -109,7 +110,7 @@ void reply_attr(fuse_req_t req, int err, const struct fs_attr *attr)
         return;
     }
     reply_stat(attr, &st);
-    fuse_reply_attr(req, &st, attr_timeout(attr->ino));
+    fuse_reply_attr(req, &st, reply_attr_timeout(attr->ino));
 }
 
 void reply_entry(fuse_req_t req, int err, const struct fs_attr *attr)

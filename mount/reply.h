@@ -17,6 +17,7 @@ struct mount {
     struct control *control;
     struct live *live; /* the files of .varve */
     bool read_only;
+    bool allow_root; /* libfuse lets in nobody but who mounted it, and root */
 };
 static inline struct mount *mount_of(fuse_req_t req)
 {
@@ -29,6 +30,8 @@ static inline struct mount *mount_of(fuse_req_t req)
 /* Whoever made the request. */
 struct fs_cred reply_cred(fuse_req_t req);
 
+/* How long the kernel may keep the attributes of an inode. */
+double reply_attr_timeout(uint64_t ino);
 void reply_stat(const struct fs_attr *attr, struct stat *st);
 void reply_entry_fill(const struct fs_attr *attr, struct fuse_entry_param *entry);
 /* From setattr's arguments: bits of enum fs_set, with values in *want. */

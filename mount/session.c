@@ -22,7 +22,6 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -41,6 +40,8 @@ struct worker {
 
 struct session {
     struct fuse_session *fuse;
+    session_raw_fn *raw; /* with raw_ctx: may be NULL */
+    void *raw_ctx;
     sem_t ended; /* posted by each worker at its end */
     pthread_mutex_t lock;
     pthread_cond_t turn;
@@ -84,6 +85,13 @@ static void end_turns(struct session *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void handle(struct session *s, const struct fuse_buf *request, size_t len)
+{
+    bool in_memory = !(request->flags & FUSE_BUF_IS_FD);
+    if (!s->raw || !in_memory || !s->raw(s->raw_ctx, s->fuse, request->mem, len))
+        fuse_session_process_buf(s->fuse, request);
+}
+
 /* One request, if one comes. 0, or -ENODEV when the connection is over. */
 static int serve_one(struct worker *w, struct fuse_buf *request)
 {
@@ -95,7 +103,7 @@ static int serve_one(struct worker *w, struct fuse_buf *request)
     __atomic_store_n(&w->busy, len > 0, __ATOMIC_RELAXED);
     end_reading(w->session);
     if (len > 0)
-        fuse_session_process_buf(fuse, request);
+        handle(w->session, request, (size_t)len);
     return len > 0 || len == -EINTR || len == -EAGAIN ? 0 : -ENODEV;
 }
 
@@ -128,7 +136,8 @@ static void install_wake_handler(void)
     (void)err;
 }
 
-int session_start(struct fuse_session *se, unsigned threads, struct session **out)
+int session_start(struct fuse_session *se, unsigned threads, session_raw_fn *raw, void *ctx,
+                  struct session **out)
 {
     assert(threads > 0);
     struct session *s = mem_zalloc(sizeof *s + threads * sizeof s->workers[0]);
@@ -136,6 +145,8 @@ int session_start(struct fuse_session *se, unsigned threads, struct session **ou
     *out = NULL;
     install_wake_handler();
     s->fuse = se;
+    s->raw = raw;
+    s->raw_ctx = ctx;
     sem_init(&s->ended, 0, 0);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->turn, NULL);
