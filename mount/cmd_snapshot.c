@@ -23,10 +23,8 @@ static const char usage[] =
     ".varve/snapshots/NAME, where mkdir,\n"
     "rmdir and mv do the same as this command.\n"
     "\n"
-    "The list tells when each was taken, and how much deleting it alone would free "
-    "at most: values of files\n"
-    "are counted as they lie on disk, names and attributes without "
-    "compression.\n"
+    "The list tells when each was taken, and how much deleting it alone would free at most:\n"
+    "values of files are counted as they lie on disk, names and attributes without compression.\n"
     "\n"
     "  --json                print the list as JSON\n"
     "  --no-space            do not find out what deleting would free\n" CMD_PASSPHRASE_HELP

@@ -9,6 +9,8 @@ alias_as()
 }
 
 # help_of COMMAND...: usage on standard output, exit status 0.
+commands="mkfs mount umount fsck snapshot rollback diff checkpoint stat config scrub salvage events dump compact key"
+
 help_of()
 {
     "$@" --help >"$work/help" 2>"$work/help.err" || return
@@ -36,7 +38,7 @@ json()
 every_help()
 {
     local c
-    for c in mkfs mount umount fsck snapshot stat scrub salvage events dump compact; do
+    for c in $commands; do
         help_of "$varvefs" $c && "$varvefs" help $c | cmp - <("$varvefs" $c -h) || return
     done
     help_of "$varvefs" && "$varvefs" help | cmp - <("$varvefs" --help)
@@ -46,7 +48,7 @@ versions()
 {
     local c
     "$varvefs" --version | grep -q '^varvefs [0-9]' && "$varvefs" version | cmp - <("$varvefs" -V) || return
-    for c in mkfs mount umount fsck snapshot stat scrub salvage events dump compact; do
+    for c in $commands; do
         "$varvefs" $c --version | grep -q '^varvefs [0-9]' || return
     done
 }
