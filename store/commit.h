@@ -35,7 +35,6 @@ struct commit {
     struct buf record;   /* one being encoded */
     uint64_t delay_ns;   /* that writers owe to flushes and compactions */
     uint64_t space_left; /* that may be written before asking the disk again */
-    bool space_low;
 };
 
 /* Makes the first log (or the next one after recovery): the store can be written to. */

@@ -224,14 +224,15 @@ bool commit_space_for(struct commit *c, uint64_t bytes)
 {
     struct tree *t = c->tree;
     struct env_space space;
-    if (!c->space_low && c->space_left > bytes) {
+    if (!__atomic_load_n(&t->space_low, __ATOMIC_RELAXED) && c->space_left > bytes) {
         c->space_left -= bytes;
         return true;
     }
     if (t->env->space(t->env, t->dir, &space) < 0)
         return true; /* the write itself will tell */
     uint64_t usable = work_space_usable(t, &space);
-    c->space_low = usable < 2 * (uint64_t)SPACE_RECHECK;
-    c->space_left = c->space_low ? 0 : SPACE_RECHECK;
+    bool low = usable < 2 * (uint64_t)SPACE_RECHECK;
+    __atomic_store_n(&t->space_low, low, __ATOMIC_RELAXED);
+    c->space_left = low ? 0 : SPACE_RECHECK;
     return usable > bytes;
 }

@@ -23,8 +23,9 @@ enum {
     LEVEL0_SPACE_PART = 16, /* of the disk is what level 0 may take, */
     KEPT_PART = 8,          /* no more than this part of the disk is kept for compaction */
 };
-#define PAUSE_NS UINT64_C(1000000000)
-#define WATCH_NS UINT64_C(100000000) /* between two questions whether a job is still wanted */
+#define PAUSE_NS     UINT64_C(1000000000)
+#define LOW_FLUSH_NS UINT64_C(200000000) /* that a tombstone is in memory while space is short */
+#define WATCH_NS     UINT64_C(100000000) /* between two questions whether a job is still wanted */
 
 /* ---- how it went ---- */
 
@@ -98,6 +99,14 @@ int work_flush(struct tree *t)
     return err;
 }
 
+/* How long tombstones may wait in memory; not so long while somebody waits for their space. */
+static uint64_t tombstone_age(struct tree *t)
+{
+    uint64_t age = setting_u64(&t->settings.live.idle_flush_ns);
+    bool low = __atomic_load_n(&t->space_low, __ATOMIC_RELAXED);
+    return low && age > LOW_FLUSH_NS ? LOW_FLUSH_NS : age;
+}
+
 bool work_wants_seal(struct tree *t)
 {
     pthread_mutex_lock(&t->lock);
@@ -106,8 +115,8 @@ bool work_wants_seal(struct tree *t)
     if (v->gen_count > 0 && v->gen_count < setting_u32(&t->settings.live.memtables_max) &&
         !memtable_empty(v->gens[0]->mem)) {
         uint64_t since = __atomic_load_n(&v->gens[0]->rangedel_since_ns, __ATOMIC_RELAXED);
-        seal = t->flush_wanted || (since && t->env->monotonic_ns(t->env) - since >=
-                                                setting_u64(&t->settings.live.idle_flush_ns));
+        seal =
+            t->flush_wanted || (since && t->env->monotonic_ns(t->env) - since >= tombstone_age(t));
         t->flush_wanted = false;
     }
     pthread_mutex_unlock(&t->lock);

@@ -137,6 +137,29 @@ static enum store_space_state state_of(struct rig *r)
     return rig_stats(r).space_state;
 }
 
+/* Where space is short the tombstones that free some do not wait in memory for long. */
+static void test_freed_soon(void **state)
+{
+    struct rig *r = *state;
+    r->opt.idle_flush_ns = 10000000000;
+    simdisk_set_capacity(r->disk, 64 * MIB);
+    rig_open(r);
+    rig_fill(r, 0, 2000, 300, 0);
+    rig_work(r);
+    for (int low = 1; low >= 0; low--) {
+        set_room(r, low ? 64 << 10 : 1024 * (uint64_t)MIB);
+        assert_int_equal(rig_try_put(r, "a", slice_str("v"), 0), low ? -ENOSPC : 0);
+        assert_ok(rig_try_delete_range(r, rig_key(0), rig_key(1000), STORE_RESERVE));
+        set_room(r, 1024 * (uint64_t)MIB); /* which no writer has seen yet */
+        rig_work(r);
+        uint64_t flushes = rig_stats(r).flushes;
+        simdisk_advance(r->disk, 300000000);
+        rig_work(r);
+        assert_int_equal(rig_stats(r).flushes, flushes + (low ? 1 : 0));
+    }
+    rig_close_clean(r);
+}
+
 static void test_states(void **state)
 {
     struct rig *r = *state;
@@ -368,6 +391,7 @@ int main(void)
         RIG_SIM(test_reserve),
         RIG_SIM(test_fill_and_empty),
         RIG_SIM(test_scattered_deletes),
+        RIG_SIM(test_freed_soon),
         RIG_SIM(test_states),
         RIG_SIM(test_tight),
         RIG_SIM(test_garbage_figures),
