@@ -251,6 +251,7 @@ static void on_xattr(struct walk *w, struct slice rest)
 static void on_super(struct walk *w, uint8_t kind, struct slice rest, struct slice value)
 {
     struct check *c = w->c;
+    struct received_record received;
     uint64_t ino;
     if (kind == SUPER_RECORD && rest.len == 0)
         return; /* read when the volume was opened */
@@ -259,6 +260,8 @@ static void on_super(struct walk *w, uint8_t kind, struct slice rest, struct sli
     } else if (kind == SUPER_NEXT_INO && rest.len == 0) {
         if (next_ino_decode(value, &w->next_ino) < 0)
             w->next_ino = 0;
+    } else if (kind == SUPER_RECEIVED && rest.len == 0 && received_decode(value, &received) == 0) {
+        return; /* which snapshot it is of, and of which volume, is not to be seen from here */
     } else if (kind == SUPER_ORPHAN && take_be64(&rest, &ino) && rest.len == 0) {
         c->orphans = grow(c->orphans, c->orphan_count, &c->orphan_cap, sizeof *c->orphans);
         c->orphans[c->orphan_count++] = ino;

@@ -1,6 +1,7 @@
 /* dump: see dump.h, and fs.h for the door.
  *
- * Forms of keys: "super/record", "super/counters", "super/next", "super/orphan/INODE",
+ * Forms of keys: "super/record", "super/counters", "super/next", "super/received",
+ * "super/orphan/INODE",
  * "INODE/attr", "INODE/xattr/NAME", "INODE/slot/NUMBER", "INODE/data/CHUNK", "INODE/end" (what
  * follows the inode), "raw:HEX". In a NAME, bytes that are not printable, '%' and ' ' are written
  * as %XX. A
@@ -50,11 +51,14 @@ static void tell_raw(struct buf *out, struct slice key)
 
 static bool tell_super(struct buf *out, uint8_t kind, struct slice rest)
 {
-    static const char *const names[] = {
-        [SUPER_RECORD] = "record", [SUPER_COUNTERS] = "counters", [SUPER_NEXT_INO] = "next"};
+    static const char *const names[] = {[SUPER_RECORD] = "record",
+                                        [SUPER_COUNTERS] = "counters",
+                                        [SUPER_NEXT_INO] = "next",
+                                        [SUPER_ORPHAN] = "",
+                                        [SUPER_RECEIVED] = "received"};
     if (kind == SUPER_ORPHAN && rest.len == 8)
         tell(out, "super/orphan/%" PRIu64, get_be64(rest.data));
-    else if (kind < SUPER_ORPHAN && rest.len == 0)
+    else if (kind != SUPER_ORPHAN && kind <= SUPER_RECEIVED && rest.len == 0)
         tell(out, "super/%s", names[kind]);
     else
         return false;
@@ -127,6 +131,14 @@ static void tell_dirent(struct slice value, struct buf *out)
     tell_name(out, d.name);
 }
 
+static void tell_received(struct slice value, struct buf *out)
+{
+    struct received_record r;
+    if (received_decode(value, &r) == 0)
+        tell(out, "operation=%" PRIu64 " created=%" PRId64 " snapshot=%" PRIu64 " at=%" PRId64,
+             r.seq, r.created_ns, r.pin_tag, r.pin_created_ns);
+}
+
 static void tell_counters(struct slice value, struct buf *out)
 {
     struct counters c;
@@ -158,6 +170,8 @@ void dump_tell_value(struct slice key, struct slice value, struct buf *out)
         tell_counters(value, out);
     else if (ino == 0 && kind == SUPER_NEXT_INO && value.len == 8)
         tell(out, "%" PRIu64, get_u64(value.data));
+    else if (ino == 0 && kind == SUPER_RECEIVED)
+        tell_received(value, out);
     else if (ino != 0 && kind == KIND_ATTR)
         tell_inode(value, ino, out);
     else if (ino != 0 && kind == KIND_DIRENT)
@@ -238,9 +252,10 @@ static int parse_super(const char *text, struct buf *out)
     static const char *const names[] = {[SUPER_RECORD] = "record",
                                         [SUPER_COUNTERS] = "counters",
                                         [SUPER_NEXT_INO] = "next",
-                                        [SUPER_ORPHAN] = "orphan"};
+                                        [SUPER_ORPHAN] = "orphan",
+                                        [SUPER_RECEIVED] = "received"};
     buf_put_be64(out, 0);
-    for (uint8_t kind = 0; kind <= SUPER_ORPHAN && *text; kind++) {
+    for (uint8_t kind = 0; kind <= SUPER_RECEIVED && *text; kind++) {
         if (!take_word(&text, names[kind]))
             continue;
         buf_put_u8(out, kind);

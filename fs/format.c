@@ -145,6 +145,28 @@ int next_ino_decode(struct slice in, uint64_t *next)
     return take_u64(&in, next) && *next >= FS_INO_FIRST && *next <= FS_INO_MASK ? 0 : -EIO;
 }
 
+/* ---- what was received ---- */
+
+void received_encode(const struct received_record *r, struct buf *out)
+{
+    buf_put_u64(out, r->seq);
+    buf_put_u64(out, (uint64_t)r->created_ns);
+    buf_put_u64(out, r->pin_tag);
+    buf_put_u64(out, (uint64_t)r->pin_created_ns);
+}
+
+int received_decode(struct slice in, struct received_record *r)
+{
+    uint64_t created, pin_created;
+    *r = (struct received_record){0};
+    if (!take_u64(&in, &r->seq) || !take_u64(&in, &created) || !take_u64(&in, &r->pin_tag) ||
+        !take_u64(&in, &pin_created))
+        return -EIO;
+    r->created_ns = (int64_t)created;
+    r->pin_created_ns = (int64_t)pin_created;
+    return 0;
+}
+
 /* ---- inodes ---- */
 
 static bool type_valid(uint32_t mode)

@@ -11,6 +11,8 @@
  *
  *   0, SUPER_ORPHAN, be64      an inode without a name that was still in use; empty value
  *
+ *   0, SUPER_RECEIVED          which snapshot of another volume was received last, and as which
+ *
  *   ino, KIND_ATTR             attributes
  *
  *   ino, KIND_XATTR, name      an extended attribute: its value
@@ -49,6 +51,7 @@ enum fs_super_kind {
     SUPER_COUNTERS = 1,
     SUPER_NEXT_INO = 2,
     SUPER_ORPHAN = 3,
+    SUPER_RECEIVED = 4,
 };
 enum patch_kind { PATCH_WRITE = 1, PATCH_CUT = 2, PATCH_ZERO = 3 };
 
@@ -100,6 +103,18 @@ void counters_encode(const struct counters *c, struct buf *out);
 int counters_decode(struct slice in, struct counters *c); /* 0 or -EIO */
 /* The value of SUPER_NEXT_INO. 0 or -EIO: a number that cannot be. */
 int next_ino_decode(struct slice in, uint64_t *next);
+
+/* ---- what was received ---- */
+/* By this, and while the pin with that number and time is read, the state is that of `seq` and
+ * `created_ns` of the volume that it came from. */
+struct received_record {
+    uint64_t seq;
+    int64_t created_ns;
+    uint64_t pin_tag;
+    int64_t pin_created_ns;
+};
+void received_encode(const struct received_record *r, struct buf *out);
+int received_decode(struct slice in, struct received_record *r); /* 0 or -EIO */
 
 /* ---- inode attributes ---- */
 enum inode_flags {

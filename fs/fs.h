@@ -277,6 +277,69 @@ typedef int fs_difference_fn(void *ctx, const struct fs_difference *d); /* nonze
  * Returns what `fn` returned last, -ENOENT for no such snapshot, or -EIO. */
 int fs_diff(struct fs *fs, const char *from, const char *to, fs_difference_fn *fn, void *ctx);
 
+/* ---- a snapshot as a stream, from one volume to another (docs/FORMAT.md, section 11) ---- */
+
+/* Writes all of it. 0, or a negative errno that ends the sending and is returned. */
+typedef int fs_stream_write_fn(void *ctx, const void *data, size_t len);
+/* Reads `len` bytes; `*got` is less only at the end. 0, or a negative errno, as above. */
+typedef int fs_stream_read_fn(void *ctx, void *data, size_t len, size_t *got);
+enum { FS_STREAM_TOKEN_MAX = 1024 };
+struct fs_stream_report {
+    uint64_t records, bytes; /* of keys and values */
+    uint64_t blocks;
+    char snapshot[FS_NAME_MAX + 1];
+};
+/* Writes what leads from snapshot `from` (NULL: from nothing) to snapshot `to`, which is the later
+ * one. `token` (NULL: from the beginning): goes on where an interrupted stream of the same two
+ * ends; see fs_stream_keep(). -ENOENT: no such snapshot; -EINVAL: `from` is not the earlier one, or
+ * the token is not of this stream. */
+int fs_send(struct fs *fs, const char *from, const char *to, const char *token,
+            fs_stream_write_fn *write, void *ctx, struct fs_stream_report *report);
+
+/* Errors of the functions that read a stream, beside those of their callbacks and of writing:
+ * -ENOMSG           it does not begin as a stream does
+ * -EPROTONOSUPPORT  a newer program wrote it
+ * -EBADMSG          it was altered, or holds what no stream does
+ * -EPIPE            it ends before its end
+ * -ECHILD           it goes on with another stream, and has no beginning of its own
+ * -ENOTEMPTY        it leads from nothing, and this volume has something
+ * -EXDEV            it is not of this volume, nor of one that this is a copy of
+ * -ESTALE           the snapshot that it leads from is not here
+ * -EBUSY            the volume was changed since that snapshot
+ * -EALREADY         what it leads to is here already (report->snapshot)
+ * -EEXIST           there is another snapshot of this name
+ * After each nothing has changed. */
+struct fs_receive_options {
+    const char *name; /* of the snapshot here; NULL: as it was */
+    bool force;       /* what was changed here since the base is undone */
+};
+/* Makes the present what the stream leads to, and a snapshot of it: both at once, and durably, when
+ * all of the stream has been read and verified. For a volume that nobody uses, as fs_rollback(). */
+int fs_receive(struct fs *fs, const struct fs_receive_options *o, fs_stream_read_fn *read,
+               void *ctx, struct fs_stream_report *report);
+/* Makes a volume in folder `path` of a stream that leads from nothing (otherwise -ESTALE). As
+ * fs_make(), with its env and secret. After an error the folder may hold remains, which fs_open()
+ * refuses. */
+int fs_receive_new(const char *path, const struct fs_make_options *make,
+                   const struct fs_receive_options *o, fs_stream_read_fn *read, void *ctx,
+                   struct fs_stream_report *report);
+
+/* A stream that comes in pieces, each of which may be cut off. */
+struct fs_stream_kept;
+struct fs_stream_kept *fs_stream_kept_new(void);
+void fs_stream_kept_free(struct fs_stream_kept *k);
+/* Reads on: the first piece, or one that goes on where the one before ended. What verifies is
+ * handed to `write` (NULL: nobody), a whole block at a time: after the first piece's head, only
+ * blocks, so that all together is one stream. 0: it is whole; -EPIPE: it can be gone on with;
+ * -EINVAL: this piece is of another stream, or begins elsewhere; otherwise as above. */
+int fs_stream_keep(struct fs_stream_kept *k, fs_stream_read_fn *read, fs_stream_write_fn *write,
+                   void *ctx);
+/* What fs_send() goes on with. "": nothing has been kept. */
+void fs_stream_token(const struct fs_stream_kept *k, char token[FS_STREAM_TOKEN_MAX]);
+/* How many bytes of all were kept: what came behind them was cut off. */
+uint64_t fs_stream_kept_bytes(const struct fs_stream_kept *k);
+void fs_stream_kept_report(const struct fs_stream_kept *k, struct fs_stream_report *report);
+
 /* ---- going back to a snapshot ---- */
 struct fs_rollback {
     uint64_t restored, removed; /* records of the store that were written again, or deleted */

@@ -43,27 +43,28 @@ static void insert(struct snapshot_table *t, const struct snapshot_entry *entry)
     pthread_rwlock_unlock(&t->lock);
 }
 
-static int create(struct fs *fs, const char *name)
+/* [change held] */
+static int adopt(struct fs *fs, const char *name, snapshot_make_fn *make, void *ctx)
 {
     struct snapshot_table *t = &fs->snapshots;
-    struct store_pin pin;
     if (by_name(t, name))
         return -EEXIST;
-    uint64_t number = free_number(t);
-    if (number == 0)
+    struct store_pin pin = {
+        .tag = free_number(t), .created_ns = store_realtime(fs->store), .name = name};
+    if (pin.tag == 0)
         return -EMLINK;
-    int err = store_pin_create(fs->store, name, number, &pin);
+    int err = make(ctx, &pin);
     if (err < 0)
         return err;
-    assert(number <= FS_SNAPSHOTS_MAX);
+    assert(pin.tag <= FS_SNAPSHOTS_MAX && pin.seq > 0);
     const struct snapshot_entry entry = {
-        .number = number, .seq = pin.seq, .created_ns = pin.created_ns, .name = mem_strdup(name)};
-    t->last_number = number;
+        .number = pin.tag, .seq = pin.seq, .created_ns = pin.created_ns, .name = mem_strdup(name)};
+    t->last_number = pin.tag;
     insert(t, &entry);
     return 0;
 }
 
-int snapshot_create(struct fs *fs, const char *name)
+int snapshot_adopt(struct fs *fs, const char *name, snapshot_make_fn *make, void *ctx)
 {
     int err = dir_check_name(name);
     if (err == 0 && fs->read_only)
@@ -71,9 +72,20 @@ int snapshot_create(struct fs *fs, const char *name)
     if (err < 0)
         return err;
     pthread_mutex_lock(&fs->snapshots.change);
-    err = create(fs, name);
+    err = adopt(fs, name, make, ctx);
     pthread_mutex_unlock(&fs->snapshots.change);
     return err;
+}
+
+static int make_pin(void *ctx, struct store_pin *pin)
+{
+    struct fs *fs = ctx;
+    return store_pin_create(fs->store, pin->name, pin->tag, pin);
+}
+
+int snapshot_create(struct fs *fs, const char *name)
+{
+    return snapshot_adopt(fs, name, make_pin, fs);
 }
 
 /* First out of the table, so that nobody begins to read what is about to go. */

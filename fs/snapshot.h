@@ -5,6 +5,10 @@
 #include "fs/inode.h"
 
 int snapshot_create(struct fs *fs, const char *name);
+/* One that comes into being by `make`, under the number, name and time that it is given: 0 or an
+ * error. Otherwise as snapshot_create(). */
+typedef int snapshot_make_fn(void *ctx, struct store_pin *pin);
+int snapshot_adopt(struct fs *fs, const char *name, snapshot_make_fn *make, void *ctx);
 int snapshot_delete(struct fs *fs, const char *name);
 int snapshot_rename(struct fs *fs, const char *from, const char *to);
 /* The number of the snapshot of that name. 0 or -ENOENT. */

@@ -151,7 +151,15 @@ int volume_reload(struct fs *fs)
     fs->orphans.count = fs->orphans.cap = fs->orphans.count_hint = 0;
     pthread_mutex_unlock(&fs->orphans.lock);
     volume_read_begin(fs, &read);
-    int err = load_counters(fs, &read);
+    pthread_mutex_lock(&fs->inos.lock);
+    uint64_t next = fs->inos.next, reserved = fs->inos.reserved;
+    int err = load_next_ino(fs, &read);
+    if (fs->inos.reserved <= reserved) { /* what was reserved is still ours */
+        fs->inos.next = next;
+        fs->inos.reserved = reserved;
+    }
+    pthread_mutex_unlock(&fs->inos.lock);
+    err = first_error(err, load_counters(fs, &read));
     err = first_error(err, load_orphans(fs, &read));
     store_read_end(&read);
     return err;

@@ -86,7 +86,8 @@ struct fs {
  * as many of these as can be read. 0, -EIO, -EPROTONOSUPPORT; -ENODATA when there is no `snapshot`
  * (NULL: none is asked for) to be the present. In any case volume_release() ends it. */
 int volume_load(struct fs *fs, const char *snapshot);
-/* Counters and orphans once more: the store has become another one under them. 0 or -EIO. */
+/* Numbers, counters and orphans once more: the store has become another one under them. 0 or -EIO.
+ */
 int volume_reload(struct fs *fs);
 void volume_release(struct fs *fs); /* everything but the store */
 

@@ -148,8 +148,10 @@ static void cancel(int signal_number)
 
 void cmd_catch_signals(void)
 {
-    signal(SIGINT, cancel);
-    signal(SIGTERM, cancel);
+    /* Without SA_RESTART: who waits for input is to wake. */
+    const struct sigaction action = {.sa_handler = cancel};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
 bool cmd_cancelled(void)

@@ -16,6 +16,8 @@ int cmd_fsck(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_rollback(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
+int cmd_send(int argc, char **argv);
+int cmd_receive(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_config(int argc, char **argv);

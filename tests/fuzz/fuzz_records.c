@@ -3,7 +3,7 @@
 #include "fs/acl.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { SAMPLES = 7 };
+enum { SAMPLES = 8 };
 static struct buf samples[SAMPLES];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -12,8 +12,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     struct super_record super = {.chunk_bytes = 128 << 10, .zstd_level = 3, .hash_seed = 77};
     struct counters counters = {.inodes = 5, .chunks = -3};
-    struct inode inode = {
-        .mode = S_IFREG | 0644, .nlink = 2, .size = 1 << 20, .chunks = 8, .parent = 1};
+    struct received_record received = {.seq = 9, .created_ns = 8, .pin_tag = 1};
+    struct inode inode = {.mode = S_IFREG | 0644,
+                          .nlink = 2,
+                          .size = 1 << 20,
+                          .chunks = 8,
+                          .parent = 1,
+                          .slot = SLOT_MIN};
     struct dirent_record dirent = {.ino = 99, .type = S_IFREG >> 12, .name = slice_str("a name")};
     fuzz_quiet();
     super_encode(&super, &samples[0]);
@@ -31,6 +36,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         buf_put_u16(&samples[6], acl[i][1]);
         buf_put_u32(&samples[6], acl[i][0] == 2 ? 1000 : UINT32_MAX);
     }
+    received_encode(&received, &samples[7]);
     return 0;
 }
 
@@ -125,6 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice in = slice_of(data, size);
     struct super_record super;
     struct counters counters;
+    struct received_record received;
     uint64_t next;
     struct buf payload = {0};
     keys(fuzz_bytes(&in, KEY_MAX));
@@ -133,6 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     super_decode(bytes, &super);
     counters_decode(bytes, &counters);
     next_ino_decode(bytes, &next);
+    received_decode(bytes, &received);
     inodes(bytes);
     dirents(bytes);
     patches(bytes);

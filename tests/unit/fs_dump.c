@@ -28,6 +28,7 @@ static void test_keys(void **state)
     check(key_super(SUPER_RECORD), "super/record");
     check(key_super(SUPER_COUNTERS), "super/counters");
     check(key_super(SUPER_NEXT_INO), "super/next");
+    check(key_super(SUPER_RECEIVED), "super/received");
     check(key_orphan(99), "super/orphan/99");
     check(key_attr(1), "1/attr");
     check(key_attr((UINT64_C(1) << 48) - 1), "281474976710655/attr");
