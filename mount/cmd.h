@@ -18,6 +18,7 @@ int cmd_rollback(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_receive(int argc, char **argv);
+int cmd_clone(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_config(int argc, char **argv);

@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fs/fs.h"
-#include "mount/cmd.h"
+#include "mount/cmd_checkpoint_priv.h"
 #include "mount/control.h"
 #include "mount/explain.h"
 #include "mount/json.h"
-#include "mount/passphrase.h"
 #include "mount/tell.h"
 
 static const char usage[] =
@@ -43,16 +43,6 @@ static const struct option longs[] = {
     CMD_PASSPHRASE,
     CMD_COMMON,
     {0},
-};
-
-struct checkpoint {
-    struct passphrase_source source;
-    const char *shown, *dir_shown; /* as on the command line */
-    const char *snapshot;          /* NULL: the present */
-    bool as_json, quiet;
-    struct cmd_place place;
-    char *dir; /* absolute */
-    struct store_checkpoint made;
 };
 
 /* The absolute path of a folder that need not be there, but for the one above it. NULL: errno says
@@ -136,7 +126,7 @@ static void report(const struct checkpoint *c)
         json_init(&j, stdout);
         json_object(&j, NULL);
         json_string(&j, "volume", c->place.volume);
-        json_string(&j, "checkpoint", c->dir);
+        json_string(&j, c->is_clone ? "clone" : "checkpoint", c->dir);
         if (c->snapshot)
             json_string(&j, "snapshot", c->snapshot);
         json_string(&j, "uuid", uuid);
@@ -146,8 +136,9 @@ static void report(const struct checkpoint *c)
         json_close(&j);
     } else if (!c->quiet) {
         tell_name(c->dir_shown);
-        printf(": a checkpoint, %s; %" PRIu64 " files linked, %" PRIu64 " copied (%s)\n", uuid,
-               m->linked_files, m->copied_files, copied);
+        printf(": a %s, %s; %" PRIu64 " files linked, %" PRIu64 " copied (%s)\n",
+               c->is_clone ? "clone" : "checkpoint", uuid, m->linked_files, m->copied_files,
+               copied);
     }
 }
 
@@ -184,7 +175,33 @@ static bool is_within(const char *path, const char *folder)
     return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == 0);
 }
 
-static int run(struct checkpoint *c)
+/* Can files of the volume have a second name where the folder is to be? 0 or a negative errno. */
+static int try_link(const struct checkpoint *c)
+{
+    char *above = mem_strdup(c->dir), *slash = strrchr(above, '/');
+    slash[slash == above] = 0;
+    char *from = mem_printf("%s/CURRENT", c->place.volume);
+    char *to = mem_printf("%s/.varvefs-link-%ld", above, (long)getpid());
+    int err = link(from, to) ? -errno : 0;
+    if (err == 0 && unlink(to) != 0)
+        err = -errno;
+    free(to);
+    free(from);
+    free(above);
+    return err;
+}
+
+static int refuse_copies(const struct checkpoint *c)
+{
+    int err = try_link(c);
+    if (err == -EXDEV || err == -EPERM || err == -EOPNOTSUPP || err == -EMLINK)
+        return tell_error("%s: not on the file system of %s, or one without hard links, so a clone "
+                          "would be a copy; make one with: varvefs checkpoint, or: varvefs send",
+                          c->dir_shown, c->place.volume);
+    return err < 0 ? explain_checkpoint(c, err) : 0;
+}
+
+int cmd_checkpoint_run(struct checkpoint *c)
 {
     int status = cmd_find_place(c->shown, &c->place);
     if (status != 0)
@@ -194,10 +211,18 @@ static int run(struct checkpoint *c)
         return explain_checkpoint(c, -errno);
     if (is_within(c->dir, c->place.volume))
         return tell_error("%s: it lies within the volume; give a folder beside it", c->dir_shown);
+    if (c->is_clone && (status = refuse_copies(c)) != 0)
+        return status;
     status = c->place.mount ? run_mount(c) : run_volume(c);
     if (status == 0)
         report(c);
     return status;
+}
+
+void cmd_checkpoint_release(struct checkpoint *c)
+{
+    cmd_place_release(&c->place);
+    free(c->dir);
 }
 
 int cmd_checkpoint(int argc, char **argv)
@@ -225,8 +250,7 @@ int cmd_checkpoint(int argc, char **argv)
         return status;
     c.shown = argv[optind];
     c.dir_shown = argv[optind + 1];
-    status = run(&c);
-    cmd_place_release(&c.place);
-    free(c.dir);
+    status = cmd_checkpoint_run(&c);
+    cmd_checkpoint_release(&c);
     return status;
 }

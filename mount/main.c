@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"snapshot", cmd_snapshot, "create, list, delete and rename snapshots"},
     {"rollback", cmd_rollback, "make a volume what it was at a snapshot"},
     {"diff", cmd_diff, "list what leads from a snapshot to another, or to the present"},
+    {"clone", cmd_clone, "make a writable volume of a volume or a snapshot, at once"},
     {"send", cmd_send, "write a snapshot, or what leads to it, as a stream"},
     {"receive", cmd_receive, "make a volume, or a snapshot of one, of a stream"},
     {"checkpoint", cmd_checkpoint, "make a second volume of a volume or a mount, by links"},
