@@ -69,6 +69,13 @@ struct fs_cred {
 
 /* ---- volumes ---- */
 
+/* When reading a file, a folder or a link sets its access time. */
+enum fs_atime {
+    FS_ATIME_NONE,
+    FS_ATIME_RELATIVE, /* when it is not later than the last change, or a day old */
+    FS_ATIME_STRICT,
+};
+
 struct fs_options {
     struct env *env;              /* NULL: the real system */
     bool read_only;               /* changes nothing on disk; replays the log in memory */
@@ -81,6 +88,8 @@ struct fs_options {
     bool no_sweep; /* leave orphans alone, at the end too (for tests; implied by read_only) */
     const char *snapshot; /* this one's tree is the volume's, read-only; inodes have the numbers
                              that they have in the present. NULL: the present */
+    enum fs_atime atime;  /* FS_ATIME_NONE is the default */
+    bool no_dir_atime;    /* not those of folders */
     const struct store_secret *secret; /* opens an encrypted volume; NULL: there is none */
     const struct store_options
         *store; /* settings instead of all defaults; what is set above wins; NULL: defaults */
@@ -158,7 +167,8 @@ enum fs_set {
     FS_SET_SIZE = 8,
     FS_SET_ATIME = 16,
     FS_SET_MTIME = 32,
-    FS_SET_CTIME = 64, /* otherwise every change sets it to now */
+    FS_SET_CTIME = 64, /* otherwise every change sets it to now; what the caller's clock is ahead of
+                          ours by a tick, ours is from then on */
     FS_SET_ATIME_NOW = 128,
     FS_SET_MTIME_NOW = 256,
 };
@@ -174,9 +184,23 @@ int fs_check_open(struct fs *fs, uint64_t ino, bool append);
 /* Into `target` (FS_SYMLINK_MAX + 1 bytes), NUL-terminated. */
 int fs_readlink(struct fs *fs, uint64_t ino, char *target);
 
+/* ---- access times ---- */
+
+/* fs_read(), fs_readdir() and fs_readlink() set them as fs_options.atime says: at first in memory,
+ * where fs_getattr() and its like see them. fs_write_times(), fs_sync() and fs_close() write them;
+ * a crash loses what was not. */
+
+/* How many are not written, of at most FS_TIMES_MAX; what is beyond that is not kept at all. */
+enum { FS_TIMES_MAX = 12288 };
+size_t fs_times_waiting(struct fs *fs);
+/* In batches of a few inodes each. 0, or an error, after which they still wait. */
+int fs_write_times(struct fs *fs);
+
 /* ---- data ---- */
-/* `*got` < len only at the end of the file. Does not touch atime. */
+/* `*got` < len only at the end of the file. */
 int fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len, size_t *got);
+/* The same, and sets no access time (O_NOATIME). */
+int fs_peek(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len, size_t *got);
 /* All or nothing. Extends the file; sets mtime and ctime. -EFBIG past FS_FILE_SIZE_MAX, -EINVAL for
  * more than FS_WRITE_MAX at once. */
 int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len);

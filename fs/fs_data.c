@@ -1,6 +1,7 @@
 /* fs_data: the part of the door that is about what files and folders hold. */
 #include "fs/fs_priv.h"
 
+#include "fs/atime.h"
 #include "fs/dir.h"
 #include "fs/extent.h"
 #include "fs/flags.h"
@@ -8,7 +9,8 @@
 
 /* ---- data ---- */
 
-int fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len, size_t *got)
+static int read_file(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len,
+                     size_t *got, bool note)
 {
     struct reader r;
     struct inode n;
@@ -22,8 +24,20 @@ int fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len
         err = extent_read(&r, &n, offset, data, len, got);
     else
         err = S_ISDIR(n.mode) ? -EISDIR : -EINVAL;
+    if (err == 0 && note && r.snapshot == 0)
+        atime_note(fs, &n);
     reader_end(&r);
     return err;
+}
+
+int fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len, size_t *got)
+{
+    return read_file(fs, ino, offset, data, len, got, true);
+}
+
+int fs_peek(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len, size_t *got)
+{
+    return read_file(fs, ino, offset, data, len, got, false);
 }
 
 static int write_locked(struct txn *t, uint64_t ino, uint64_t offset, const void *data, size_t len)
@@ -64,15 +78,20 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, siz
     return err;
 }
 
+/* Access times go along; that they cannot be written is no failure of what was asked for. */
 int fs_sync(struct fs *fs)
 {
-    return fs->read_only ? 0 : store_sync(fs->store);
+    if (fs->read_only)
+        return 0;
+    fs_write_times(fs);
+    return store_sync(fs->store);
 }
 
 int fs_fsync(struct fs *fs, uint64_t ino, bool data_only)
 {
     (void)data_only; /* attributes and data are in one log: syncing one syncs the other */
-    return ino_snapshot(ino) != 0 || ino_is_virtual(ino) ? 0 : fs_sync(fs);
+    bool nothing = fs->read_only || ino_snapshot(ino) != 0 || ino_is_virtual(ino);
+    return nothing ? 0 : store_sync(fs->store);
 }
 
 int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool with_attr, fs_dirent_fn *fn,
@@ -91,6 +110,8 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool with_attr, fs_
         err = -ENOENT; /* removed, but still open somewhere */
     else
         err = dir_list(&r, &n, cookie, with_attr, fn, ctx);
+    if (err == 0 && r.snapshot == 0)
+        atime_note(fs, &n);
     reader_end(&r);
     return err;
 }

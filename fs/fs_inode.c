@@ -2,6 +2,7 @@
 #include "fs/fs_priv.h"
 
 #include "fs/acl.h"
+#include "fs/atime.h"
 #include "fs/extent.h"
 #include "fs/flags.h"
 #include "fs/virtual.h"
@@ -110,6 +111,10 @@ int fs_setattr(struct fs *fs, uint64_t ino, unsigned set, const struct fs_attr *
     err = flags_check_set(&n, set);
     if (err == 0)
         err = apply_set(&t, &n, set, want);
+    if (err == 0 && set & (FS_SET_ATIME | FS_SET_ATIME_NOW))
+        atime_set(fs->atimes, ino, n.atime, t.now);
+    if (err == 0 && set & FS_SET_CTIME)
+        fs_now_raise(fs, n.ctime);
     if (err == 0)
         inode_attr(fs, &n, 0, attr);
     txn_end(&t);
@@ -168,6 +173,8 @@ int fs_readlink(struct fs *fs, uint64_t ino, char *target)
     else
         err = extent_read(&r, &n, 0, target, FS_SYMLINK_MAX, &got);
     target[got] = 0;
+    if (err == 0 && r.snapshot == 0)
+        atime_note(fs, &n);
     reader_end(&r);
     return err;
 }

@@ -1,6 +1,8 @@
 /* inode: see inode.h. */
 #include "fs/inode.h"
 
+#include "fs/atime.h"
+
 #include <stdio.h>
 
 enum { INODE_RECORD_MAX = 128 }; /* encoded; asserted */
@@ -86,4 +88,6 @@ void inode_attr(const struct fs *fs, const struct inode *n, uint64_t snapshot, s
                              .mtime = n->mtime,
                              .ctime = n->ctime,
                              .btime = n->btime};
+    if (snapshot == 0)
+        atime_get(fs->atimes, n->ino, &attr->atime);
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "fs/atime.h"
 #include "fs/open.h"
 #include "fs/orphan.h"
 #include "fs/volume.h"
@@ -22,7 +23,7 @@ void fs_make_options_init(struct fs_make_options *o)
 
 static void put_root(struct store_batch *b, const struct store *s, const struct fs_make_options *o)
 {
-    struct fs_time t = fs_now(s);
+    struct fs_time t = fs_time_of(store_realtime(s));
     struct inode root = {.mode = S_IFDIR | (o->mode & 07777),
                          .nlink = 2,
                          .uid = o->uid,
@@ -200,6 +201,8 @@ int fs_open(const char *path, const struct fs_options *o, struct fs **out)
         err = set_level(fs);
     if (err == 0 && !fs->no_sweep)
         orphan_sweep(fs);
+    if (err == 0 && !o->read_only)
+        fs->atimes = atimes_new(o->atime, !o->no_dir_atime);
     if (err < 0) {
         volume_release(fs);
         store_close(fs->store);
@@ -216,6 +219,9 @@ int fs_close(struct fs *fs)
     /* Nobody is left who could use an orphan. If this fails the next mount does it. */
     if (!fs->no_sweep && !store_failure(fs->store))
         orphan_sweep(fs);
+    if (!store_failure(fs->store))
+        fs_write_times(fs);
+    atimes_free(fs->atimes);
     volume_release(fs);
     int err = store_close(fs->store);
     free(fs);

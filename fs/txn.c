@@ -14,7 +14,7 @@ void txn_lock(struct txn *t, const uint64_t *inos, size_t count)
 {
     assert(!t->reading && t->locked.count == 0);
     lock_take(&t->fs->locks, inos, count, &t->locked);
-    t->now = fs_now(t->fs->store);
+    t->now = fs_now(t->fs);
     store_read_begin(t->fs->store, &t->read);
     t->reading = true;
 }

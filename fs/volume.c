@@ -182,11 +182,40 @@ void volume_release(struct fs *fs)
     locks_release(&fs->locks);
 }
 
-struct fs_time fs_now(const struct store *s)
+/* ---- time ---- */
+
+/* How far the kernel's clock for files may be ahead of the one that we can read: a tick. */
+#define AHEAD_NS (20 * 1000 * 1000)
+
+struct fs_time fs_time_of(int64_t ns)
 {
-    int64_t ns = store_realtime(s), second = 1000000000;
-    int64_t sec = ns / second - (ns % second < 0); /* a clock before 1970 counts backwards */
+    int64_t second = 1000000000;
+    int64_t sec = ns / second - (ns % second < 0); /* before 1970 it counts backwards */
     return (struct fs_time){.sec = sec, .nsec = (uint32_t)(ns - sec * second)};
+}
+
+static int64_t least_ns(struct fs *fs)
+{
+    return __atomic_load_n(&fs->now_least_ns, __ATOMIC_RELAXED);
+}
+
+struct fs_time fs_now(struct fs *fs)
+{
+    int64_t ns = store_realtime(fs->store), least = least_ns(fs);
+    return fs_time_of(least > ns && least - ns <= AHEAD_NS ? least : ns);
+}
+
+void fs_now_raise(struct fs *fs, struct fs_time seen)
+{
+    int64_t ns = store_realtime(fs->store), least = least_ns(fs), sec = ns / 1000000000;
+    if (seen.sec < sec || seen.sec > sec + 1)
+        return; /* and no overflow below */
+    int64_t seen_ns = seen.sec * 1000000000 + seen.nsec;
+    if (seen_ns <= ns || seen_ns - ns > AHEAD_NS)
+        return;
+    while (seen_ns > least && !__atomic_compare_exchange_n(&fs->now_least_ns, &least, seen_ns, true,
+                                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
 }
 
 /* ---- batches ---- */

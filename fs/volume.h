@@ -65,6 +65,8 @@ struct batch_pool {
     size_t count;
 };
 
+struct atimes; /* atime.h */
+
 struct fs {
     struct store *store;
     bool read_only;
@@ -79,6 +81,8 @@ struct fs {
     struct snapshot_table snapshots;
     struct orphan_set orphans;
     struct batch_pool batches;
+    struct atimes *atimes;  /* owned; NULL: access times are not kept */
+    int64_t now_least_ns;   /* atomic: fs_now_raise() */
     int64_t inodes, chunks; /* atomic: the counters as of the last acknowledged operation */
 };
 
@@ -91,8 +95,12 @@ int volume_load(struct fs *fs, const char *snapshot);
 int volume_reload(struct fs *fs);
 void volume_release(struct fs *fs); /* everything but the store */
 
-/* The time of the store's clock. */
-struct fs_time fs_now(const struct store *s);
+struct fs_time fs_time_of(int64_t ns); /* since 1970 */
+/* The time that an operation begun now gives to files. */
+struct fs_time fs_now(struct fs *fs);
+/* A file got this time by the outside's clock. If that is ahead of ours by no more than such clocks
+ * are, ours is to be no earlier from now on: what comes later shall not look older. */
+void fs_now_raise(struct fs *fs, struct fs_time seen);
 
 /* A fresh inode number for something made in `folder`. 0 or an error (a reservation could not be
  * written). */

@@ -45,10 +45,9 @@ static const char usage[] =
     "  allow_other           other users may use the mount, as far as permissions let them\n"
     "  allow_root            root may\n"
     "  auto_unmount          take the mount down should the daemon be killed\n"
-    "Options of every file system: rw, suid, nosuid, dev, nodev, exec, noexec, sync, dirsync. "
-    "Access\n"
-    "times change only when a program sets them: noatime and relatime are accepted and are always "
-    "so.\n"
+    "Options of every file system: rw, suid, nosuid, dev, nodev, exec, noexec, sync, dirsync, and "
+    "about\n"
+    "access times: relatime (default), noatime, strictatime, nodiratime, lazytime.\n"
     "What fstab holds for others is ignored: defaults, user, users, auto, noauto, nofail, _netdev, "
     "x-*.\n";
 

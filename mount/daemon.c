@@ -36,6 +36,7 @@
 #include "mount/raw.h"
 #include "mount/session.h"
 #include "mount/tell.h"
+#include "mount/times.h"
 #include "mount/wire.h"
 
 enum { WORKERS = 16, GRACE_MS = 2000 };
@@ -108,6 +109,8 @@ static int open_volume(struct daemon *d)
     o.recovery = opt->recovery;
     o.snapshot = opt->snapshot;
     o.secret = &d->config->passphrase.secret;
+    o.atime = opt->atime;
+    o.no_dir_atime = opt->no_dir_atime;
     d->mount.read_only = opt->read_only;
     d->mount.allow_root = opt->allow_root;
     int err = fs_open(d->config->volume, &o, &d->mount.fs);
@@ -167,7 +170,10 @@ static bool serve_raw(void *ctx, struct fuse_session *fuse, const void *data, si
 static int start_threads(struct daemon *d)
 {
     assert(d->fuse && d->mount.fs && d->mount.lookups && d->mount.control);
-    int err = session_start(d->fuse, WORKERS, serve_raw, d, &d->session);
+    bool lazy = d->config->options.lazytime;
+    int err = times_start(d->mount.fs, lazy ? TIMES_LAZY_S : TIMES_PERIOD_S, &d->mount.times);
+    if (err == 0)
+        err = session_start(d->fuse, WORKERS, serve_raw, d, &d->session);
     if (err == 0)
         err = control_start(d->mount.control, d->session);
     if (err == 0)
@@ -220,6 +226,7 @@ static int finish(struct daemon *d, int status)
     }
     control_free(d->mount.control);
     live_free(d->mount.live);
+    times_stop(d->mount.times);
     lookups_free(d->mount.lookups);
     int err = d->mount.fs ? fs_close(d->mount.fs) : 0;
     if (err < 0) {

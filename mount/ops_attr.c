@@ -9,6 +9,7 @@
 #include "mount/live.h"
 #include "mount/ops_priv.h"
 #include "mount/report.h"
+#include "mount/times.h"
 #include "mount/wire.h"
 
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -101,6 +102,7 @@ void ops_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     char target[FS_SYMLINK_MAX + 1];
     int err = fs_readlink(mount_of(req)->fs, ino, target);
+    times_nudge(mount_of(req)->times);
     assert(err < 0 || strlen(target) <= FS_SYMLINK_MAX);
     if (err < 0)
         reply_status(req, err);

@@ -8,6 +8,7 @@
 
 #include "mount/live.h"
 #include "mount/ops_priv.h"
+#include "mount/times.h"
 
 /* Where the files of .varve stand in its listing: behind all that the file system lists there. */
 #define LIVE_COOKIE (UINT64_C(1) << 62)
@@ -105,6 +106,7 @@ static void list(fuse_req_t req, uint64_t dir, size_t size, off_t offset, bool p
     int err = behind ? 0 : fs_readdir(m->fs, dir, from, plus, add_entry, &l);
     if (err == 0 && control && !l.full)
         list_live(&l, from);
+    times_nudge(m->times);
     if (err < 0 && l.used == 0) {
         reply_status(req, err);
         return;

@@ -6,6 +6,7 @@
 #include "mount/control.h"
 #include "mount/live.h"
 #include "mount/ops_priv.h"
+#include "mount/times.h"
 #include "mount/wire.h"
 
 static bool may_write(const struct fuse_file_info *fi)
@@ -52,7 +53,6 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     size_t got = 0;
-    (void)fi;
     assert(offset >= 0);
     if (ino == CONTROL_INO_FENCE) {
         control_fence_read(req, size);
@@ -63,7 +63,10 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct 
         return;
     }
     void *data = reply_buffer(size);
-    int err = fs_read(mount_of(req)->fs, ino, (uint64_t)offset, data, size, &got);
+    struct mount *m = mount_of(req);
+    bool quiet = fi->flags & O_NOATIME;
+    int err = (quiet ? fs_peek : fs_read)(m->fs, ino, (uint64_t)offset, data, size, &got);
+    times_nudge(m->times);
     assert(err < 0 || got <= size);
     if (err < 0)
         reply_status(req, err);

@@ -56,7 +56,7 @@ int options_compression(const char *text, int *zstd_level)
 
 void options_mount_init(struct options_mount *o)
 {
-    *o = (struct options_mount){.zstd_level = -1};
+    *o = (struct options_mount){.zstd_level = -1, .atime = FS_ATIME_RELATIVE};
     fs_settings_init(&o->store);
 }
 
@@ -167,9 +167,31 @@ static int set_setting(struct options_mount *o, const char *value, char **why)
     return err < 0 ? -EINVAL : 0;
 }
 
+/* What has to do with access times. False: the name has not. */
+static bool set_times(struct options_mount *o, const char *name)
+{
+    bool no = strncmp(name, "no", 2) == 0;
+    const char *what = no ? name + 2 : name;
+    if (strcmp(what, "atime") == 0)
+        o->atime = no ? FS_ATIME_NONE : FS_ATIME_RELATIVE;
+    else if (strcmp(what, "relatime") == 0)
+        o->atime = FS_ATIME_RELATIVE;
+    else if (strcmp(what, "strictatime") == 0)
+        o->atime = no ? FS_ATIME_RELATIVE : FS_ATIME_STRICT;
+    else if (strcmp(what, "diratime") == 0)
+        o->no_dir_atime = no;
+    else if (strcmp(what, "lazytime") == 0)
+        o->lazytime = !no;
+    else
+        return false;
+    return true;
+}
+
 /* Booleans, by where they stand in the struct. */
 static void set_flag(struct options_mount *o, const char *name, bool value)
 {
+    if (set_times(o, name))
+        return;
     if (strcmp(name, "ro") == 0 || strcmp(name, "rw") == 0)
         o->read_only = value;
     else if (strcmp(name, "allow_other") == 0)
@@ -225,12 +247,17 @@ static const struct option options[] = {
     {"async", USE_KERNEL, NULL},
     {"sync", USE_KERNEL, NULL},
     {"dirsync", USE_KERNEL, NULL},
-    {"noatime", USE_KERNEL, NULL},
+    {"noatime", USE_KERNEL | USE_FLAG, NULL},
+    {"atime", USE_FLAG, NULL},
+    {"relatime", USE_FLAG, NULL},
+    {"strictatime", USE_FLAG, NULL},
+    {"nostrictatime", USE_FLAG, NULL},
+    {"diratime", USE_FLAG, NULL},
+    {"nodiratime", USE_FLAG, NULL},
+    {"lazytime", USE_FLAG, NULL},
+    {"nolazytime", USE_FLAG, NULL},
     /* Always so: */
     {"default_permissions", USE_IGNORED, NULL},
-    {"relatime", USE_IGNORED, NULL},
-    {"nodiratime", USE_IGNORED, NULL},
-    {"nolazytime", USE_IGNORED, NULL},
     {"noiversion", USE_IGNORED, NULL},
     {"nomand", USE_IGNORED, NULL},
     {"silent", USE_IGNORED, NULL},

@@ -13,6 +13,9 @@ int options_compression(const char *text, int *zstd_level);
 
 struct options_mount {
     bool read_only, allow_other, allow_root, nonempty, debug;
+    enum fs_atime atime; /* FS_ATIME_RELATIVE */
+    bool no_dir_atime,
+        lazytime; /* lazytime: access times are written only when something else is */
     uint64_t cache_bytes, memtable_bytes; /* 0: default */
     int zstd_level;                       /* -1: the volume's own */
     enum store_recovery recovery;

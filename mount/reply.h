@@ -9,6 +9,7 @@
 
 struct control;
 struct live;
+struct times;
 
 /* What the operations need: libfuse's user data of the session. Constant while it is mounted. */
 struct mount {
@@ -16,6 +17,7 @@ struct mount {
     struct lookups *lookups;
     struct control *control;
     struct live *live; /* the files of .varve */
+    struct times *times;
     bool read_only;
     bool allow_root; /* libfuse lets in nobody but who mounted it, and root */
 };

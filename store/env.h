@@ -99,7 +99,9 @@ struct env {
     void (*unlock)(struct env *env, struct env_lock *lock);
     int (*space)(struct env *env, const char *path, struct env_space *out);
 
-    int64_t (*realtime_ns)(struct env *env);               /* since 1970, UTC */
+    /* Since 1970, UTC; as exact as the system's tick, which is the clock that the kernel takes the
+     * times of files from: so times of both can be compared. */
+    int64_t (*realtime_ns)(struct env *env);
     uint64_t (*monotonic_ns)(struct env *env);             /* never goes back */
     int (*random)(struct env *env, void *out, size_t len); /* fit for keys */
 

@@ -5,12 +5,14 @@
 
 Prints a line for each thing that was tried, so that two file systems can be compared by diff."""
 
+import ctypes
 import errno
 import mmap
 import os
 import stat
 import sys
 
+libc = ctypes.CDLL(None, use_errno=True)
 NOBODY, GROUP = 65534, 99
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")  # cap_net_bind_service=ep
 
@@ -98,6 +100,13 @@ def copy_range(path):
     os.close(source)
 
 
+def fallocate(path, how):
+    fd = os.open(path, os.O_WRONLY)
+    if libc.fallocate(fd, how, ctypes.c_long(0), ctypes.c_long(20000)):
+        raise OSError(ctypes.get_errno(), "fallocate")
+    os.close(fd)
+
+
 OPS = [
     ("write", write),
     ("write nothing", write_nothing),
@@ -108,6 +117,9 @@ OPS = [
     ("O_TRUNC", open_and_truncate),
     ("mmap", write_mapped),
     ("copy_file_range", copy_range),
+    ("fallocate", lambda p: fallocate(p, 0)),
+    ("fallocate, keep size", lambda p: fallocate(p, 1)),
+    ("punch a hole", lambda p: fallocate(p, 3)),
     ("utimes", os.utime),
 ]
 OWNER_OPS = [
@@ -120,12 +132,11 @@ OWNER_OPS = [
 ]
 
 
-def tell_set_id(fallocate):
+def tell_set_id():
     with open("source", "wb") as f:
         f.write(b"s" * 200)
-    ops = OPS + ([("fallocate", lambda p: os.posix_fallocate(os.open(p, os.O_WRONLY), 0, 20000))] if fallocate else [])
     number = 0
-    for uid, gids, group in ((0, [0], ops + OWNER_OPS), (NOBODY, [NOBODY], ops)):
+    for uid, gids, group in ((0, [0], OPS + OWNER_OPS), (NOBODY, [NOBODY], OPS)):
         for name, op in group:
             told = []
             for bits in (0o4777, 0o2777, 0o6777, 0o6767, 0o777):
@@ -223,7 +234,7 @@ def tell_attributes():
 
 os.chdir(sys.argv[1])
 os.umask(0o22)
-tell_set_id("--fallocate" in sys.argv)
+tell_set_id()
 tell_groups()
 tell_sticky()
 tell_attributes()

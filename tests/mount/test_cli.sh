@@ -119,7 +119,7 @@ mount_refuses()
 mount_options_refused()
 {
     refuses 2 "unknown mount option 'frobnicate'" "$varvefs" mount -o ro,frobnicate "$volume" "$mnt" &&
-        refuses 2 "unknown mount option 'strictatime'" "$varvefs" mount -o strictatime "$volume" "$mnt" &&
+        refuses 2 "unknown mount option 'norelatime'" "$varvefs" mount -o norelatime "$volume" "$mnt" &&
         refuses 2 "'lots' is not a size" "$varvefs" mount -o cache=lots "$volume" "$mnt" &&
         refuses 2 "mount option 'cache' needs a value" "$varvefs" mount -o cache "$volume" "$mnt" &&
         refuses 2 "mount option 'ro' takes no value" "$varvefs" mount -o ro=1 "$volume" "$mnt" &&

@@ -1,4 +1,5 @@
 /* Attributes: what setattr sets, and which times of which inodes each operation changes. */
+#include "fs/volume.h"
 #include "tests/unit/vol.h"
 
 #define ROOT FS_INO_ROOT
@@ -212,6 +213,16 @@ static int play_getxattr(struct vol *v, const struct cast *c)
     size_t len;
     return fs_getxattr(v->fs, c->f, "user.old", value, sizeof value, &len);
 }
+static const char acl[] = "\2\0\0\0\1\0\7\0\377\377\377\377\4\0\5\0\377\377\377\377"
+                          "\20\0\7\0\377\377\377\377\40\0\5\0\377\377\377\377";
+static int play_set_acl(struct vol *v, const struct cast *c)
+{
+    return fs_setxattr(v->fs, c->f, "system.posix_acl_access", acl, sizeof acl - 1, 0);
+}
+static int play_default_acl(struct vol *v, const struct cast *c)
+{
+    return fs_setxattr(v->fs, c->p, "system.posix_acl_default", acl, sizeof acl - 1, 0);
+}
 static int play_refused(struct vol *v, const struct cast *c)
 {
     assert_errno(fs_rmdir(v->fs, ROOT, "p"), ENOTEMPTY);
@@ -243,6 +254,8 @@ static const struct act acts[] = {
     {"setxattr", play_setxattr, 0, 0, C, 0, 0, 0},
     {"removexattr", play_removexattr, 0, 0, C, 0, 0, 0},
     {"getxattr", play_getxattr, 0, 0, 0, 0, 0, 0},
+    {"set an access list", play_set_acl, 0, 0, C, 0, 0, 0},
+    {"set a default list", play_default_acl, C, 0, 0, 0, 0, 0},
     {"refused", play_refused, 0, 0, 0, 0, 0, 0},
 };
 
@@ -316,13 +329,37 @@ static void test_times(void **state)
     }
 }
 
+/* The outside's clock may be ahead by a tick; by more it is a time that somebody has set. */
+static void test_clock(void **state)
+{
+    (void)state;
+    static const int64_t aheads[] = {15000000, 500000000, INT64_C(3600) * 1000000000};
+    for (size_t i = 0; i < sizeof aheads / sizeof *aheads; i++) {
+        struct vol v;
+        struct fs_attr a, want = {0};
+        vol_make(&v, 0);
+        uint64_t f = vol_file(&v, ROOT, "f");
+        int64_t ns = v.options.env->realtime_ns(v.options.env) + aheads[i];
+        want.ctime = fs_time_of(ns);
+        assert_ok(fs_setattr(v.fs, f, FS_SET_CTIME, &want, &a));
+        assert_true(vol_ns(a.ctime) == ns);
+        int64_t now = vol_ns(vol_attr(&v, vol_mkdir(&v, ROOT, "d")).mtime);
+        assert_int_equal(now >= ns, i == 0);
+        simdisk_advance(v.disk, 20000000); /* it moves on by itself */
+        assert_true(vol_ns(vol_attr(&v, vol_mkdir(&v, ROOT, "e")).mtime) > now);
+        want.ctime = (struct fs_time){5, 0};
+        assert_ok(fs_setattr(v.fs, f, FS_SET_CTIME, &want, &a));
+        assert_true(vol_ns(vol_attr(&v, vol_mkdir(&v, ROOT, "g")).mtime) > now);
+        vol_free(&v);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_flag),
-        cmocka_unit_test(test_all_flags_at_once),
-        cmocka_unit_test(test_setattr_errors),
-        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_each_flag),      cmocka_unit_test(test_all_flags_at_once),
+        cmocka_unit_test(test_setattr_errors), cmocka_unit_test(test_times),
+        cmocka_unit_test(test_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

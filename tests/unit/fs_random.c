@@ -18,6 +18,8 @@ static void begin(struct play *p, size_t ops)
     struct fs_attr a, want = {.uid = 7, .gid = 8, .mode = 0755};
     *p = (struct play){.inos = calloc(ops + 1, sizeof *p->inos), .ino_count = 1};
     vol_make(&p->v, FSMODEL_CHUNK);
+    p->v.options.atime = FS_ATIME_STRICT; /* each comparison reads */
+    vol_reopen(&p->v);
     assert_ok(fs_setattr(p->v.fs, FS_INO_ROOT, FS_SET_UID | FS_SET_GID | FS_SET_MODE, &want, &a));
     fsmodel_init(&p->m);
     p->inos[0] = FS_INO_ROOT;

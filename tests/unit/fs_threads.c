@@ -427,12 +427,82 @@ static void test_no_circle_at_once(void **state)
     real_end(&v);
 }
 
+/* ---- access times ---- */
+
+/* Each reads what the others read: nobody may see an access time go back. */
+static void *read_and_look(void *arg)
+{
+    struct thread *t = arg;
+    struct real *v = t->v;
+    for (size_t i = 0; i < v->rounds && !t->failed; i++) {
+        uint64_t ino = v->dirs[simrng_below(&t->rng, DIRS)];
+        struct fs_attr before, after;
+        char data[8];
+        size_t got;
+        if (!expect(t, fs_getattr(v->fs, ino, &before), "getattr", none) ||
+            !expect(t, fs_read(v->fs, ino, 0, data, sizeof data, &got), "read", none) ||
+            !expect(t, fs_getattr(v->fs, ino, &after), "getattr", none))
+            break;
+        if (vol_ns(after.atime) < vol_ns(before.atime))
+            t->failed = "an access time went back";
+    }
+    return NULL;
+}
+
+static void *write_times(void *arg)
+{
+    struct thread *t = arg;
+    struct real *v = t->v;
+    while (!__atomic_load_n(&v->stop, __ATOMIC_ACQUIRE) && !t->failed)
+        if (expect(t, fs_write_times(v->fs), "writing times", none))
+            expect(t, fs_write(v->fs, v->dirs[0], 0, "y", 1), "writing", none);
+    return NULL;
+}
+
+static void test_access_times(void **state)
+{
+    (void)state;
+    struct real v;
+    struct thread t[THREADS];
+    struct fs_attr a, again;
+    real_make(&v);
+    assert_ok(fs_close(v.fs));
+    v.options.atime = FS_ATIME_STRICT;
+    assert_ok(fs_open(v.dir, &v.options, &v.fs));
+    for (int i = 0; i < DIRS; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "f%d", i);
+        assert_ok(fs_mknod(v.fs, ROOT, name, S_IFREG | 0644, 0, &vol_cred, &a));
+        assert_ok(fs_write(v.fs, a.ino, 0, "text", 4));
+        v.dirs[i] = a.ino; /* files, here */
+    }
+    for (int i = 0; i < THREADS; i++) {
+        t[i] = (struct thread){.v = &v, .rng = {v.seed + (uint64_t)i}};
+        assert_int_equal(
+            pthread_create(&t[i].id, NULL, i == 0 ? write_times : read_and_look, &t[i]), 0);
+    }
+    for (int i = 1; i < THREADS; i++)
+        pthread_join(t[i].id, NULL);
+    __atomic_store_n(&v.stop, true, __ATOMIC_RELEASE);
+    pthread_join(t[0].id, NULL);
+    for (int i = 0; i < THREADS; i++)
+        if (t[i].failed)
+            fail_msg("%s (%d)", t[i].failed, t[i].err);
+    assert_ok(fs_getattr(v.fs, v.dirs[3], &a));
+    assert_ok(fs_close(v.fs));
+    assert_ok(fs_open(v.dir, &v.options, &v.fs));
+    assert_ok(fs_getattr(v.fs, v.dirs[3], &again));
+    assert_true(vol_same_attr(&a, &again));
+    real_end(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shared_folders),
         cmocka_unit_test(test_one_folder),
         cmocka_unit_test(test_no_circle_at_once),
+        cmocka_unit_test(test_access_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,35 @@ static void of_others(void **state)
     options_mount_release(&o);
 }
 
+static void times(void **state)
+{
+    static const struct {
+        const char *list;
+        enum fs_atime atime;
+        bool no_dir_atime, lazytime;
+        const char *kernel;
+    } cases[] = {
+        {"", FS_ATIME_RELATIVE, false, false, ""},
+        {"noatime", FS_ATIME_NONE, false, false, "noatime"},
+        {"strictatime", FS_ATIME_STRICT, false, false, ""},
+        {"noatime,relatime", FS_ATIME_RELATIVE, false, false, "noatime"},
+        {"strictatime,atime", FS_ATIME_RELATIVE, false, false, ""},
+        {"strictatime,nostrictatime", FS_ATIME_RELATIVE, false, false, ""},
+        {"nodiratime,lazytime", FS_ATIME_RELATIVE, true, true, ""},
+        {"nodiratime,lazytime,diratime,nolazytime", FS_ATIME_RELATIVE, false, false, ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct options_mount o;
+        parse(&o, cases[i].list);
+        assert_int_equal(o.atime, cases[i].atime);
+        assert_int_equal(o.no_dir_atime, cases[i].no_dir_atime);
+        assert_int_equal(o.lazytime, cases[i].lazytime);
+        assert_slice_str(buf_slice(&o.kernel), cases[i].kernel);
+        options_mount_release(&o);
+    }
+}
+
 static void escapes(void **state)
 {
     struct options_mount o;
@@ -163,7 +192,7 @@ static void refused(void **state)
     refuse("ro,frob=1,rw", "unknown mount option 'frob'");
     refuse("r", "unknown mount option 'r'");
     refuse("roo", "unknown mount option 'roo'");
-    refuse("strictatime", "unknown mount option 'strictatime'");
+    refuse("norelatime", "unknown mount option 'norelatime'");
     refuse("fsname=x", "unknown mount option 'fsname'");
     refuse("=", "unknown mount option ''");
     refuse("cache", "mount option 'cache' needs a value");
@@ -214,12 +243,10 @@ static void random_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes),        cmocka_unit_test(not_sizes),
-        cmocka_unit_test(compression),  cmocka_unit_test(nothing),
-        cmocka_unit_test(own),          cmocka_unit_test(later_ones_win),
-        cmocka_unit_test(of_others),    cmocka_unit_test(escapes),
-        cmocka_unit_test(refused),      cmocka_unit_test(sloppy),
-        cmocka_unit_test(random_lists),
+        cmocka_unit_test(sizes),     cmocka_unit_test(not_sizes), cmocka_unit_test(compression),
+        cmocka_unit_test(nothing),   cmocka_unit_test(own),       cmocka_unit_test(later_ones_win),
+        cmocka_unit_test(of_others), cmocka_unit_test(times),     cmocka_unit_test(escapes),
+        cmocka_unit_test(refused),   cmocka_unit_test(sloppy),    cmocka_unit_test(random_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
