@@ -204,6 +204,9 @@ int fs_peek(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len
 /* All or nothing. Extends the file; sets mtime and ctime. -EFBIG past FS_FILE_SIZE_MAX, -EINVAL for
  * more than FS_WRITE_MAX at once. */
 int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len);
+/* The same for a cache that knows when the data was written, and tells by fs_setattr(): no time
+ * changes here. */
+int fs_write_back(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len);
 /* As lseek(2) with SEEK_DATA / SEEK_HOLE, at the granularity of chunks. -ENXIO. */
 int fs_seek_data(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found);
 int fs_seek_hole(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *found);

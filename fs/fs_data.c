@@ -40,12 +40,14 @@ int fs_peek(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t len
     return read_file(fs, ino, offset, data, len, got, false);
 }
 
-static int write_locked(struct txn *t, uint64_t ino, uint64_t offset, const void *data, size_t len)
+static int write_locked(struct txn *t, uint64_t ino, uint64_t offset, const void *data, size_t len,
+                        bool is_now)
 {
-    struct inode n;
+    struct inode n, before;
     int err = inode_get(&t->read, ino, &n);
     if (err < 0)
         return err;
+    before = n;
     if (!S_ISREG(n.mode))
         return S_ISDIR(n.mode) ? -EISDIR : -EINVAL;
     err = flags_check_data(&n, true);
@@ -53,12 +55,15 @@ static int write_locked(struct txn *t, uint64_t ino, uint64_t offset, const void
         err = extent_write(t, &n, offset, data, len);
     if (err < 0)
         return err;
-    n.mtime = n.ctime = t->now;
-    inode_put(t, &n);
+    if (is_now)
+        n.mtime = n.ctime = t->now;
+    if (is_now || n.size != before.size || n.chunks != before.chunks || n.flags != before.flags)
+        inode_put(t, &n);
     return txn_commit(t);
 }
 
-int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len)
+static int write_data(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len,
+                      bool is_now)
 {
     struct txn t;
     int err = fs_check_change(ino);
@@ -73,9 +78,19 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, siz
         return err;
     extent_prepare(&t, ino, offset, data, len);
     txn_lock(&t, &ino, 1);
-    err = write_locked(&t, ino, offset, data, len);
+    err = write_locked(&t, ino, offset, data, len, is_now);
     txn_end(&t);
     return err;
+}
+
+int fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len)
+{
+    return write_data(fs, ino, offset, data, len, true);
+}
+
+int fs_write_back(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len)
+{
+    return write_data(fs, ino, offset, data, len, false);
 }
 
 /* Access times go along; that they cannot be written is no failure of what was asked for. */

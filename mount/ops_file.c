@@ -74,11 +74,12 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct 
         fuse_reply_buf(req, data, got);
 }
 
+/* What comes out of the kernel's cache was written earlier: the kernel has the times, and sends
+ * them if they are others than it was told. */
 void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                struct fuse_file_info *fi)
 {
     struct fs *fs = mount_of(req)->fs;
-    (void)fi;
     if (live_is(ino)) {
         ops_live_write(req, ino, data, size);
         return;
@@ -87,7 +88,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
     assert(ino >> FS_INO_BITS == 0 && ino != CONTROL_INO_FENCE); /* not opened for writing */
     int err = wire_kills_suid() ? ops_drop_suid(req, ino) : 0;
     if (err == 0)
-        err = fs_write(fs, ino, (uint64_t)offset, data, size);
+        err = (fi->writepage ? fs_write_back : fs_write)(fs, ino, (uint64_t)offset, data, size);
     if (err < 0)
         reply_status(req, err);
     else

@@ -80,7 +80,7 @@ struct tree {
     uint64_t flush_left;     /* atomic: bytes of memtables the running flush still has to write */
     uint64_t flush_found;    /* point reads that had found something when the last flush began;
                                 the flush's own */
-    bool space_low;               /* atomic: when a writer looked last there was little for it */
+    bool space_low;          /* atomic: when a writer looked last there was little for it */
     uint64_t blob_bytes_max; /* of a blob file, whatever is set: a part of the disk's size */
     struct settings_box settings; /* see settings.h: a job takes a snapshot, others read `live` */
 

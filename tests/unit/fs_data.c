@@ -452,13 +452,40 @@ static void test_small_writes_are_small(void **state)
     vol_free(&v);
 }
 
+static bool same_times(const struct fs_attr *a, const struct fs_attr *b)
+{
+    return vol_same_time(a->mtime, b->mtime) && vol_same_time(a->ctime, b->ctime);
+}
+
+/* A cache writes when it likes: its times come apart from its data. */
+static void test_written_back(void **state)
+{
+    struct vol v;
+    struct fs_attr before, after;
+    (void)state;
+    vol_make(&v, 0);
+    uint64_t ino = vol_file(&v, ROOT, "file");
+    assert_ok(fs_getattr(v.fs, ino, &before));
+    simdisk_advance(v.disk, 1000000000);
+    assert_ok(fs_write_back(v.fs, ino, 0, "0123456789", 10));
+    assert_ok(fs_write_back(v.fs, ino, 2, "ab", 2));
+    assert_ok(fs_getattr(v.fs, ino, &after));
+    assert_true(same_times(&before, &after) && after.size == 10);
+    assert_bytes(&v, ino, 0, "01ab456789", 10);
+    assert_ok(fs_write(v.fs, ino, 2, "23", 2));
+    assert_ok(fs_getattr(v.fs, ino, &after));
+    assert_false(same_times(&before, &after));
+    vol_assert_sound(&v);
+    vol_free(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_histories),       cmocka_unit_test(test_cut_and_grown),
         cmocka_unit_test(test_the_largest_offsets),    cmocka_unit_test(test_sparse_truncate),
         cmocka_unit_test(test_sizes_of_writes),        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_small_writes_are_small),
+        cmocka_unit_test(test_small_writes_are_small), cmocka_unit_test(test_written_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
