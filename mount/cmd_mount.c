@@ -39,6 +39,8 @@ static const char usage[] =
     "  passfile=FILE         the passphrase of an encrypted volume is the first line of FILE\n"
     "  extpass=COMMAND       ... the first line that COMMAND prints\n"
     "  snapshot=NAME         mount the tree of that snapshot, read-only\n"
+    "  keep=RULE             take snapshots by itself and thin them out, such as 24h@1h,7d@1d:\n"
+    "                        for 24 hours one every hour, for 7 days one every day\n"
     "  log=FILE              the daemon's messages go there; otherwise to the system log\n"
     "  nonempty              let the mount hide what is in MOUNTPOINT\n"
     "Options of FUSE:\n"

@@ -29,6 +29,7 @@
 
 #include "mount/control.h"
 #include "mount/explain.h"
+#include "mount/keeper.h"
 #include "mount/live.h"
 #include "mount/log.h"
 #include "mount/mounts.h"
@@ -73,6 +74,7 @@ static void end_mount(struct daemon *d)
     if (__atomic_load_n(&d->over, __ATOMIC_ACQUIRE))
         return;
     log_message(LOG_INFO, "%s: still in use; ended all the same", dir);
+    keeper_stop(d->mount.keeper);
     control_stop(d->mount.control);
     session_stop(d->session);
 }
@@ -150,6 +152,7 @@ static int mount_fuse(struct daemon *d)
     bool mounted = false;
     log_keep_begin();
     d->fuse = new_fuse(d);
+    d->mount.fuse = d->fuse;
     if (d->fuse)
         mounted = fuse_session_mount(d->fuse, d->config->mount_dir) == 0;
     char *said = log_keep_end();
@@ -177,6 +180,8 @@ static int start_threads(struct daemon *d)
     if (err == 0)
         err = control_start(d->mount.control, d->session);
     if (err == 0)
+        err = keeper_start(d->mount.keeper);
+    if (err == 0)
         err = -pthread_create(&d->signals, NULL, watch_signals, d);
     d->watching = err == 0;
     if (err < 0)
@@ -193,6 +198,7 @@ static int start(struct daemon *d)
     d->mount.lookups = lookups_new();
     d->mount.live = live_new(d->mount.fs);
     d->mount.control = control_new(&d->mount, c->mount_dir);
+    d->mount.keeper = keeper_new(&d->mount, c->options.keep);
     status = mount_fuse(d);
     if (status == 0)
         status = start_threads(d);
@@ -217,6 +223,7 @@ static int finish(struct daemon *d, int status)
         pthread_kill(d->signals, SIGTERM); /* wakes it; it sees that all is over */
         pthread_join(d->signals, NULL);
     }
+    keeper_stop(d->mount.keeper);
     if (d->mount.control)
         control_stop(d->mount.control);
     session_free(d->session);
@@ -224,6 +231,7 @@ static int finish(struct daemon *d, int status)
         fuse_session_unmount(d->fuse);
         fuse_session_destroy(d->fuse);
     }
+    keeper_free(d->mount.keeper);
     control_free(d->mount.control);
     live_free(d->mount.live);
     times_stop(d->mount.times);

@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include "mount/control.h"
+#include "mount/keeper.h"
 #include "mount/live.h"
 #include "mount/ops_priv.h"
 #include "mount/report.h"
@@ -125,6 +126,8 @@ static int order(fuse_req_t req, const char *name, const char *value, size_t len
     int err = ops_may_order(req);
     if (err < 0)
         return err;
+    if (strcmp(name, KEEPER_XATTR) == 0)
+        return keeper_set(m->keeper, value, len);
     return control_is_scrub(FS_INO_ROOT, name)
                ? control_scrub_set(m, value, len)
                : control_compact_set(control_compact_of(m), value, len);
@@ -133,7 +136,7 @@ static int order(fuse_req_t req, const char *name, const char *value, size_t len
 void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t len,
                   int flags)
 {
-    if (control_is_scrub(ino, name) || control_is_compact(ino, name))
+    if (control_is_scrub(ino, name) || control_is_compact(ino, name) || keeper_is_rule(ino, name))
         reply_status(req, order(req, name, value, len));
     else if (control_is_checkpoint(ino, name))
         control_checkpoint(req, value, len);
@@ -176,11 +179,14 @@ static bool reply_state(fuse_req_t req, uint64_t ino, const char *name, size_t s
         char scrub[CONTROL_SCRUB_TEXT_MAX];
         char checkpoint[CONTROL_CHECKPOINT_TEXT_MAX];
         char compact[CONTROL_COMPACT_TEXT_MAX];
+        char keep[KEEPER_RULE_MAX];
     } text;
     if (control_is_scrub(ino, name)) {
         control_scrub_get(m, text.scrub);
     } else if (control_is_checkpoint(ino, name)) {
         control_checkpoint_get(m, text.checkpoint);
+    } else if (keeper_is_rule(ino, name)) {
+        keeper_get(m->keeper, text.keep);
     } else if (control_is_compact(ino, name)) {
         control_compact_get(control_compact_of(m), &status);
         control_compact_print(&status, text.compact);

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "mount/retention.h"
+
 int options_size(const char *text, uint64_t *bytes)
 {
     static const char units[] = "KMGT";
@@ -62,6 +64,7 @@ void options_mount_init(struct options_mount *o)
 
 void options_mount_release(struct options_mount *o)
 {
+    free(o->keep);
     free(o->snapshot);
     free(o->log_path);
     free(o->passfile);
@@ -132,6 +135,28 @@ static int set_snapshot(struct options_mount *o, const char *value, char **why)
         return -EINVAL;
     }
     return set_text(value, &o->snapshot);
+}
+
+static int set_keep(struct options_mount *o, const char *value, char **why)
+{
+    struct retention_rule rule;
+    int err = retention_parse(value, &rule, why);
+    return err == 0 ? set_text(value, &o->keep) : err;
+}
+
+/* A rule has commas, which also stand between options: what looks like a piece of a rule behind one
+ * belongs to it. */
+static bool goes_on(const struct options_mount *o, const char *word)
+{
+    return o->keep && isdigit((unsigned char)*word) && strchr(word, '@') && !strchr(word, '=');
+}
+
+static int add_to_keep(struct options_mount *o, const char *word, char **why)
+{
+    char *rule = mem_printf("%s,%s", o->keep, word);
+    int err = set_keep(o, rule, why);
+    free(rule);
+    return err;
 }
 
 static int set_passfile(struct options_mount *o, const char *value, char **why)
@@ -235,6 +260,7 @@ static const struct option options[] = {
     {"log", USE_VALUE, set_log},
     {"set", USE_VALUE, set_setting},
     {"snapshot", USE_VALUE, set_snapshot},
+    {"keep", USE_VALUE, set_keep},
     {"recovery", USE_VALUE, set_recovery},
     {"passfile", USE_VALUE, set_passfile},
     {"extpass", USE_VALUE, set_extpass},
@@ -303,8 +329,10 @@ static int take_option(struct options_mount *o, const char *word, bool sloppy, c
     const char *value = strchr(word, '=');
     size_t len = value ? (size_t)(value - word) : strlen(word);
     const struct option *opt = find_option(word, len);
-    if (*word == '\0' || strncasecmp(word, "x-", 2) == 0 || (!opt && sloppy))
+    if (*word == '\0' || strncasecmp(word, "x-", 2) == 0 || (!opt && sloppy && !goes_on(o, word)))
         return 0;
+    if (!opt && goes_on(o, word))
+        return add_to_keep(o, word, why);
     if (!opt) {
         *why = mem_printf("unknown mount option '%.*s'", (int)(len < 200 ? len : 200), word);
         return -EINVAL;

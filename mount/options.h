@@ -20,6 +20,7 @@ struct options_mount {
     int zstd_level;                       /* -1: the volume's own */
     enum store_recovery recovery;
     struct store_options store; /* settings by name */
+    char *keep;                 /* owned; the rule for automatic snapshots, or NULL */
     char *snapshot;             /* owned; NULL: the present */
     char *log_path;             /* owned; NULL: the system log */
     char *passfile, *extpass;   /* owned; where the passphrase comes from, or NULL */

@@ -8,6 +8,7 @@
 #include "mount/lookups.h"
 
 struct control;
+struct keeper;
 struct live;
 struct times;
 
@@ -16,8 +17,10 @@ struct mount {
     struct fs *fs;
     struct lookups *lookups;
     struct control *control;
-    struct live *live; /* the files of .varve */
     struct times *times;
+    struct keeper *keeper;
+    struct fuse_session *fuse; /* to tell the kernel what has changed without its doing */
+    struct live *live;         /* the files of .varve */
     bool read_only;
     bool allow_root; /* libfuse lets in nobody but who mounted it, and root */
 };
