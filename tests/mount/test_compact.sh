@@ -135,10 +135,11 @@ interrupted()
         grep -q "^varvefs: $2: given up; nothing is lost, and what was done stays done$" "$work/err"
 }
 
-# It catches the signals by now: bit 1 (SIGINT) of SigCgt.
+# It catches the signals by now: bit 1 (SIGINT) of SigCgt. The shell that becomes it may do so, too, before.
 begun()
 {
     local caught
+    [ "/proc/$1/exe" -ef "$varvefs" ] || return
     caught=$(awk '/^SigCgt/ { print $2 }' "/proc/$1/status" 2>/dev/null) && [ -n "$caught" ] && [ $((16#$caught & 2)) != 0 ]
 }
 
