@@ -37,7 +37,8 @@ static int look_above(struct fs *fs, uint64_t ino, struct fs_attr *attr)
     struct reader r;
     struct inode n;
     if (ino_snapshot(ino) != 0 && ino_local(ino) == FS_INO_ROOT)
-        return fs_getattr(fs, FS_INO_SNAPSHOTS, attr);
+        return fs_getattr(fs, snapshot_exists(fs, ino_snapshot(ino)) ? FS_INO_SNAPSHOTS : FS_INO_AT,
+                          attr);
     int err = reader_begin(fs, ino, &r);
     if (err < 0)
         return err;
@@ -59,7 +60,7 @@ static int look_at_dots(struct fs *fs, uint64_t ino, const char *name, struct fs
     if (name[1] == 0)
         return fs_getattr(fs, ino, attr);
     if (ino_is_virtual(ino))
-        return fs_getattr(fs, ino == FS_INO_SNAPSHOTS ? FS_INO_CONTROL : FS_INO_ROOT, attr);
+        return fs_getattr(fs, ino == FS_INO_CONTROL ? FS_INO_ROOT : FS_INO_CONTROL, attr);
     return look_above(fs, ino, attr);
 }
 
@@ -236,6 +237,8 @@ struct listing {
 static int list_one(void *ctx, const struct store_pin *pin)
 {
     const struct listing *l = ctx;
+    if (pin->tag == FS_HISTORY_TAG)
+        return 0;
     struct fs_snapshot s = {.name = pin->name, .number = pin->tag, .created_ns = pin->created_ns};
     return l->fn(l->ctx, &s);
 }

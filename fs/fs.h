@@ -27,12 +27,16 @@ enum {
     FS_INO_ROOT = 1,
     FS_INO_CONTROL = 2,   /* /.varve: found by lookup, not shown by readdir */
     FS_INO_SNAPSHOTS = 3, /* /.varve/snapshots: mkdir, rmdir and rename are the commands */
+    FS_INO_AT = 5,        /* /.varve/at: the tree as it was at a time, by name */
     FS_INO_FIRST = 16,    /* the first that is given out */
 };
 #define FS_INO_BITS       48
 #define FS_CONTROL_NAME   ".varve"
 #define FS_SNAPSHOTS_NAME "snapshots"
-enum { FS_SNAPSHOTS_MAX = 65535 };
+#define FS_AT_NAME        "at"
+/* The trees that inode numbers tell apart: the present is 0, snapshots come from 1 on, then moments
+ * of history. */
+enum { FS_SNAPSHOTS_MAX = 61439, FS_MOMENT_FIRST = 61440, FS_TREES_MAX = 65535 };
 
 struct fs;
 
@@ -277,6 +281,24 @@ typedef int fs_snapshot_fn(void *ctx, const struct fs_snapshot *snapshot);
 int fs_snapshot_list(struct fs *fs, fs_snapshot_fn *fn, void *ctx); /* by age */
 /* What deleting that snapshot alone would free: as store_pin_space(). -ENOENT. */
 int fs_snapshot_space(struct fs *fs, const char *name, struct store_pin_space *out);
+
+/* ---- history: what was, without snapshots ----
+ *
+ * Moments are kept that the outside asks for now and then, and forgotten some time later. The
+ * folder
+ * /.varve/at has the tree of each time since the oldest: a name is "2026-11-20T14:03", or with
+ * ":SS", in UTC, and its tree that of the last moment that was kept until then. */
+/* Keeps the present moment, if anything has changed since the last one. 0, 1 (nothing has), or an
+ * error. */
+int fs_history_keep(struct fs *fs);
+/* Forgets what is not needed to tell of times from `since_ns` on (realtime; INT64_MAX: all). */
+int fs_history_forget(struct fs *fs, int64_t since_ns);
+/* How many moments are kept, and when the oldest and the newest were (0: none). */
+struct fs_history {
+    uint64_t moments;
+    int64_t oldest_ns, newest_ns;
+};
+void fs_history_get(struct fs *fs, struct fs_history *out);
 
 /* ---- how two states differ ---- */
 enum fs_difference_kind {

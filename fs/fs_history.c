@@ -1,9 +1,38 @@
 /* fs_history: the part of the door that is about other states than the present: going back to a
- * snapshot, and how two of them differ. */
+ * snapshot, how two of them differ, and what was at a time. */
 #include "fs/diff.h"
+#include "fs/history.h"
 #include "fs/open.h"
 #include "fs/rollback.h"
 #include "fs/snapshot.h"
+
+/* ---- history ---- */
+
+int fs_history_keep(struct fs *fs)
+{
+    return history_keep(fs);
+}
+
+int fs_history_forget(struct fs *fs, int64_t since_ns)
+{
+    return history_forget(fs, since_ns);
+}
+
+void fs_history_get(struct fs *fs, struct fs_history *out)
+{
+    const struct history *h = &fs->history;
+    *out = (struct fs_history){0};
+    pthread_rwlock_rdlock(&fs->snapshots.lock);
+    for (size_t i = 0; i < h->count; i++) {
+        int64_t created = h->points[i].created_ns;
+        if (i == 0 || created < out->oldest_ns)
+            out->oldest_ns = created;
+        if (i == 0 || created > out->newest_ns)
+            out->newest_ns = created;
+    }
+    out->moments = h->count;
+    pthread_rwlock_unlock(&fs->snapshots.lock);
+}
 
 /* ---- how two states differ ---- */
 

@@ -200,3 +200,13 @@ size_t snapshot_count(struct fs *fs)
     pthread_rwlock_unlock(&fs->snapshots.lock);
     return count;
 }
+
+bool snapshot_exists(struct fs *fs, uint64_t number)
+{
+    const struct snapshot_table *t = &fs->snapshots;
+    pthread_rwlock_rdlock(&fs->snapshots.lock);
+    size_t at = snapshot_place(t, number);
+    bool exists = at < t->count && t->entries[at].number == number;
+    pthread_rwlock_unlock(&fs->snapshots.lock);
+    return exists;
+}

@@ -21,5 +21,6 @@ int snapshot_root(struct fs *fs, uint64_t number, struct fs_attr *attr);
  * 1 when there is none. */
 int snapshot_after(struct fs *fs, uint64_t after, uint64_t *number, char *name);
 size_t snapshot_count(struct fs *fs);
+bool snapshot_exists(struct fs *fs, uint64_t number);
 
 #endif

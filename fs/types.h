@@ -30,7 +30,7 @@ static inline uint64_t ino_local(uint64_t ino)
 }
 static inline uint64_t ino_join(uint64_t snapshot, uint64_t local)
 {
-    assert(local <= FS_INO_MASK && snapshot <= FS_SNAPSHOTS_MAX);
+    assert(local <= FS_INO_MASK && snapshot <= FS_TREES_MAX);
     return snapshot << FS_INO_BITS | local;
 }
 

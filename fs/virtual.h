@@ -1,5 +1,5 @@
-/* virtual: /.varve and /.varve/snapshots, folders that exist in no record: looked up, listed, and
- * used as commands. */
+/* virtual: /.varve, /.varve/snapshots and /.varve/at, folders that exist in no record: looked up,
+ * listed, and used as commands. */
 #ifndef VARVE_FS_VIRTUAL_H
 #define VARVE_FS_VIRTUAL_H
 
@@ -7,7 +7,7 @@
 
 static inline bool ino_is_virtual(uint64_t ino)
 {
-    return ino == FS_INO_CONTROL || ino == FS_INO_SNAPSHOTS;
+    return ino == FS_INO_CONTROL || ino == FS_INO_SNAPSHOTS || ino == FS_INO_AT;
 }
 /* Is (dir, name) the control folder's own name? */
 bool virtual_is_control(uint64_t dir, const char *name);

@@ -76,8 +76,13 @@ static int load_snapshot(void *ctx, const struct store_pin *pin)
 {
     struct fs *fs = ctx;
     struct snapshot_table *t = &fs->snapshots;
+    if (pin->tag == FS_HISTORY_TAG) {
+        const struct history_point point = {.seq = pin->seq, .created_ns = pin->created_ns};
+        history_add(&fs->history, &point);
+        return 0;
+    }
     size_t at = snapshot_place(t, pin->tag);
-    if (pin->tag == 0 || pin->tag > FS_SNAPSHOTS_MAX ||
+    if (pin->tag == 0 || pin->tag > FS_TREES_MAX ||
         (at < t->count && t->entries[at].number == pin->tag))
         return corrupt("the manifest", UINT64_MAX, "snapshot \"%s\" has an impossible number",
                        pin->name);
@@ -99,6 +104,7 @@ static void init_locks(struct fs *fs)
     pthread_mutex_init(&fs->orphans.lock, NULL);
     pthread_mutex_init(&fs->batches.lock, NULL);
     pthread_mutex_init(&fs->snapshots.change, NULL);
+    pthread_mutex_init(&fs->history.asking, NULL);
     /* By default readers that take turns would keep a writer out for ever. */
     pthread_rwlockattr_init(&writers_first);
     pthread_rwlockattr_setkind_np(&writers_first, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -170,11 +176,13 @@ void volume_release(struct fs *fs)
     for (size_t i = 0; i < fs->snapshots.count; i++)
         free(fs->snapshots.entries[i].name);
     free(fs->snapshots.entries);
+    free(fs->history.points);
     free(fs->orphans.inos);
     while (fs->batches.count > 0)
         store_batch_free(fs->batches.list[--fs->batches.count]);
     pthread_rwlock_destroy(&fs->snapshots.lock);
     pthread_mutex_destroy(&fs->snapshots.change);
+    pthread_mutex_destroy(&fs->history.asking);
     pthread_mutex_destroy(&fs->batches.lock);
     pthread_mutex_destroy(&fs->orphans.lock);
     pthread_mutex_destroy(&fs->inos.lock);
@@ -264,11 +272,13 @@ int reader_begin(struct fs *fs, uint64_t ino, struct reader *r)
     const struct snapshot_table *t = &fs->snapshots;
     pthread_rwlock_rdlock(&fs->snapshots.lock);
     size_t at = snapshot_place(t, r->snapshot);
-    if (at == t->count || t->entries[at].number != r->snapshot) {
+    bool found = at < t->count && t->entries[at].number == r->snapshot;
+    uint64_t seq = found ? t->entries[at].seq : history_seq(&fs->history, r->snapshot);
+    if (seq == 0) {
         pthread_rwlock_unlock(&fs->snapshots.lock);
         return -ESTALE;
     }
-    store_read_begin_at(fs->store, t->entries[at].seq, &r->read);
+    store_read_begin_at(fs->store, seq, &r->read);
     return 0;
 }
 

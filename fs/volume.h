@@ -48,6 +48,28 @@ struct snapshot_table {
                              freed just now */
 };
 
+/* A state that is kept for history: a pin with FS_HISTORY_TAG. */
+#define FS_HISTORY_TAG (UINT64_C(1) << 32)
+struct history_point {
+    uint64_t seq;
+    int64_t created_ns;
+};
+/* A time that somebody has asked for: a tree with a number of its own. */
+struct history_moment {
+    int64_t second; /* since 1970 */
+    uint64_t seq;   /* 0: free */
+};
+enum { HISTORY_MOMENTS = FS_TREES_MAX - FS_MOMENT_FIRST + 1 };
+/* All under snapshot_table.lock, and changed by whoever holds snapshot_table.change, but for the
+ * moments: these under `asking`, too. */
+struct history {
+    struct history_point *points; /* ascending seq */
+    size_t count, cap;
+    pthread_mutex_t asking;
+    struct history_moment moments[HISTORY_MOMENTS]; /* by number - FS_MOMENT_FIRST */
+    size_t next_moment;                             /* numbers go round */
+};
+
 /* Inodes without a name that the outside may still use. */
 struct orphan_set {
     pthread_mutex_t lock;
@@ -79,6 +101,7 @@ struct fs {
                                circle together */
     struct ino_alloc inos;
     struct snapshot_table snapshots;
+    struct history history;
     struct orphan_set orphans;
     struct batch_pool batches;
     struct atimes *atimes;  /* owned; NULL: access times are not kept */
@@ -128,6 +151,15 @@ size_t snapshot_place(const struct snapshot_table *t, uint64_t number);
 void snapshot_insert(struct snapshot_table *t, const struct snapshot_entry *entry);
 /* Takes the line at `place` out; the name becomes the caller's. [t->lock for writing] */
 struct snapshot_entry snapshot_remove(struct snapshot_table *t, size_t place);
+
+/* ---- history in memory (volume_history.c) ---- */
+/* [snapshot_table.lock for writing, or loading] */
+void history_add(struct history *h, const struct history_point *p);
+/* Is the state still kept? [snapshot_table.lock] */
+bool history_has(const struct history *h, uint64_t seq);
+/* The state of a moment by the number of its tree: 0: there is none, or it is not kept any more.
+ * [snapshot_table.lock] */
+uint64_t history_seq(struct history *h, uint64_t number);
 
 /* ---- orphans in memory ---- */
 void orphan_add(struct fs *fs, uint64_t ino);

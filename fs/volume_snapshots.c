@@ -19,7 +19,7 @@ size_t snapshot_place(const struct snapshot_table *t, uint64_t number)
 void snapshot_insert(struct snapshot_table *t, const struct snapshot_entry *entry)
 {
     size_t at = snapshot_place(t, entry->number);
-    assert(entry->number >= 1 && entry->number <= FS_SNAPSHOTS_MAX);
+    assert(entry->number >= 1 && entry->number <= FS_TREES_MAX);
     assert(at == t->count || t->entries[at].number > entry->number);
     if (t->count == t->cap) {
         t->cap = t->cap ? t->cap * 2 : 16;

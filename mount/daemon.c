@@ -198,7 +198,7 @@ static int start(struct daemon *d)
     d->mount.lookups = lookups_new();
     d->mount.live = live_new(d->mount.fs);
     d->mount.control = control_new(&d->mount, c->mount_dir);
-    d->mount.keeper = keeper_new(&d->mount, c->options.keep);
+    d->mount.keeper = keeper_new(&d->mount, c->options.keep, &c->options.history);
     status = mount_fuse(d);
     if (status == 0)
         status = start_threads(d);

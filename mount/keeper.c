@@ -28,12 +28,14 @@ struct keeper {
     bool started;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool stop;                  /* [lock] */
-    char text[KEEPER_RULE_MAX]; /* [lock] */
-    struct retention_rule rule; /* [lock] */
-    int64_t offset;             /* the thread's own, as are the others */
-    uint64_t calm_from_ns;      /* monotonic */
-    int told_error;
+    bool stop;                        /* [lock] */
+    char text[KEEPER_RULE_MAX];       /* [lock] */
+    struct retention_rule rule;       /* [lock] */
+    struct retention_history history; /* constant */
+    uint64_t moment_ns;               /* monotonic: when history is due again */
+    int64_t offset;                   /* the thread's own, as are the others */
+    uint64_t calm_from_ns;            /* monotonic */
+    int told_error, told_history;
 };
 
 bool keeper_is_rule(uint64_t ino, const char *name)
@@ -61,11 +63,13 @@ static int set_rule(struct keeper *k, const char *text, size_t len)
     return 0;
 }
 
-struct keeper *keeper_new(struct mount *m, const char *rule)
+struct keeper *keeper_new(struct mount *m, const char *rule,
+                          const struct retention_history *history)
 {
     struct keeper *k = mem_zalloc(sizeof *k);
     pthread_condattr_t attr;
     k->mount = m;
+    k->history = *history;
     k->offset = OFFSET_UNKNOWN;
     pthread_mutex_init(&k->lock, NULL);
     pthread_condattr_init(&attr);
@@ -161,7 +165,7 @@ static void tell(struct keeper *k, const char *what, const char *name, int err)
 static void tell_kernel(struct keeper *k, const char *name)
 {
     fuse_lowlevel_notify_inval_entry(k->mount->fuse, FS_INO_SNAPSHOTS, name, strlen(name));
-    fuse_lowlevel_notify_inval_inode(k->mount->fuse, FS_INO_SNAPSHOTS, -1, 0);
+    fuse_lowlevel_notify_inval_inode(k->mount->fuse, FS_INO_SNAPSHOTS, 0, 0);
 }
 
 static void take(struct keeper *k, int64_t now_ns)
@@ -194,6 +198,44 @@ static void thin(struct keeper *k, struct retention_rule *rule, struct shots *s,
     }
 }
 
+/* ---- history ---- */
+
+static void tell_history(struct keeper *k, int err)
+{
+    if (err < 0 && err != k->told_history)
+        log_message(LOG_WARNING, "a moment of history cannot be kept: %s; it is tried again",
+                    strerror(-err));
+    k->told_history = err;
+}
+
+/* Those that have had their time go; so do all that a mount which keeps none finds. */
+static void forget(struct keeper *k, int64_t now_ns, uint64_t steady_ns)
+{
+    if (k->history.span_ns == 0 || steady_ns >= k->calm_from_ns)
+        tell_history(k, fs_history_forget(k->mount->fs, k->history.span_ns
+                                                            ? now_ns - k->history.span_ns
+                                                            : INT64_MAX));
+}
+
+static void keep_moment(struct keeper *k, int64_t now_ns, uint64_t steady_ns)
+{
+    struct fs_history h;
+    if (steady_ns < k->moment_ns)
+        return;
+    k->moment_ns = steady_ns + (uint64_t)k->history.every_ns;
+    int err = control_flush(k->mount->control);
+    if (err == 0)
+        err = fs_history_keep(k->mount->fs);
+    tell_history(k, err);
+    forget(k, now_ns, steady_ns);
+    fs_history_get(k->mount->fs, &h);
+    if (err == 0 && h.moments == 1)
+        fuse_lowlevel_notify_inval_entry(k->mount->fuse, FS_INO_CONTROL, FS_AT_NAME,
+                                         strlen(FS_AT_NAME));
+    if (err == 0)
+        fuse_lowlevel_notify_inval_inode(k->mount->fuse, FS_INO_AT, 0, 0);
+}
+
 static void look(struct keeper *k, struct retention_rule *rule)
 {
     struct shots s = {0};
@@ -201,6 +243,8 @@ static void look(struct keeper *k, struct retention_rule *rule)
     uint64_t steady = monotonic_ns();
     if (keeper_clock_jumped(now, steady, &k->offset))
         k->calm_from_ns = steady + (uint64_t)KEEPER_CALM_NS;
+    if (k->history.span_ns)
+        keep_moment(k, now, steady);
     if (rule->count == 0 || fs_snapshot_list(k->mount->fs, on_snapshot, &s) != 0) {
         shots_release(&s);
         return;
@@ -221,6 +265,9 @@ static bool wait_for_work(struct keeper *k, bool first, struct retention_rule *r
     pthread_mutex_lock(&k->lock);
     int64_t next = retention_next_ns(&k->rule, realtime_ns());
     int64_t nap = next < NAP_MAX ? next : NAP_MAX;
+    uint64_t steady = monotonic_ns();
+    if (k->history.span_ns && k->moment_ns < steady + (uint64_t)nap)
+        nap = k->moment_ns > steady ? (int64_t)(k->moment_ns - steady) : 1;
     clock_gettime(CLOCK_MONOTONIC, &until);
     int64_t ns = until.tv_nsec + nap;
     until.tv_sec += (time_t)(ns / SECOND);
@@ -237,6 +284,8 @@ static void *keeper_main(void *arg)
 {
     struct keeper *k = arg;
     struct retention_rule rule;
+    if (k->history.span_ns == 0)
+        forget(k, 0, 0);
     for (bool first = true; wait_for_work(k, first, &rule); first = false)
         look(k, &rule);
     return NULL;

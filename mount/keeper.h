@@ -1,5 +1,5 @@
 /* keeper: the thread of a mount that takes snapshots by itself and thins them out, by a rule that
- * can be changed while it is mounted. */
+ * can be changed while it is mounted; and that keeps the moments of history. */
 #ifndef VARVE_MOUNT_KEEPER_H
 #define VARVE_MOUNT_KEEPER_H
 
@@ -12,7 +12,8 @@
 
 struct keeper;
 /* `rule` (NULL or "": none) was parsed before. */
-struct keeper *keeper_new(struct mount *m, const char *rule);
+struct keeper *keeper_new(struct mount *m, const char *rule,
+                          const struct retention_history *history);
 /* Once the session runs. 0 or a negative errno. */
 int keeper_start(struct keeper *k);
 /* Waits for the snapshot in hand. May be called twice, or before the start. NULL: nothing. */

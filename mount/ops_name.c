@@ -29,7 +29,11 @@ void ops_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
     if (ops_live_lookup(req, dir, name))
         return;
     int err = fs_lookup(mount_of(req)->fs, dir, name, &attr);
-    reply_lookup(req, err, &attr);
+    /* What is not there yet comes by itself: the kernel must not remember that it was not. */
+    if (dir == FS_INO_AT || (dir == FS_INO_CONTROL && strcmp(name, FS_AT_NAME) == 0))
+        reply_entry(req, err, &attr);
+    else
+        reply_lookup(req, err, &attr);
 }
 
 void ops_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, dev_t rdev)

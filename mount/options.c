@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "mount/retention.h"
-
 int options_size(const char *text, uint64_t *bytes)
 {
     static const char units[] = "KMGT";
@@ -159,6 +157,11 @@ static int add_to_keep(struct options_mount *o, const char *word, char **why)
     return err;
 }
 
+static int set_history(struct options_mount *o, const char *value, char **why)
+{
+    return retention_parse_history(value, &o->history, why);
+}
+
 static int set_passfile(struct options_mount *o, const char *value, char **why)
 {
     (void)why;
@@ -261,6 +264,7 @@ static const struct option options[] = {
     {"set", USE_VALUE, set_setting},
     {"snapshot", USE_VALUE, set_snapshot},
     {"keep", USE_VALUE, set_keep},
+    {"history", USE_VALUE, set_history},
     {"recovery", USE_VALUE, set_recovery},
     {"passfile", USE_VALUE, set_passfile},
     {"extpass", USE_VALUE, set_extpass},

@@ -3,6 +3,7 @@
 #define VARVE_MOUNT_OPTIONS_H
 
 #include "fs/fs.h"
+#include "mount/retention.h"
 
 /* "4096", "64K", "1.5G" is not one: a whole number and perhaps K, M, G or T (of 1024), in either
  * case, perhaps followed by "iB". 0, -EINVAL (not a size) or -ERANGE. */
@@ -21,10 +22,11 @@ struct options_mount {
     enum store_recovery recovery;
     struct store_options store; /* settings by name */
     char *keep;                 /* owned; the rule for automatic snapshots, or NULL */
-    char *snapshot;             /* owned; NULL: the present */
-    char *log_path;             /* owned; NULL: the system log */
-    char *passfile, *extpass;   /* owned; where the passphrase comes from, or NULL */
-    struct buf kernel;          /* what libfuse and the kernel shall see, with commas, no NUL */
+    struct retention_history history;
+    char *snapshot;           /* owned; NULL: the present */
+    char *log_path;           /* owned; NULL: the system log */
+    char *passfile, *extpass; /* owned; where the passphrase comes from, or NULL */
+    struct buf kernel;        /* what libfuse and the kernel shall see, with commas, no NUL */
 };
 /* All defaults. */
 void options_mount_init(struct options_mount *o);

@@ -47,7 +47,7 @@ void reply_stat(const struct fs_attr *attr, struct stat *st)
 
 double reply_attr_timeout(uint64_t ino)
 {
-    return ino == FS_INO_CONTROL || ino == FS_INO_SNAPSHOTS ? 0 : REPLY_TIMEOUT;
+    return ino == FS_INO_CONTROL || ino == FS_INO_SNAPSHOTS || ino == FS_INO_AT ? 0 : REPLY_TIMEOUT;
 }
 
 void reply_entry_fill(const struct fs_attr *attr, struct fuse_entry_param *entry)

@@ -89,6 +89,32 @@ int retention_parse(const char *text, struct retention_rule *rule, char **why)
     return *why ? -EINVAL : 0;
 }
 
+int retention_parse_history(const char *text, struct retention_history *h, char **why)
+{
+    const char *at = text;
+    *h = (struct retention_history){0};
+    *why = NULL;
+    int err = take_duration(&at, &h->span_ns);
+    if (err == 0 && *at == '@') {
+        at++;
+        err = take_duration(&at, &h->every_ns);
+    } else {
+        int64_t minutes = h->span_ns / MINUTE;
+        h->every_ns = (minutes + RETENTION_MOMENTS - 1) / RETENTION_MOMENTS * MINUTE;
+    }
+    if (err < 0 || *at || h->every_ns > h->span_ns)
+        *why =
+            mem_printf("'%.100s' is no time to keep history for; write DURATION or DURATION@EVERY, "
+                       "such as 2h or 24h@5m: a number and m, h, d, w or y",
+                       text);
+    else if (h->span_ns / h->every_ns > RETENTION_MOMENTS_MAX)
+        *why = mem_printf("'%.100s' would keep %" PRId64 " moments; at most %d are allowed", text,
+                          h->span_ns / h->every_ns, RETENTION_MOMENTS_MAX);
+    if (*why)
+        *h = (struct retention_history){0};
+    return *why ? -EINVAL : 0;
+}
+
 /* ---- names ---- */
 
 void retention_name(int64_t realtime_ns, char name[RETENTION_NAME_MAX])

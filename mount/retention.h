@@ -22,6 +22,15 @@ struct retention_rule {
  */
 int retention_parse(const char *text, struct retention_rule *rule, char **why);
 
+/* How history is kept: for so long back, a moment every so much. */
+struct retention_history {
+    int64_t span_ns, every_ns; /* 0: none */
+};
+enum { RETENTION_MOMENTS_MAX = 4000, RETENTION_MOMENTS = 1000 };
+/* "24h", or "24h@5m"; without EVERY it is a thousandth of it, in whole minutes and one at least. As
+ * retention_parse(). */
+int retention_parse_history(const char *text, struct retention_history *h, char **why);
+
 /* "auto-2026-11-20T14:03", UTC. */
 void retention_name(int64_t realtime_ns, char name[RETENTION_NAME_MAX]);
 /* Has it the name that an automatic one of that time gets? Any other is somebody's, and left alone;

@@ -365,6 +365,10 @@ int store_pin_rename(struct store *s, const char *from, const char *to); /* 1, -
 typedef int store_pin_fn(void *ctx, const struct store_pin *pin);
 int store_pin_list(struct store *s, store_pin_fn *fn, void *ctx);
 
+/* Deletes at once all pins with that tag that were made before `before_ns`. What they held is
+ * dropped in the course of things, not soon. `*count`: how many. */
+int store_pin_expire(struct store *s, uint64_t tag, int64_t before_ns, uint64_t *count);
+
 /* What only this pin holds: compaction drops just that once it is deleted (and pins that are
  * deleted besides may free more than the sum). Entries in tables are counted as they are before
  * compression, which is more than they take; values in blob files to the byte. */

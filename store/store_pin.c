@@ -163,6 +163,36 @@ int store_pin_rename(struct store *s, const char *from, const char *to)
     return err;
 }
 
+/* [pins held] */
+static int expire(struct store *s, uint64_t tag, int64_t before_ns, uint64_t *count)
+{
+    struct view *v = viewbox_get(s->tree.box);
+    struct edit edit;
+    edit_init(&edit);
+    for (uint32_t i = 0; i < v->version->pin_count; i++) {
+        const struct pin *p = &v->version->pins[i];
+        if (p->tag == tag && p->created_ns < before_ns)
+            edit_remove_pin(&edit, p->name);
+    }
+    uint32_t found = edit.pins_removed_count;
+    int err = found > 0 ? tree_install(&s->tree, &edit, NULL, 0) : 0;
+    *count = err == 0 ? found : 0;
+    edit_release(&edit);
+    view_unref(v);
+    return err;
+}
+
+int store_pin_expire(struct store *s, uint64_t tag, int64_t before_ns, uint64_t *count)
+{
+    *count = 0;
+    if (!s->writable)
+        return -EROFS;
+    pthread_mutex_lock(&s->pins);
+    int err = expire(s, tag, before_ns, count);
+    pthread_mutex_unlock(&s->pins);
+    return err;
+}
+
 int store_pin_list(struct store *s, store_pin_fn *fn, void *ctx)
 {
     struct view *v = viewbox_get(s->tree.box);

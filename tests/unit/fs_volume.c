@@ -199,10 +199,10 @@ static void assert_pin_refused(uint64_t first, uint64_t second, int expected)
 static void test_impossible_snapshots(void **state)
 {
     (void)state;
-    assert_pin_refused(7, FS_SNAPSHOTS_MAX, 0);
+    assert_pin_refused(7, FS_TREES_MAX, 0);
     assert_pin_refused(7, 7, -EIO);
     assert_pin_refused(7, 0, -EIO);
-    assert_pin_refused(7, FS_SNAPSHOTS_MAX + 1, -EIO);
+    assert_pin_refused(7, FS_TREES_MAX + 1, -EIO);
     assert_pin_refused(UINT64_MAX, 7, -EIO);
 }
 

@@ -254,6 +254,39 @@ static void test_pins_come_and_go(void **state)
     rig_close_clean(r);
 }
 
+/* Pins of one kind go together, by age; others stay. */
+static void test_expire(void **state)
+{
+    struct rig *r = *state;
+    struct store_pin p[4], other;
+    uint64_t count;
+    char name[8];
+    rig_open(r);
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "e%d", i);
+        rig_put(r, "key", name);
+        assert_ok(store_pin_create(r->s, name, 99, &p[i]));
+    }
+    assert_ok(store_pin_create(r->s, "other", 7, &other));
+    assert_ok(store_pin_expire(r->s, 99, p[0].created_ns, &count));
+    assert_int_equal(count, 0);
+    assert_ok(store_pin_expire(r->s, 99, p[2].created_ns, &count));
+    assert_int_equal(count, 2);
+    assert_ok(store_pin_expire(r->s, 5, INT64_MAX, &count));
+    assert_int_equal(count, 0);
+    rig_reopen(r);
+    rig_compact(r);
+    assert_int_equal(rig_stats(r).pins, 3);
+    struct store_read read;
+    store_read_begin_at(r->s, p[2].seq, &read);
+    rig_assert_at(&read, "key", "e2");
+    store_read_end(&read);
+    assert_ok(store_pin_expire(r->s, 99, INT64_MAX, &count));
+    assert_int_equal(count, 2);
+    assert_int_equal(rig_stats(r).pins, 1);
+    rig_close_clean(r);
+}
+
 /* ---- beside everything else ---- */
 
 enum { COUNTERS = 8 };
@@ -405,6 +438,7 @@ int main(void)
         RIG_SIM(test_pin_is_durable),
         RIG_SIM(test_space_comes_back),
         RIG_SIM(test_pins_come_and_go),
+        RIG_SIM(test_expire),
         RIG_POSIX(test_pins_while_working),
         RIG_POSIX(test_races_for_a_name),
     };
