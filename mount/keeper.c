@@ -122,8 +122,9 @@ static uint64_t monotonic_ns(void)
 
 bool keeper_clock_jumped(int64_t now_ns, uint64_t steady_ns, int64_t *offset)
 {
-    int64_t fresh = now_ns - (int64_t)steady_ns, by = fresh - *offset;
+    int64_t fresh = now_ns - (int64_t)steady_ns;
     bool first = *offset == OFFSET_UNKNOWN;
+    int64_t by = first ? 0 : fresh - *offset;
     *offset = fresh;
     return first || by > JUMP || by < -JUMP;
 }
