@@ -99,8 +99,9 @@ static int change(const char *mount, const char *path, char **words)
         buf_append(&text, slice_str(*words));
         buf_put_u8(&text, '\n');
     }
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool good = fd >= 0 && write(fd, text.data, text.len) == (ssize_t)text.len;
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    /* Where the kernel caches it, syncing tells whether it was accepted. */
+    bool good = fd >= 0 && write(fd, text.data, text.len) == (ssize_t)text.len && fsync(fd) == 0;
     int err = good ? 0 : errno;
     if (fd >= 0)
         close(fd);

@@ -25,14 +25,15 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum job_kind { JOB_SNAPSHOT, JOB_AFTER, JOB_CHECKPOINT };
+enum job_kind { JOB_SNAPSHOT, JOB_AFTER, JOB_CHECKPOINT, JOB_DROP };
 
 struct job {
     struct job *next;
     enum job_kind kind;
-    fuse_req_t req;
+    fuse_req_t req;             /* NULL: JOB_DROP */
     char name[FS_NAME_MAX + 1]; /* JOB_SNAPSHOT */
     uint32_t mode;
+    uint64_t ino;   /* JOB_DROP */
     control_fn *fn; /* JOB_AFTER */
     _Alignas(max_align_t) uint8_t args[CONTROL_ARGS_MAX];
     char *value; /* JOB_CHECKPOINT: malloc'd */
@@ -139,18 +140,28 @@ static int pass_fence(struct control *c, int fd)
     return n == sizeof cookie && memcmp(cookie, c->cookie, sizeof cookie) == 0 ? 0 : -ESTALE;
 }
 
-int control_flush(struct control *c)
+/* A descriptor or a negative errno. For the moment only: one that is kept would keep the mount
+ * busy. */
+static int open_fence(const struct control *c)
 {
     char *path = mem_printf("%s/%s/%s", c->path, FS_CONTROL_NAME, CONTROL_FENCE_NAME);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int err = fd < 0 ? errno : 0;
+    free(path);
+    if (fd >= 0)
+        return fd;
+    return err == ENOENT || err == ENOTDIR ? -ESTALE : -err;
+}
+
+int control_flush(struct control *c)
+{
     int err = 0;
     assert(c->session);
     pthread_mutex_lock(&c->flushing);
-    /* Opened for the moment only: a descriptor that is kept would keep the mount busy. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = open_fence(c);
     if (fd < 0)
-        err = errno == ENOENT || errno == ENOTDIR ? -ESTALE : -errno;
-    if (err == 0 && syncfs(fd) != 0)
-        err = -errno;
+        err = fd;
+    bool refused = err == 0 && syncfs(fd) != 0;
     if (err == 0)
         err = pass_fence(c, fd);
     if (fd >= 0)
@@ -161,8 +172,7 @@ int control_flush(struct control *c)
     if (err < 0)
         log_message(LOG_ERROR, "what the kernel still holds cannot be fetched through %s: %s",
                     c->path, err == -ESTALE ? "that path leads elsewhere by now" : strerror(-err));
-    free(path);
-    return err;
+    return err == 0 && refused ? 1 : err;
 }
 
 /* ---- jobs ---- */
@@ -173,7 +183,7 @@ static void do_snapshot(struct control *c, const struct job *job)
     struct fs_attr attr;
     assert(job->kind == JOB_SNAPSHOT && *job->name);
     int err = control_flush(c);
-    if (err == 0)
+    if (err >= 0)
         err = fs_mkdir(c->mount->fs, FS_INO_SNAPSHOTS, job->name, job->mode, &cred, &attr);
     reply_entry(job->req, err, &attr);
 }
@@ -185,7 +195,7 @@ static void do_checkpoint(struct control *c, const struct job *job)
     int err = control_checkpoint_take(job->value, job->value_len, &dir, &snapshot);
     if (err == 0)
         err = control_flush(c);
-    if (err == 0)
+    if (err >= 0)
         err = control_checkpoint_make(c->mount, c->path, dir, snapshot, &made);
     if (err == 0) {
         pthread_mutex_lock(&c->lock);
@@ -206,7 +216,10 @@ static void do_job(struct control *c, const struct job *job)
         do_checkpoint(c, job);
         return;
     }
-    job->fn(job->req, control_flush(c), job->args);
+    if (job->kind == JOB_DROP)
+        session_drop_pages(c->session, job->ino);
+    else
+        job->fn(job->req, control_flush(c), job->args);
 }
 
 /* Takes the next job, waiting for one; NULL at the end. */
@@ -225,10 +238,21 @@ static struct job *next_job(struct control *c)
     return job;
 }
 
+/* Opens a file of the mount, so that the kernel learns at once that it need not ask (ops_open()).
+ */
+static void open_once(const struct control *c)
+{
+    int fd = open_fence(c);
+    if (fd >= 0)
+        close(fd);
+}
+
 static void *control_main(void *arg)
 {
     struct control *c = arg;
     struct job *job;
+    if (c->mount->quick_open)
+        open_once(c);
     while ((job = next_job(c))) {
         do_job(c, job);
         job_free(job);
@@ -236,10 +260,16 @@ static void *control_main(void *arg)
     return NULL;
 }
 
-static void add_job(const struct job *wanted)
+static void refuse(struct job *job)
 {
-    struct control *c = mount_of(wanted->req)->control;
-    assert(wanted->req && !wanted->next);
+    if (job->req)
+        reply_status(job->req, -ENOTCONN);
+    job_free(job);
+}
+
+static void add_job_to(struct control *c, const struct job *wanted)
+{
+    assert(!wanted->next);
     struct job *job = mem_dup(wanted, sizeof *wanted);
     pthread_mutex_lock(&c->lock);
     bool stop = c->stop;
@@ -249,10 +279,20 @@ static void add_job(const struct job *wanted)
         pthread_cond_signal(&c->wanted);
     }
     pthread_mutex_unlock(&c->lock);
-    if (stop) {
-        reply_status(job->req, -ENOTCONN);
-        job_free(job);
-    }
+    if (stop)
+        refuse(job);
+}
+
+static void add_job(const struct job *wanted)
+{
+    assert(wanted->req);
+    add_job_to(mount_of(wanted->req)->control, wanted);
+}
+
+void control_drop_pages(struct control *c, uint64_t ino)
+{
+    const struct job job = {.kind = JOB_DROP, .ino = ino};
+    add_job_to(c, &job);
 }
 
 void control_snapshot(fuse_req_t req, const char *name, uint32_t mode)
@@ -325,8 +365,7 @@ void control_stop(struct control *c)
     pthread_mutex_unlock(&c->lock);
     while (refused) {
         struct job *next = refused->next;
-        reply_status(refused->req, -ENOTCONN);
-        job_free(refused);
+        refuse(refused);
         refused = next;
     }
     if (started)

@@ -23,9 +23,9 @@ int control_start(struct control *c, struct session *s);
 void control_stop(struct control *c);
 void control_free(struct control *c);
 
-/* Everything that was written to the mount before the call is in the store when it returns. Needs
- * running workers; must not be called by one. 0 or a negative errno: -ESTALE when our mount cannot
- * be reached by its path. */
+/* Everything that was written to the mount before the call is in the store when it returns, or was
+ * refused, of which its writer is told: then 1. Needs running workers; must not be called by one. A
+ * negative errno: -ESTALE when our mount cannot be reached by its path. */
 int control_flush(struct control *c);
 
 /* These answer the request, later and from the thread: */
@@ -33,10 +33,14 @@ int control_flush(struct control *c);
 /* Takes a snapshot of all that was written before, under /.varve/snapshots. */
 void control_snapshot(fuse_req_t req, const char *name, uint32_t mode);
 /* Calls `fn`, which answers, with a copy of `args` (CONTROL_ARGS_MAX bytes at most) when all that
- * was written before is in the store; `err` is 0, or why that could not be done. */
+ * was written before is in the store; `err` is what control_flush() returned. */
 enum { CONTROL_ARGS_MAX = 64 };
 typedef void control_fn(fuse_req_t req, int err, const void *args);
 void control_after_flush(fuse_req_t req, control_fn *fn, const void *args, size_t len);
+
+/* The kernel forgets, a little later, what it has cached of the inode's contents: a write to it was
+ * refused that is in there. */
+void control_drop_pages(struct control *c, uint64_t ino);
 
 /* By ioctl(2), on any file or folder: what was written before is durable. */
 #define CONTROL_IOC_SYNC _IO('V', 0xa0)

@@ -67,7 +67,7 @@ static void end_mount(struct daemon *d)
     assert(d->session && *dir == '/');
     int err = control_flush(d->mount.control);
     /* The flush has shown that the path leads to our mount. */
-    if (err == 0)
+    if (err >= 0)
         err = mounts_unmount(dir, false);
     if (err == 0)
         wait_until_over(d, GRACE_MS);
@@ -115,6 +115,8 @@ static int open_volume(struct daemon *d)
     o.no_dir_atime = opt->no_dir_atime;
     d->mount.read_only = opt->read_only;
     d->mount.allow_root = opt->allow_root;
+    d->mount.quick_open =
+        opt->open == OPEN_QUICK || (opt->open == OPEN_BY_ITSELF && opt->read_only);
     int err = fs_open(d->config->volume, &o, &d->mount.fs);
     assert((err == 0) == (d->mount.fs != NULL));
     if (err == -ENODATA)

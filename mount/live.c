@@ -322,6 +322,26 @@ int live_read(struct live *l, uint64_t node, uint64_t offset, void *data, size_t
     return n ? 0 : -ESTALE;
 }
 
+size_t live_own(struct live *l, uint64_t node, uint64_t offset, const void *data, size_t size)
+{
+    size_t own = 0;
+    pthread_mutex_lock(&l->lock);
+    const struct node *n = find(l, node);
+    if (n && offset < n->text.len && n->text.len - offset <= size)
+        own = n->text.len - (size_t)offset;
+    if (own && memcmp(data, n->text.data + offset, own) != 0)
+        own = 0;
+    pthread_mutex_unlock(&l->lock);
+    return own;
+}
+
+void live_retire(struct live *l, uint64_t node)
+{
+    pthread_mutex_lock(&l->lock);
+    retire(l, file_of(node));
+    pthread_mutex_unlock(&l->lock);
+}
+
 int live_check_writable(uint64_t node)
 {
     return file_of(node) == FILE_CONFIG ? 0 : -EACCES;

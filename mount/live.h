@@ -38,5 +38,10 @@ int live_check_writable(uint64_t node);
 /* Takes whole lines, wherever in the file they are written, as config_apply() has it; what is wrong
  * with them is logged, and the next text of `config` shows it until something is accepted. */
 int live_write(struct live *l, uint64_t node, const void *data, size_t size);
+/* How many of the bytes that were written at `offset` are the node's own text, in its place and to
+ * its end: the kernel's cache writes whole pages, with what was in them before. */
+size_t live_own(struct live *l, uint64_t node, uint64_t offset, const void *data, size_t size);
+/* No further look-up is given this node: the kernel may have another idea of its size. */
+void live_retire(struct live *l, uint64_t node);
 
 #endif

@@ -19,8 +19,9 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
                             FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS |
                             FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK | FUSE_CAP_EXPORT_SUPPORT |
                             FUSE_CAP_IOCTL_DIR;
-    assert(userdata);
-    (void)userdata;
+    struct mount *m = userdata;
+    assert(m);
+    m->quick_open = m->quick_open && conn->capable & FUSE_CAP_NO_OPEN_SUPPORT;
     /* Nothing else, whatever libfuse thinks good: truncation on open comes as a request of its own
      * (ATOMIC_O_TRUNC would leave it to open), no other writer can change a file behind the cache
      * (AUTO_INVAL_DATA), and set-id bits are wire.h's matter (HANDLE_KILLPRIV). */

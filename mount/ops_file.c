@@ -1,5 +1,8 @@
 /* ops_file: requests about open files. The daemon keeps nothing for an open file: it only counts,
- * for each inode, the open descriptions that may write. */
+ * for each inode, the open descriptions that may write.
+ *
+ * Where files are opened quickly (docs/decisions/0053) it is not told of them at all: nobody is
+ * counted, and what may not be written is refused when the kernel writes it back. */
 #include <assert.h>
 #include <errno.h>
 
@@ -26,6 +29,10 @@ static int check_open(const struct mount *m, uint64_t ino, const struct fuse_fil
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = mount_of(req);
+    if (m->quick_open) {
+        reply_status(req, -ENOSYS); /* the kernel does not ask again */
+        return;
+    }
     if (live_is(ino)) {
         ops_live_open(req, ino, fi);
         return;
@@ -79,20 +86,24 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct 
 void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                struct fuse_file_info *fi)
 {
-    struct fs *fs = mount_of(req)->fs;
+    struct mount *m = mount_of(req);
     if (live_is(ino)) {
-        ops_live_write(req, ino, data, size);
+        ops_live_write(req, ino, data, size, offset);
         return;
     }
     assert(offset >= 0);
-    assert(ino >> FS_INO_BITS == 0 && ino != CONTROL_INO_FENCE); /* not opened for writing */
-    int err = wire_kills_suid() ? ops_drop_suid(req, ino) : 0;
+    int err = ino == CONTROL_INO_FENCE ? -EROFS : 0;
+    if (err == 0 && wire_kills_suid())
+        err = ops_drop_suid(req, ino);
     if (err == 0)
-        err = (fi->writepage ? fs_write_back : fs_write)(fs, ino, (uint64_t)offset, data, size);
-    if (err < 0)
-        reply_status(req, err);
-    else
+        err = (fi->writepage ? fs_write_back : fs_write)(m->fs, ino, (uint64_t)offset, data, size);
+    if (err == 0) {
         fuse_reply_write(req, size);
+        return;
+    }
+    reply_status(req, err);
+    if (m->quick_open && (err == -EROFS || err == -EPERM))
+        control_drop_pages(m->control, ino);
 }
 
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)

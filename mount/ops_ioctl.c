@@ -50,8 +50,7 @@ struct set_flags {
 static void do_set_flags(fuse_req_t req, int err, const void *args)
 {
     const struct set_flags *s = args;
-    /* Data that was refused, perhaps because of the flags so far, need not keep them so. */
-    if (err != -ENOTCONN)
+    if (err >= 0)
         err = fs_set_flags(mount_of(req)->fs, s->ino, s->flags);
     if (err < 0)
         reply_status(req, err);
@@ -64,7 +63,7 @@ static void set_flags(fuse_req_t req, uint64_t ino, uint32_t flags)
 {
     const struct set_flags s = {.ino = ino, .flags = flags};
     bool fixes = flags & (FS_FLAG_IMMUTABLE | FS_FLAG_APPEND);
-    if (fixes && lookups_has_writer(mount_of(req)->lookups, ino))
+    if (fixes && ops_may_hold(mount_of(req), ino))
         control_after_flush(req, do_set_flags, &s, sizeof s);
     else
         do_set_flags(req, 0, &s);
@@ -121,8 +120,12 @@ static void trim(fuse_req_t req)
 static void do_sync(fuse_req_t req, int err, const void *args)
 {
     (void)args;
-    if (err == 0)
+    if (err >= 0) {
+        bool refused = err == 1;
         err = fs_sync(mount_of(req)->fs);
+        if (err == 0 && refused)
+            err = -EIO;
+    }
     if (err < 0)
         reply_status(req, err);
     else

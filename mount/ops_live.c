@@ -27,7 +27,7 @@ bool ops_live_lookup(fuse_req_t req, uint64_t dir, const char *name)
     return true;
 }
 
-static void reply_live_attr(fuse_req_t req, uint64_t node)
+static void reply_live_attr(fuse_req_t req, uint64_t node, bool truncated)
 {
     struct fs_attr attr;
     struct stat st;
@@ -36,26 +36,34 @@ static void reply_live_attr(fuse_req_t req, uint64_t node)
         reply_status(req, err);
         return;
     }
+    if (truncated)
+        attr.size = 0;
     reply_stat(&attr, &st);
     fuse_reply_attr(req, &st, REPLY_TIMEOUT);
 }
 
 void ops_live_getattr(fuse_req_t req, uint64_t node)
 {
-    reply_live_attr(req, node);
+    reply_live_attr(req, node, false);
 }
 
-/* `>` truncates and touch(1) sets times, neither of which means anything here; mode and owner
- * follow the root folder's. */
+/* `>` truncates, which means something only where the kernel caches what is written: it must not
+ * mix it with the old text. touch(1) sets times, which means nothing; mode and owner follow the
+ * root folder's. */
 void ops_live_setattr(fuse_req_t req, uint64_t node, unsigned set)
 {
     int err = set & (FS_SET_MODE | FS_SET_UID | FS_SET_GID) ? -EPERM : 0;
-    if (err == 0 && set & FS_SET_SIZE)
+    bool truncates = set & FS_SET_SIZE;
+    if (err == 0 && truncates)
         err = live_check_writable(node);
-    if (err < 0)
+    if (err < 0) {
         reply_status(req, err);
-    else
-        reply_live_attr(req, node);
+        return;
+    }
+    bool cached = truncates && mount_of(req)->quick_open;
+    if (cached)
+        live_retire(mount_of(req)->live, node);
+    reply_live_attr(req, node, cached);
 }
 
 void ops_live_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
@@ -86,9 +94,12 @@ void ops_live_read(fuse_req_t req, uint64_t node, size_t size, off_t offset)
         fuse_reply_buf(req, data, got);
 }
 
-void ops_live_write(fuse_req_t req, uint64_t node, const char *data, size_t size)
+void ops_live_write(fuse_req_t req, uint64_t node, const char *data, size_t size, off_t offset)
 {
-    int err = live_write(mount_of(req)->live, node, data, size);
+    struct live *l = mount_of(req)->live;
+    assert(offset >= 0);
+    size_t own = live_own(l, node, (uint64_t)offset, data, size);
+    int err = own < size ? live_write(l, node, data + own, size - own) : 0;
     if (err < 0)
         reply_status(req, err);
     else

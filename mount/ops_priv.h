@@ -48,6 +48,8 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
 
 /* ops_space.c */
+/* May the kernel hold data of this inode that it has not written back? */
+bool ops_may_hold(struct mount *m, uint64_t ino);
 void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
 void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t len,
                    struct fuse_file_info *fi);
@@ -69,7 +71,7 @@ void ops_live_getattr(fuse_req_t req, uint64_t node);
 void ops_live_setattr(fuse_req_t req, uint64_t node, unsigned set);
 void ops_live_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi);
 void ops_live_read(fuse_req_t req, uint64_t node, size_t size, off_t offset);
-void ops_live_write(fuse_req_t req, uint64_t node, const char *data, size_t size);
+void ops_live_write(fuse_req_t req, uint64_t node, const char *data, size_t size, off_t offset);
 
 /* ops_dir.c */
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

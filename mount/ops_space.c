@@ -12,6 +12,20 @@
 
 /* The kernel does not send its unwritten pages first, so where there may be some, we fetch them. */
 
+bool ops_may_hold(struct mount *m, uint64_t ino)
+{
+    if (m->read_only || ino >> FS_INO_BITS != 0)
+        return false;
+    return m->quick_open || lookups_has_writer(m->lookups, ino);
+}
+
+/* What is unwritten can only add data: where there is some, nothing more need be known. */
+static bool is_data(struct mount *m, uint64_t ino, uint64_t offset)
+{
+    uint64_t found;
+    return fs_seek_data(m->fs, ino, offset, &found) == 0 && found == offset;
+}
+
 struct seek {
     uint64_t ino, offset;
     int whence;
@@ -23,7 +37,7 @@ static void reply_seek(fuse_req_t req, int err, const void *args)
     struct fs *fs = mount_of(req)->fs;
     uint64_t found = 0;
     assert(s->whence == SEEK_DATA || s->whence == SEEK_HOLE);
-    if (err == 0)
+    if (err >= 0)
         err = s->whence == SEEK_DATA ? fs_seek_data(fs, s->ino, s->offset, &found)
                                      : fs_seek_hole(fs, s->ino, s->offset, &found);
     assert(err < 0 || found >= s->offset);
@@ -35,12 +49,13 @@ static void reply_seek(fuse_req_t req, int err, const void *args)
 
 void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
 {
+    struct mount *m = mount_of(req);
     const struct seek seek = {.ino = ino, .offset = (uint64_t)offset, .whence = whence};
     (void)fi;
     if ((whence != SEEK_DATA && whence != SEEK_HOLE) || offset < 0 || ino == CONTROL_INO_FENCE ||
         live_is(ino))
         reply_status(req, -EINVAL);
-    else if (lookups_has_writer(mount_of(req)->lookups, ino))
+    else if (ops_may_hold(m, ino) && !(whence == SEEK_DATA && is_data(m, ino, seek.offset)))
         control_after_flush(req, reply_seek, &seek, sizeof seek);
     else
         reply_seek(req, 0, &seek);

@@ -113,6 +113,16 @@ static int set_recovery(struct options_mount *o, const char *value, char **why)
     return -EINVAL;
 }
 
+static int set_open(struct options_mount *o, const char *value, char **why)
+{
+    bool quick = strcmp(value, "quick") == 0;
+    o->open = quick ? OPEN_QUICK : OPEN_CHECKED;
+    if (quick || strcmp(value, "checked") == 0)
+        return 0;
+    *why = mem_printf("'%s' is no way to open; write quick or checked", value);
+    return -EINVAL;
+}
+
 static int set_text(const char *value, char **text)
 {
     free(*text);
@@ -266,6 +276,7 @@ static const struct option options[] = {
     {"keep", USE_VALUE, set_keep},
     {"history", USE_VALUE, set_history},
     {"recovery", USE_VALUE, set_recovery},
+    {"open", USE_VALUE, set_open},
     {"passfile", USE_VALUE, set_passfile},
     {"extpass", USE_VALUE, set_extpass},
     {"suid", USE_KERNEL, NULL},

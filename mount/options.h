@@ -12,11 +12,15 @@ int options_size(const char *text, uint64_t *bytes);
 /* "none" (level 0), "zstd" (level 1) or "zstd:LEVEL", 1 to 19. 0 or -EINVAL. */
 int options_compression(const char *text, int *zstd_level);
 
+/* Does the kernel ask when a file is opened? By itself: if the mount can be written to. */
+enum options_open { OPEN_BY_ITSELF, OPEN_QUICK, OPEN_CHECKED };
+
 struct options_mount {
     bool read_only, allow_other, allow_root, nonempty, debug;
     enum fs_atime atime; /* FS_ATIME_RELATIVE */
     bool no_dir_atime,
         lazytime; /* lazytime: access times are written only when something else is */
+    enum options_open open;
     uint64_t cache_bytes, memtable_bytes; /* 0: default */
     int zstd_level;                       /* -1: the volume's own */
     enum store_recovery recovery;

@@ -22,6 +22,7 @@ struct mount {
     struct fuse_session *fuse; /* to tell the kernel what has changed without its doing */
     struct live *live;         /* the files of .varve */
     bool read_only;
+    bool quick_open; /* the kernel opens without asking: nobody counts writers */
     bool allow_root; /* libfuse lets in nobody but who mounted it, and root */
 };
 static inline struct mount *mount_of(fuse_req_t req)

@@ -209,6 +209,11 @@ void session_free(struct session *s)
     free(s);
 }
 
+void session_drop_pages(struct session *s, uint64_t ino)
+{
+    fuse_lowlevel_notify_inval_inode(s->fuse, ino, 0, 0);
+}
+
 /* Is the worker done with what it had in hand when its count was `seen`? */
 static bool has_passed(struct worker *w, uint64_t seen)
 {

@@ -221,6 +221,33 @@ static void test_refusals_are_shown(void **state)
     buf_release(&text);
 }
 
+/* Pages that come back from the kernel's cache begin with what was in them. */
+static void test_own_text(void **state)
+{
+    struct volume *v = *state;
+    struct fs_attr attr;
+    struct buf text = {0};
+    uint64_t node, other;
+    assert_int_equal(live_lookup(v->live, "config", &node, &attr), 0);
+    read_whole(v, node, &text);
+    size_t len = text.len;
+    buf_append(&text, slice_str("workers=3\n"));
+    assert_int_equal(live_own(v->live, node, 0, text.data, text.len), len);
+    assert_int_equal(live_own(v->live, node, len - 7, text.data + len - 7, 7), 7);
+    assert_int_equal(live_own(v->live, node, 0, text.data, len - 1), 0); /* not to its end */
+    assert_int_equal(live_own(v->live, node, len, text.data + len, 10), 0);
+    assert_int_equal(live_own(v->live, node, UINT64_MAX, text.data, 1), 0);
+    text.data[5] ^= 1;
+    assert_int_equal(live_own(v->live, node, 0, text.data, text.len), 0);
+    live_retire(v->live, node);
+    assert_int_equal(live_lookup(v->live, "config", &other, &attr), 0);
+    assert_true(other != node);
+    assert_int_equal(live_own(v->live, node + (UINT64_C(9) << 50), 0, text.data, text.len), 0);
+    live_forget(v->live, node, 1);
+    live_forget(v->live, other, 1);
+    buf_release(&text);
+}
+
 /* A number that is in use is passed over, also when they come round. */
 static void test_numbers_come_round(void **state)
 {
@@ -271,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_texts_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refusals_are_shown, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_own_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_numbers_come_round, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_figures_follow, set_up, tear_down),
     };

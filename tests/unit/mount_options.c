@@ -119,6 +119,23 @@ static void own(void **state)
     options_mount_release(&o);
 }
 
+static void opening(void **state)
+{
+    struct options_mount o;
+    (void)state;
+    parse(&o, "rw");
+    assert_int_equal(o.open, OPEN_BY_ITSELF);
+    options_mount_release(&o);
+    parse(&o, "open=quick");
+    assert_int_equal(o.open, OPEN_QUICK);
+    assert_int_equal(o.kernel.len, 0);
+    options_mount_release(&o);
+    parse(&o, "open=quick,open=checked");
+    assert_int_equal(o.open, OPEN_CHECKED);
+    options_mount_release(&o);
+    refuse("open=never", "'never' is no way to open; write quick or checked");
+}
+
 static void later_ones_win(void **state)
 {
     struct options_mount o;
@@ -243,10 +260,13 @@ static void random_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes),     cmocka_unit_test(not_sizes), cmocka_unit_test(compression),
-        cmocka_unit_test(nothing),   cmocka_unit_test(own),       cmocka_unit_test(later_ones_win),
-        cmocka_unit_test(of_others), cmocka_unit_test(times),     cmocka_unit_test(escapes),
-        cmocka_unit_test(refused),   cmocka_unit_test(sloppy),    cmocka_unit_test(random_lists),
+        cmocka_unit_test(sizes),          cmocka_unit_test(not_sizes),
+        cmocka_unit_test(compression),    cmocka_unit_test(nothing),
+        cmocka_unit_test(opening),        cmocka_unit_test(own),
+        cmocka_unit_test(later_ones_win), cmocka_unit_test(of_others),
+        cmocka_unit_test(escapes),        cmocka_unit_test(refused),
+        cmocka_unit_test(sloppy),         cmocka_unit_test(random_lists),
+        cmocka_unit_test(times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
