@@ -27,10 +27,10 @@ appears()
     return 1
 }
 
-# No snapshot was taken, nothing of it is to be seen among them, and everything is changed.
+# A time is a second: nothing else may happen in it. No snapshot was taken, nothing of it is to be seen among them, and everything is changed.
 what_was()
 {
-    ! ls "$at" 2>/dev/null && remount -o history=2h && appears && [ -z "$(ls "$mnt/.varve/snapshots")" ] && sleep 1.1 && time=$(now) && echo changed >"$mnt/tree/1" &&
+    ! ls "$at" 2>/dev/null && remount -o history=2h && appears && [ -z "$(ls "$mnt/.varve/snapshots")" ] && sleep 1.1 && time=$(now) && sleep 1.1 && echo changed >"$mnt/tree/1" &&
         rm -r "$mnt/tree/deep" && mv "$mnt/tree" "$mnt/renamed" && same "$at/$time/tree" "$work/before" && [ ! -e "$at/$time/renamed" ] &&
         [ "$(ls "$at" | wc -l)" = 1 ] && same "$at/$(ls "$at")/tree" "$work/before" && ls "$mnt/.varve" | grep -qx at
 }

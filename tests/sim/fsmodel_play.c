@@ -145,7 +145,7 @@ int fsop_play(struct fs *fs, const struct fsop *op, uint64_t *inos, size_t *ino_
     /* What was never made is asked for under a number that nothing has. */
     uint64_t nowhere = FS_INO_FIRST - 1, made = 0, copied;
     uint64_t ino = (size_t)op->node < *ino_count ? inos[op->node] : nowhere;
-    uint64_t ino2 = (size_t)op->node2 < *ino_count ? inos[op->node2] : nowhere;
+    uint64_t ino2 = (size_t)op->node2 < *ino_count ? inos[op->node2] : nowhere - 1;
     const char *name = fsmodel_name(op->name), *xattr = fsmodel_xattr(op->name % FSMODEL_XATTRS);
     struct fs_attr a;
     struct buf bytes = {0};
