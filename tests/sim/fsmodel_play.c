@@ -142,10 +142,13 @@ static int play_rename(struct fs *fs, const struct fsop *op, uint64_t dir, uint6
 
 int fsop_play(struct fs *fs, const struct fsop *op, uint64_t *inos, size_t *ino_count)
 {
-    /* What was never made is asked for under a number that nothing has. */
+    /* What was never made, or is gone, is asked for under a number that nothing has, and two such
+     * under two numbers. */
     uint64_t nowhere = FS_INO_FIRST - 1, made = 0, copied;
     uint64_t ino = (size_t)op->node < *ino_count ? inos[op->node] : nowhere;
-    uint64_t ino2 = (size_t)op->node2 < *ino_count ? inos[op->node2] : nowhere - 1;
+    uint64_t ino2 = (size_t)op->node2 < *ino_count ? inos[op->node2] : 0;
+    if (ino2 == 0)
+        ino2 = op->node2 == op->node ? ino : nowhere - 1;
     const char *name = fsmodel_name(op->name), *xattr = fsmodel_xattr(op->name % FSMODEL_XATTRS);
     struct fs_attr a;
     struct buf bytes = {0};
