@@ -63,7 +63,7 @@ static int plan_pieces(struct copy *c, const struct reader *r, const struct inod
 
 static int read_window(struct copy *c, const struct reader *r, const struct inode *n)
 {
-    size_t got;
+    size_t got = 0;
     /* So that the next step begins with a chunk of the destination. */
     uint64_t most = STEP_BYTES - (c->to_offset + c->done) % c->fs->super.chunk_bytes;
     if (c->step > most)

@@ -190,7 +190,7 @@ static void do_snapshot(struct control *c, const struct job *job)
 
 static void do_checkpoint(struct control *c, const struct job *job)
 {
-    struct store_checkpoint made;
+    struct store_checkpoint made = {0};
     const char *dir, *snapshot;
     int err = control_checkpoint_take(job->value, job->value_len, &dir, &snapshot);
     if (err == 0)

@@ -182,7 +182,7 @@ static bool is_first(const struct retention_shot *shots, size_t count, size_t at
     const struct retention_shot *s = &shots[at];
     for (size_t i = 0; i < count; i++) {
         bool earlier =
-            shots[i].created_ns < s->created_ns || (shots[i].created_ns == s->created_ns && i < at);
+            shots[i].created_ns < s->created_ns || (i < at && shots[i].created_ns == s->created_ns);
         if (earlier && piece(shots[i].created_ns, every) == piece(s->created_ns, every) &&
             retention_is_auto(shots[i].name, shots[i].created_ns))
             return false;

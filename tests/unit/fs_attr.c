@@ -329,6 +329,31 @@ static void test_times(void **state)
     }
 }
 
+/* What is so already is not written: the kernel tells change times that it was told. */
+static void test_nothing_new(void **state)
+{
+    (void)state;
+    struct vol v;
+    struct fs_stats before, after;
+    vol_make(&v, 0);
+    uint64_t f = vol_file(&v, ROOT, "f");
+    struct fs_attr a, want = vol_attr(&v, f);
+    assert_ok(fs_get_stats(v.fs, &before));
+    assert_ok(fs_setattr(v.fs, f, FS_SET_CTIME | FS_SET_MTIME | FS_SET_MODE, &want, &a));
+    assert_ok(fs_get_stats(v.fs, &after));
+    assert_int_equal(after.store.seq, before.store.seq);
+    assert_true(vol_same_attr(&a, &want));
+    want.ctime.nsec ^= 1;
+    assert_ok(fs_setattr(v.fs, f, FS_SET_CTIME, &want, &a));
+    assert_ok(fs_get_stats(v.fs, &after));
+    assert_true(after.store.seq > before.store.seq);
+    struct fs_attr now = vol_attr(&v, f);
+    assert_true(vol_same_attr(&now, &want));
+    assert_ok(fs_setattr(v.fs, f, FS_SET_MODE, &want, &a)); /* the change time is another */
+    assert_false(vol_same_time(a.ctime, want.ctime));
+    vol_free(&v);
+}
+
 /* The outside's clock may be ahead by a tick; by more it is a time that somebody has set. */
 static void test_clock(void **state)
 {
@@ -359,7 +384,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_flag),      cmocka_unit_test(test_all_flags_at_once),
         cmocka_unit_test(test_setattr_errors), cmocka_unit_test(test_times),
-        cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_clock),          cmocka_unit_test(test_nothing_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
