@@ -9,11 +9,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "fs/fs.h"
 #include "mount/cmd.h"
+#include "mount/control.h"
 #include "mount/explain.h"
 #include "mount/mounts.h"
 #include "mount/options.h"
@@ -40,23 +42,39 @@ static const struct option longs[] = {
 };
 
 /* What tells that the daemon has ended: its process, and the lock on its volume, for the case that
- * the process cannot be seen (another container's). */
+ * the process cannot be seen (another container's). A mount that only reads shares the lock with
+ * others who do, and its number is not in the file: the mount tells it. */
 struct watch {
     int process_fd, lock_fd; /* -1: none */
 };
 
-static void watch_begin(struct watch *w, const char *volume)
+/* 0: it is not known here. */
+static pid_t process_of(const char *dir)
 {
+    char text[128], own[64] = "", space[64] = "";
+    long pid = 0;
+    ssize_t len = getxattr(dir, CONTROL_XATTR_PROCESS, text, sizeof text - 1);
+    ssize_t own_len = readlink("/proc/self/ns/pid", own, sizeof own - 1);
+    text[len > 0 ? len : 0] = own[own_len > 0 ? own_len : 0] = 0;
+    bool known = sscanf(text, "%ld %63s", &pid, space) == 2 && strcmp(space, own) == 0;
+    return known && pid > 0 ? (pid_t)pid : 0;
+}
+
+static void watch_begin(struct watch *w, const char *volume, const char *dir)
+{
+    pid_t pid = 0;
     char *path = mem_printf("%s/LOCK", volume);
     *w = (struct watch){.process_fd = -1, .lock_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     /* The number in the file is the daemon's only while the lock is held. */
     if (w->lock_fd >= 0 && flock(w->lock_fd, LOCK_SH | LOCK_NB) != 0) {
-        pid_t pid = explain_holder(volume);
-        if (pid > 0)
-            w->process_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    } else if (w->lock_fd >= 0) {
-        flock(w->lock_fd, LOCK_UN);
+        pid = explain_holder(volume);
+    } else {
+        if (w->lock_fd >= 0)
+            flock(w->lock_fd, LOCK_UN);
+        pid = process_of(dir);
     }
+    if (pid > 0)
+        w->process_fd = (int)syscall(SYS_pidfd_open, pid, 0);
     free(path);
 }
 
@@ -116,7 +134,7 @@ static int take_down(const struct mount_point *m, int64_t timeout_ms)
     struct watch w;
     assert(mounts_is_ours(m) && *m->dir == '/');
     bool dead = mounts_is_dead(m->dir);
-    watch_begin(&w, m->source);
+    watch_begin(&w, m->source, m->dir);
     /* Behind a dead mount there is nothing to wait for, so it goes even while in use. */
     int err = mounts_unmount(m->dir, dead);
     int status = err < 0 ? explain_unmount(m->dir, err) : TELL_OK;

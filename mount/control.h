@@ -128,6 +128,9 @@ int control_checkpoint_make(struct mount *m, const char *mount_path, const char 
 #define CONTROL_XATTR_CREATED "user.varve.created" /* seconds since 1970, point, nine digits */
 /* What deleting it would free: bytes of values, of entries, and how many entries. */
 #define CONTROL_XATTR_FREES "user.varve.frees"
+/* Of the top folder: the number of the daemon's process, and its space of process numbers as
+ * /proc/self/ns/pid names it. */
+#define CONTROL_XATTR_PROCESS "user.varve.process"
 enum { CONTROL_SHOT_TEXT_MAX = 80 };
 /* The value of one of these as text. 0, 1 (no such attribute), or a negative errno. */
 int control_xattr(struct mount *m, uint64_t ino, const char *name,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "mount/control.h"
 
@@ -60,11 +61,22 @@ static int frees(struct mount *m, const char *name, char value[CONTROL_SHOT_TEXT
     return err == -ENOENT ? -ESTALE : err; /* deleted or renamed just now */
 }
 
+static int process(char value[CONTROL_SHOT_TEXT_MAX])
+{
+    char space[40] = "";
+    ssize_t n = readlink("/proc/self/ns/pid", space, sizeof space - 1);
+    space[n > 0 ? n : 0] = 0;
+    snprintf(value, CONTROL_SHOT_TEXT_MAX, "%ld %s", (long)getpid(), space);
+    return 0;
+}
+
 int control_xattr(struct mount *m, uint64_t ino, const char *name,
                   char value[CONTROL_SHOT_TEXT_MAX])
 {
     struct shot s = {.number = ino >> FS_INO_BITS};
     bool created = is_about(ino, name, CONTROL_XATTR_CREATED);
+    if (ino == FS_INO_ROOT && strcmp(name, CONTROL_XATTR_PROCESS) == 0)
+        return process(value);
     if (!created && !control_is_frees(ino, name))
         return 1;
     int err = fs_snapshot_list(m->fs, match_number, &s);

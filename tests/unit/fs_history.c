@@ -179,7 +179,7 @@ static void test_listing(void **state)
     struct names n = {0};
     vol_make(&v, 0);
     for (int i = 0; i < 5; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "f%d", i);
         vol_file(&v, ROOT, name);
         assert_ok(fs_history_keep(v.fs));
