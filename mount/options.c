@@ -299,6 +299,8 @@ static const struct option options[] = {
     {"nolazytime", USE_FLAG, NULL},
     /* Always so: */
     {"default_permissions", USE_IGNORED, NULL},
+    {"acl", USE_IGNORED, NULL},
+    {"user_xattr", USE_IGNORED, NULL},
     {"noiversion", USE_IGNORED, NULL},
     {"nomand", USE_IGNORED, NULL},
     {"silent", USE_IGNORED, NULL},

@@ -154,7 +154,8 @@ static void of_others(void **state)
     (void)state;
     parse(&o,
           "defaults,auto,noauto,nofail,user,user=me,users,nouser,owner,group,_netdev,comment=a=b,"
-          "x-systemd.automount,x-gvfs-show,X-mount.mkdir=0755,relatime,default_permissions");
+          "x-systemd.automount,x-gvfs-show,X-mount.mkdir=0755,relatime,default_permissions,"
+          "acl,user_xattr");
     assert_int_equal(o.kernel.len, 0);
     options_mount_release(&o);
     parse(&o, "nosuid,nodev,noexec,noatime,suid,dev,exec,sync,dirsync,auto_unmount");
