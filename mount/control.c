@@ -251,8 +251,6 @@ static void *control_main(void *arg)
 {
     struct control *c = arg;
     struct job *job;
-    if (c->mount->quick_open)
-        open_once(c);
     while ((job = next_job(c))) {
         do_job(c, job);
         job_free(job);
@@ -346,6 +344,8 @@ int control_start(struct control *c, struct session *s)
 {
     assert(!c->started);
     c->session = s;
+    if (c->mount->quick_open)
+        open_once(c); /* before anybody is told that it is mounted: it is in use meanwhile */
     int err = -pthread_create(&c->thread, NULL, control_main, c);
     c->started = err == 0;
     return err;
