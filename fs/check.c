@@ -56,12 +56,15 @@ static int check_tree(struct fs *fs, uint64_t number, const char *prefix, struct
         check_say(&c, FINDING_CHUNK, STORE_DAMAGE, prefix, "%s", reason(err));
     check_sort(&c);
     check_damaged(&c);
-    if (err == 0) /* otherwise whatever was not met would be missed */
+    if (err == 0) { /* otherwise whatever was not met would be missed */
         check_links(&c);
+        check_quotas(&c);
+    }
     reader_end(&c.reader);
     free(c.inodes);
     free(c.entries);
     free(c.orphans);
+    free(c.quotas);
     return 0;
 }
 

@@ -86,6 +86,8 @@ static void end_inode(struct walk *w)
     line->parent = w->n.parent;
     line->mode = w->n.mode;
     line->nlink = w->n.nlink;
+    line->quota = w->n.quota;
+    check_quota_inode(c, &w->n);
     check_counts(w);
 }
 
@@ -265,6 +267,8 @@ static void on_super(struct walk *w, uint8_t kind, struct slice rest, struct sli
     } else if (kind == SUPER_ORPHAN && take_be64(&rest, &ino) && rest.len == 0) {
         c->orphans = grow(c->orphans, c->orphan_count, &c->orphan_cap, sizeof *c->orphans);
         c->orphans[c->orphan_count++] = ino;
+    } else if (kind == SUPER_QUOTA || kind == SUPER_QUOTA_USED) {
+        check_quota_key(c, kind, rest, value);
     } else {
         check_say(c, FINDING_KEY, STORE_DAMAGE, c->prefix,
                   "a key of the superblock that is unknown");

@@ -1,7 +1,7 @@
 /* dump: see dump.h, and fs.h for the door.
  *
  * Forms of keys: "super/record", "super/counters", "super/next", "super/received",
- * "super/orphan/INODE",
+ * "super/orphan/INODE", "super/quota/INODE", "super/used/INODE",
  * "INODE/attr", "INODE/xattr/NAME", "INODE/slot/NUMBER", "INODE/data/CHUNK", "INODE/end" (what
  * follows the inode), "raw:HEX". In a NAME, bytes that are not printable, '%' and ' ' are written
  * as %XX. A
@@ -49,17 +49,27 @@ static void tell_raw(struct buf *out, struct slice key)
         tell(out, "%02x", key.data[i]);
 }
 
+/* The volume's own kinds of keys; NULL: there is none of that number. */
+enum { SUPER_KINDS = SUPER_QUOTA_USED + 1 };
+static const char *const super_names[SUPER_KINDS] = {
+    [SUPER_RECORD] = "record",  [SUPER_COUNTERS] = "counters", [SUPER_NEXT_INO] = "next",
+    [SUPER_ORPHAN] = "orphan",  [SUPER_RECEIVED] = "received", [SUPER_QUOTA] = "quota",
+    [SUPER_QUOTA_USED] = "used"};
+
+/* Is an inode's number part of the key? */
+static bool names_inode(uint8_t kind)
+{
+    return kind == SUPER_ORPHAN || kind >= SUPER_QUOTA;
+}
+
 static bool tell_super(struct buf *out, uint8_t kind, struct slice rest)
 {
-    static const char *const names[] = {[SUPER_RECORD] = "record",
-                                        [SUPER_COUNTERS] = "counters",
-                                        [SUPER_NEXT_INO] = "next",
-                                        [SUPER_ORPHAN] = "",
-                                        [SUPER_RECEIVED] = "received"};
-    if (kind == SUPER_ORPHAN && rest.len == 8)
-        tell(out, "super/orphan/%" PRIu64, get_be64(rest.data));
-    else if (kind != SUPER_ORPHAN && kind <= SUPER_RECEIVED && rest.len == 0)
-        tell(out, "super/%s", names[kind]);
+    if (kind >= SUPER_KINDS || !super_names[kind])
+        return false;
+    if (names_inode(kind) && rest.len == 8)
+        tell(out, "super/%s/%" PRIu64, super_names[kind], get_be64(rest.data));
+    else if (!names_inode(kind) && rest.len == 0)
+        tell(out, "super/%s", super_names[kind]);
     else
         return false;
     return true;
@@ -118,6 +128,8 @@ static void tell_inode(struct slice value, uint64_t ino, struct buf *out)
         tell(out, ", access list");
     if (n.flags & INODE_ACL_DEFAULT)
         tell(out, ", default list");
+    if (n.quota)
+        tell(out, ", counts towards %" PRIu64, n.quota);
 }
 
 static void tell_dirent(struct slice value, struct buf *out)
@@ -146,6 +158,23 @@ static void tell_counters(struct slice value, struct buf *out)
         tell(out, "inodes %+" PRIi64 ", chunks %+" PRIi64, c.inodes, c.chunks);
 }
 
+static void tell_quota(struct slice value, struct buf *out)
+{
+    struct quota_record q;
+    if (quota_decode(value, &q) < 0)
+        tell(out, "does not decode");
+    else
+        tell(out, q.taking ? "limit %" PRIu64 ", taking over from %" PRIu64 : "limit %" PRIu64,
+             q.limit_bytes, q.from);
+}
+
+static void tell_quota_used(struct slice value, struct buf *out)
+{
+    struct quota_used u;
+    if (quota_used_decode(value, &u) == 0)
+        tell(out, "inodes %+" PRIi64 ", bytes %+" PRIi64, u.inodes, u.bytes);
+}
+
 static void tell_patches(struct slice value, struct buf *out)
 {
     enum patch_kind kind;
@@ -168,6 +197,10 @@ void dump_tell_value(struct slice key, struct slice value, struct buf *out)
         return;
     if (ino == 0 && kind == SUPER_COUNTERS)
         tell_counters(value, out);
+    else if (ino == 0 && kind == SUPER_QUOTA)
+        tell_quota(value, out);
+    else if (ino == 0 && kind == SUPER_QUOTA_USED)
+        tell_quota_used(value, out);
     else if (ino == 0 && kind == SUPER_NEXT_INO && value.len == 8)
         tell(out, "%" PRIu64, get_u64(value.data));
     else if (ino == 0 && kind == SUPER_RECEIVED)
@@ -249,17 +282,12 @@ static int put_number(const char *text, struct buf *out)
 
 static int parse_super(const char *text, struct buf *out)
 {
-    static const char *const names[] = {[SUPER_RECORD] = "record",
-                                        [SUPER_COUNTERS] = "counters",
-                                        [SUPER_NEXT_INO] = "next",
-                                        [SUPER_ORPHAN] = "orphan",
-                                        [SUPER_RECEIVED] = "received"};
     buf_put_be64(out, 0);
-    for (uint8_t kind = 0; kind <= SUPER_RECEIVED && *text; kind++) {
-        if (!take_word(&text, names[kind]))
+    for (uint8_t kind = 0; kind < SUPER_KINDS && *text; kind++) {
+        if (!super_names[kind] || !take_word(&text, super_names[kind]))
             continue;
         buf_put_u8(out, kind);
-        return kind == SUPER_ORPHAN ? put_number(text, out) : *text ? -EINVAL : 0;
+        return names_inode(kind) ? put_number(text, out) : *text ? -EINVAL : 0;
     }
     return *text ? -EINVAL : 0;
 }

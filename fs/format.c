@@ -35,6 +35,16 @@ struct key key_orphan(uint64_t ino)
     return key_number(0, SUPER_ORPHAN, ino);
 }
 
+struct key key_quota(uint64_t folder)
+{
+    return key_number(0, SUPER_QUOTA, folder);
+}
+
+struct key key_quota_used(uint64_t folder)
+{
+    return key_number(0, SUPER_QUOTA_USED, folder);
+}
+
 struct key key_attr(uint64_t ino)
 {
     return key_begin(ino, KIND_ATTR);
@@ -167,6 +177,44 @@ int received_decode(struct slice in, struct received_record *r)
     return 0;
 }
 
+/* ---- limits of folders ---- */
+
+void quota_encode(const struct quota_record *q, struct buf *out)
+{
+    assert(q->taking || q->from == 0);
+    buf_put_varint(out, q->limit_bytes);
+    buf_put_u8(out, q->taking);
+    buf_put_varint(out, q->from);
+}
+
+int quota_decode(struct slice in, struct quota_record *q)
+{
+    uint8_t taking;
+    *q = (struct quota_record){0};
+    if (!take_varint(&in, &q->limit_bytes) || !take_u8(&in, &taking) ||
+        !take_varint(&in, &q->from) || taking > 1 || q->from > FS_INO_MASK ||
+        (!taking && q->from) || q->limit_bytes > FS_QUOTA_MAX)
+        return -EIO;
+    q->taking = taking;
+    return 0;
+}
+
+void quota_used_encode(const struct quota_used *u, struct buf *out)
+{
+    buf_put_u64(out, (uint64_t)u->inodes);
+    buf_put_u64(out, (uint64_t)u->bytes);
+}
+
+int quota_used_decode(struct slice in, struct quota_used *u)
+{
+    uint64_t inodes, bytes;
+    *u = (struct quota_used){0};
+    if (!take_u64(&in, &inodes) || !take_u64(&in, &bytes))
+        return -EIO;
+    *u = (struct quota_used){(int64_t)inodes, (int64_t)bytes};
+    return 0;
+}
+
 /* ---- inodes ---- */
 
 static bool type_valid(uint32_t mode)
@@ -213,8 +261,10 @@ void inode_encode(const struct inode *n, struct buf *out)
     buf_put_varint(out, n->size);
     buf_put_varint(out, n->chunks);
     buf_put_varint(out, n->parent);
-    if (n->slot) /* whatever comes behind it is there only if it is */
+    if (n->slot || n->quota) /* each is there only if those before it are */
         buf_put_u64(out, n->slot);
+    if (n->quota)
+        buf_put_varint(out, n->quota);
 }
 
 int inode_decode(struct slice in, uint64_t ino, struct inode *n)
@@ -227,6 +277,8 @@ int inode_decode(struct slice in, uint64_t ino, struct inode *n)
               take_varint(&in, &n->chunks) && take_varint(&in, &n->parent);
     if (ok && in.len > 0)
         ok = take_u64(&in, &n->slot);
+    if (ok && in.len > 0)
+        ok = take_varint(&in, &n->quota) && n->quota <= FS_INO_MASK;
     return ok && type_valid(n->mode) && ino_valid(n->parent) &&
                    n->size <= (uint64_t)FS_FILE_SIZE_MAX
                ? 0

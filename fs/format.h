@@ -13,6 +13,11 @@
  *
  *   0, SUPER_RECEIVED          which snapshot of another volume was received last, and as which
  *
+ *   0, SUPER_QUOTA, be64       a folder with a limit: see struct quota_record
+ *
+ *   0, SUPER_QUOTA_USED, be64  what counts towards it: sums of inodes and bytes, i64 each; operands
+ *                              are changes of them
+ *
  *   ino, KIND_ATTR             attributes
  *
  *   ino, KIND_XATTR, name      an extended attribute: its value
@@ -52,6 +57,8 @@ enum fs_super_kind {
     SUPER_NEXT_INO = 2,
     SUPER_ORPHAN = 3,
     SUPER_RECEIVED = 4,
+    SUPER_QUOTA = 8,
+    SUPER_QUOTA_USED = 9,
 };
 enum patch_kind { PATCH_WRITE = 1, PATCH_CUT = 2, PATCH_ZERO = 3 };
 
@@ -72,6 +79,8 @@ static inline struct slice key_slice(const struct key *k)
 }
 struct key key_super(enum fs_super_kind kind);
 struct key key_orphan(uint64_t ino);
+struct key key_quota(uint64_t folder);
+struct key key_quota_used(uint64_t folder);
 struct key key_attr(uint64_t ino);
 struct key key_xattr(uint64_t ino, const char *name);
 struct key key_dirent(uint64_t dir, uint64_t slot);
@@ -116,6 +125,20 @@ struct received_record {
 void received_encode(const struct received_record *r, struct buf *out);
 int received_decode(struct slice in, struct received_record *r); /* 0 or -EIO */
 
+/* ---- limits of folders ---- */
+struct quota_record {
+    uint64_t limit_bytes; /* 0: none; what counts towards it is counted all the same */
+    bool taking;          /* not all that is below the folder counts towards it yet: */
+    uint64_t from;        /* ... the rest does towards this one (0: none) */
+};
+void quota_encode(const struct quota_record *q, struct buf *out);
+int quota_decode(struct slice in, struct quota_record *q); /* 0 or -EIO */
+struct quota_used {
+    int64_t inodes, bytes;
+};
+void quota_used_encode(const struct quota_used *u, struct buf *out);
+int quota_used_decode(struct slice in, struct quota_used *u); /* 0 or -EIO */
+
 /* ---- inode attributes ---- */
 enum inode_flags {
     INODE_DISPLACED = 1,    /* a folder some entry of which does not stand at its own slot */
@@ -125,6 +148,10 @@ enum inode_flags {
     INODE_ACL_ACCESS = 0x100,  /* it has an access control list: see acl.h */
     INODE_ACL_DEFAULT = 0x200, /* a folder that has a default one */
     INODE_LINKABLE = 0x800,    /* made without a name, and may get one */
+};
+/* What the counters of a limit have of an inode. */
+struct inode_counted {
+    uint64_t quota, size, chunks;
 };
 struct inode {
     uint64_t ino; /* not in the record: from the key */
@@ -137,7 +164,10 @@ struct inode {
     uint64_t
         slot; /* of its entry in the folder `parent`; 0: not known. Of folders it is right, for
                  others a hint: they may have been given another name since, and lost this one */
+    uint64_t quota; /* the folder whose limit it counts towards, 0: none. A folder with a limit
+                       counts towards its own. Absent in the record: 0 */
     struct fs_time atime, mtime, ctime, btime;
+    struct inode_counted counted; /* not in the record: kept by inode_get() and inode_put() */
 };
 void inode_encode(const struct inode *n, struct buf *out);
 /* 0 or -EIO. What comes out can be relied on: the type is one of the seven, numbers are in range.

@@ -409,6 +409,39 @@ int fs_rollback(struct fs *fs, const char *name, const char *keep, fs_progress_f
  * -ENODATA: there is no such snapshot. */
 int fs_rewind(const char *path, const struct fs_options *o, const char *name);
 
+/* ---- limits of folders ---- */
+
+/* A folder may have a limit for what the files in it and below take (fs_attr.blocks: before
+ * compression, without snapshots). Inodes count towards the limit of the folder that they are made
+ * in; folders within that have a limit of their own, and what is in them, count towards that one
+ * alone. What would exceed a limit is -EDQUOT, and does not happen; what adds nothing always goes.
+ *
+ * What is renamed into or out of the tree of a limit is counted there or no more. -EXDEV: a folder
+ * with contents, either way; a file with several names, and another name for a file, into the tree
+ * from outside. The other way they may go; then the file counts where it did. A deleted file that
+ * is still open counts. */
+#define FS_QUOTA_MAX ((uint64_t)INT64_MAX / 2)
+struct fs_quota {
+    uint64_t folder;      /* whose limit it is */
+    uint64_t limit_bytes; /* 0: none */
+    uint64_t used_bytes, inodes;
+};
+/* 0: no limit any more; what it is for is counted all the same until the folder is deleted. The
+ * first limit of a folder with contents takes these over, one by one, while the volume is in use: a
+ * crash meanwhile leaves a part, which fs_open() completes. May be below what is used. -ENOTDIR,
+ * -ERANGE (over FS_QUOTA_MAX), -EROFS, -EPERM. */
+int fs_set_quota(struct fs *fs, uint64_t ino, uint64_t limit_bytes);
+/* What `ino` counts towards. 1: nothing; so do snapshots. */
+int fs_get_quota(struct fs *fs, uint64_t ino, struct fs_quota *out);
+
+/* What df shows for a file or folder: of the limit that it counts towards, otherwise of the volume.
+ */
+struct fs_space {
+    uint64_t total_bytes, free_bytes;
+    uint64_t inodes, inodes_free; /* in use; as many as would fit */
+};
+int fs_get_space(struct fs *fs, uint64_t ino, struct fs_space *out);
+
 /* ---- figures ---- */
 struct fs_stats {
     uint64_t total_bytes, free_bytes; /* of the disk below, the reserve taken off */
@@ -492,7 +525,12 @@ enum fs_finding_code {
     FINDING_XATTR = 221,       /* an extended attribute that could not have been set */
     FINDING_SYMLINK = 222,     /* a symbolic link without a proper target */
     FINDING_ORPHAN_NOTE = 223, /* orphans that the next mount will delete */
-    FINDING_ACL = 225, /* an access control list that is none, or does not go with its inode */
+    FINDING_ACL = 225,   /* an access control list that is none, or does not go with its inode */
+    FINDING_QUOTA = 230, /* a folder's limit does not decode, or is none of that folder */
+    FINDING_QUOTA_USED = 231, /* what counts towards a limit is not what was counted */
+    FINDING_QUOTA_TREE = 232, /* a folder counts towards another limit than the one above it, or
+                                 towards its own, which is not there */
+    FINDING_QUOTA_NOTE = 233, /* a limit's folder is being taken over; the next mount goes on */
 };
 
 struct fs_check_report {

@@ -51,6 +51,8 @@ static int check_room(const struct txn *t, const struct inode *n, uint64_t from,
     int err = extent_missing(t, n, from, to, &bytes);
     if (err < 0 || bytes == 0)
         return err;
+    if (!quota_fits(t->fs, n->quota, bytes))
+        return -EDQUOT;
     err = store_get_stats(t->fs->store, &stats);
     return err == 0 && bytes > stats.disk_usable_bytes ? -ENOSPC : err;
 }

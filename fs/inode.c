@@ -20,10 +20,41 @@ int inode_get(const struct store_read *read, uint64_t ino, struct inode *n)
         err = corrupt(name, UINT64_MAX, "its attributes do not decode");
     }
     store_value_release(&v);
+    if (err == 0)
+        n->counted = (struct inode_counted){n->quota, n->size, n->chunks};
     return err == 1 ? -ENOENT : err;
 }
 
-void inode_put(struct txn *t, const struct inode *n)
+/* A dense file takes what its size says, one with holes what its chunks could hold. */
+static uint64_t allocated(const struct fs *fs, uint32_t mode, uint64_t size, uint64_t chunks)
+{
+    uint64_t chunk = fs->super.chunk_bytes, spans = size / chunk + (size % chunk != 0);
+    if (S_ISDIR(mode))
+        return 0;
+    return chunks >= spans ? size : chunks * chunk;
+}
+
+uint64_t inode_bytes(const struct fs *fs, const struct inode *n)
+{
+    return allocated(fs, n->mode, n->size, n->chunks);
+}
+
+/* What the counters have of it, taken off. */
+static void uncount(struct txn *t, const struct inode *n)
+{
+    const struct inode_counted *c = &n->counted;
+    uint64_t bytes = c->quota ? allocated(t->fs, n->mode, c->size, c->chunks) : 0;
+    quota_charge(&t->charges, c->quota, -(int64_t)bytes, -1);
+}
+
+static void count(struct txn *t, struct inode *n)
+{
+    uint64_t bytes = n->quota ? allocated(t->fs, n->mode, n->size, n->chunks) : 0;
+    quota_charge(&t->charges, n->quota, (int64_t)bytes, 1);
+    n->counted = (struct inode_counted){n->quota, n->size, n->chunks};
+}
+
+void inode_put(struct txn *t, struct inode *n)
 {
     assert(n->ino > 0 && n->ino <= FS_INO_MASK);
     uint8_t bytes[INODE_RECORD_MAX];
@@ -32,6 +63,23 @@ void inode_put(struct txn *t, const struct inode *n)
     inode_encode(n, &b);
     assert(b.data == bytes);
     store_batch_put(t->batch, key_slice(&k), buf_slice(&b));
+    if (n->quota || n->counted.quota) {
+        uncount(t, n);
+        count(t, n);
+    }
+}
+
+int inode_enter(struct inode *n, const struct inode *folder)
+{
+    bool own = n->quota == n->ino; /* has a limit of its own, and keeps it */
+    if (own || n->quota == folder->quota)
+        return 0;
+    if (inode_is_dir(n) && n->size > 0)
+        return -EXDEV;
+    if (!inode_is_dir(n) && n->nlink > 1)
+        return folder->quota ? -EXDEV : 0;
+    n->quota = folder->quota;
+    return 0;
 }
 
 void inode_new(struct txn *t, uint64_t ino, uint32_t mode, uint64_t rdev,
@@ -47,6 +95,7 @@ void inode_new(struct txn *t, uint64_t ino, uint32_t mode, uint64_t rdev,
                         .flags = parent->flags & INODE_NODUMP,
                         .rdev = device ? rdev : 0,
                         .parent = parent->ino,
+                        .quota = parent->quota,
                         .atime = t->now,
                         .mtime = t->now,
                         .ctime = t->now,
@@ -63,6 +112,9 @@ void inode_delete(struct txn *t, const struct inode *n)
 {
     struct key start = key_attr(n->ino), end = key_kind(n->ino, KIND_END);
     store_batch_delete_range(t->batch, key_slice(&start), key_slice(&end));
+    uncount(t, n);
+    if (n->quota == n->ino)
+        quota_forget(&t->charges, t->batch, n->ino);
     t->inodes--;
     t->chunks -= (int64_t)n->chunks;
     t->frees = true;
@@ -70,13 +122,10 @@ void inode_delete(struct txn *t, const struct inode *n)
 
 void inode_attr(const struct fs *fs, const struct inode *n, uint64_t snapshot, struct fs_attr *attr)
 {
-    uint64_t chunk = fs->super.chunk_bytes;
-    uint64_t spans = n->size / chunk + (n->size % chunk != 0);
-    /* A dense file takes what its size says; one with holes what its chunks could hold. */
-    uint64_t bytes = n->chunks >= spans ? n->size : n->chunks * chunk;
+    uint64_t bytes = inode_bytes(fs, n);
     *attr = (struct fs_attr){.ino = ino_join(snapshot, n->ino),
                              .size = n->size,
-                             .blocks = inode_is_dir(n) ? 0 : (bytes + 511) / 512,
+                             .blocks = (bytes + 511) / 512,
                              .rdev = n->rdev,
                              .mode = n->mode,
                              .nlink = n->nlink,

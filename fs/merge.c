@@ -13,6 +13,7 @@ enum {
 
 /* ---- counters ---- */
 
+/* Those of the volume and those of a limit are of one form: two sums. */
 static int fold_counters(const struct slice *base, const struct slice *operands, size_t count,
                          struct buf *out)
 {
@@ -149,8 +150,8 @@ static int join_patches(const struct slice *operands, size_t count, struct buf *
 
 static bool is_counters(struct slice key)
 {
-    struct key k = key_super(SUPER_COUNTERS);
-    return slice_eq(key, key_slice(&k));
+    struct key all = key_super(SUPER_COUNTERS), one = key_super(SUPER_QUOTA_USED);
+    return slice_eq(key, key_slice(&all)) || slice_has_prefix(key, key_slice(&one));
 }
 
 static int merge_full(void *ctx, struct slice key, const struct slice *base,

@@ -167,6 +167,10 @@ static int link_locked(struct txn *t, uint64_t ino, uint64_t dir, const char *na
         return -ENOENT;
     if (n->nlink >= FS_LINK_MAX)
         return -EMLINK;
+    if (unnamed)
+        n->quota = folder.quota;
+    else if (folder.quota && n->quota != folder.quota)
+        return -EXDEV;
     err = dir_find(t->fs, &t->read, &folder, name, &there);
     if (err != -ENOENT)
         return err == 0 ? -EEXIST : err;
@@ -220,9 +224,8 @@ void names_drop_link(struct txn *t, struct inode *n)
     }
 }
 
-/* Locks folder and entry together: both as they were when the locks had been taken. */
-static int lock_entry(struct txn *t, uint64_t dir, const char *name, struct inode *folder,
-                      struct dirent *entry, struct inode *n)
+int names_lock_entry(struct txn *t, uint64_t dir, const char *name, struct inode *folder,
+                     struct dirent *entry, struct inode *n)
 {
     uint64_t inos[2] = {dir, 0};
     for (;;) {
@@ -251,7 +254,7 @@ static int remove_entry(struct fs *fs, uint64_t dir, const char *name, bool fold
     int err = txn_init(&t, fs);
     if (err < 0)
         return err;
-    err = lock_entry(&t, dir, name, &folder, &entry, &n);
+    err = names_lock_entry(&t, dir, name, &folder, &entry, &n);
     if (err == 0)
         err = flags_check_remove(&folder, &n);
     if (err == 0 && inode_is_dir(&n) != folders)

@@ -15,6 +15,10 @@ int names_make_unnamed(struct fs *fs, uint64_t dir, uint32_t mode, bool linkable
 int names_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct inode *n);
 int names_unlink(struct fs *fs, uint64_t dir, const char *name);
 int names_rmdir(struct fs *fs, uint64_t dir, const char *name);
+/* Locks folder and entry together, and reads them: as they were when the locks had been taken. The
+ * caller ends `t`, also after an error. */
+int names_lock_entry(struct txn *t, uint64_t dir, const char *name, struct inode *folder,
+                     struct dirent *entry, struct inode *n);
 
 /* ---- rename.c ---- */
 /* `whiteout`: who makes one under the old name; NULL: there is none. */

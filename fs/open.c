@@ -6,6 +6,7 @@
 #include "fs/atime.h"
 #include "fs/open.h"
 #include "fs/orphan.h"
+#include "fs/quota_set.h"
 #include "fs/volume.h"
 
 void fs_options_init(struct fs_options *o)
@@ -178,6 +179,15 @@ static int set_level(struct fs *fs)
     return store_set(fs->store, "compression.level", value, message);
 }
 
+/* What cannot be done now, on a full disk for one, must not keep the volume from being used. */
+static void complete_quotas(struct fs *fs)
+{
+    int err = quota_resume(fs);
+    if (err < 0)
+        log_message(LOG_WARNING, "not all that is below a folder with a limit is counted yet: %s",
+                    strerror(-err));
+}
+
 int fs_open(const char *path, const struct fs_options *o, struct fs **out)
 {
     struct store_options so;
@@ -199,8 +209,10 @@ int fs_open(const char *path, const struct fs_options *o, struct fs **out)
         err = require_root(fs);
     if (err == 0 && o->zstd_level < 0 && !fs->read_only)
         err = set_level(fs);
-    if (err == 0 && !fs->no_sweep)
+    if (err == 0 && !fs->no_sweep) {
         orphan_sweep(fs);
+        complete_quotas(fs);
+    }
     if (err == 0 && !o->read_only)
         fs->atimes = atimes_new(o->atime, !o->no_dir_atime);
     if (err < 0) {

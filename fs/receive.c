@@ -6,6 +6,9 @@
  * The records of the stream and what has to be undone of local changes come in the same order, by
  * key, and are merged: where the stream has a record, that is the one.
  *
+ * Limits of folders are nobody's but the volume's that they were set in: a stream has none, and
+ * those that were set here since go with the other local changes.
+ *
  * Three records are the receiver's own: how far inode numbers were given out never goes back; what
  * was received last says which state this is, for streams to come; and the superblock, of a volume
  * that begins with the stream. */
@@ -15,6 +18,7 @@
 
 struct receiving {
     struct store *store;
+    const struct store_read *read; /* the state before */
     struct store_ingest *ingest;
     struct stream_reader *stream;
     struct store_pin *pin;
@@ -114,6 +118,20 @@ int receive_is_changed(struct store *store, uint64_t base)
 
 /* ---- the receiver's own records ---- */
 
+static int drop_limits(struct receiving *g)
+{
+    struct key lower = key_super(SUPER_QUOTA), upper = key_super(SUPER_QUOTA_USED + 1);
+    struct store_iter *it = store_iter_new(g->read, key_slice(&lower), key_slice(&upper));
+    int err = store_iter_first(it);
+    while (err == 0) {
+        err = store_ingest_delete(g->ingest, store_iter_key(it));
+        if (err == 0)
+            err = store_iter_next(it);
+    }
+    store_iter_free(it);
+    return err < 0 ? err : 0;
+}
+
 static int put_received(struct receiving *g)
 {
     const struct stream_head *h = &g->stream->head;
@@ -127,7 +145,7 @@ static int put_received(struct receiving *g)
     int err = store_ingest_put(g->ingest, key_slice(&k), buf_slice(&value));
     buf_release(&value);
     g->received_put = true;
-    return err;
+    return err == 0 ? drop_limits(g) : err;
 }
 
 static int put_super(struct receiving *g)
@@ -240,6 +258,7 @@ int receive_apply(struct store *store, uint64_t base, struct stream_reader *r,
     if (r->head.first_block != 0)
         return -ECHILD;
     store_read_begin(store, &read);
+    g.read = &read;
     int err = load_next_ino(&g, &read);
     if (err == 0)
         err = undo_begin(&g, &read, base);

@@ -142,7 +142,13 @@ static int check(struct move *m)
         err = -EEXIST;
     if (err == 0)
         err = check_flags(m);
-    return err == 0 && m->to.exists && !exchange ? check_replace(m) : err;
+    if (err == 0 && m->to.exists && !exchange)
+        err = check_replace(m);
+    if (err == 0 && across)
+        err = inode_enter(&m->from.n, m->to.dir);
+    if (err == 0 && across && exchange)
+        err = inode_enter(&m->to.n, m->from.dir);
+    return err;
 }
 
 /* A folder that changes its parent takes its ".." along. */

@@ -42,15 +42,35 @@ static int put_out(struct sending *s, enum stream_block_kind kind)
     return s->write(s->ctx, s->frame.data, s->frame.len);
 }
 
+/* An inode's record without what is the volume's own business: its limit. `*value` may be put into
+ * `room`. */
+static void strip(struct slice key, struct slice *value, struct buf *room)
+{
+    uint64_t ino;
+    uint8_t inode_kind;
+    struct slice rest;
+    struct inode n;
+    if (!key_split(key, &ino, &inode_kind, &rest) || ino == 0 || inode_kind != KIND_ATTR ||
+        inode_decode(*value, ino, &n) < 0 || n.quota == 0)
+        return;
+    n.quota = 0;
+    inode_encode(&n, room);
+    *value = buf_slice(room);
+}
+
 static int put_record(struct sending *s, enum stream_record_kind kind, struct slice key,
                       struct slice value)
 {
+    struct buf room = {0};
+    if (kind == STREAM_PUT)
+        strip(key, &value, &room);
     struct stream_record r = {.kind = kind, .key = key, .value = value};
     assert(slice_cmp(key, buf_slice(&s->last)) > 0);
     stream_record_encode(&r, &s->payload);
     buf_set(&s->last, key);
     s->totals.records++;
     s->totals.bytes += key.len + value.len;
+    buf_release(&room);
     return s->payload.len >= STREAM_BLOCK_BYTES ? put_out(s, STREAM_RECORDS) : 0;
 }
 

@@ -41,9 +41,15 @@ static void add_counters(struct txn *t)
 int txn_commit(struct txn *t)
 {
     assert(t->reading && t->batch && store_batch_count(t->batch) > 0);
+    struct quota_charges *charges = &t->charges;
+    int err = charges->count ? quota_admit(t->fs, charges, t->batch) : 0;
+    if (err < 0)
+        return err;
     if (t->inodes || t->chunks)
         add_counters(t);
-    int err = store_write(t->fs->store, t->batch, t->frees ? STORE_RESERVE : 0);
+    err = store_write(t->fs->store, t->batch, t->frees ? STORE_RESERVE : 0);
+    if (charges->count)
+        quota_settle(t->fs, charges, err == 0);
     if (err < 0)
         return err;
     __atomic_fetch_add(&t->fs->inodes, t->inodes, __ATOMIC_RELAXED);

@@ -8,7 +8,7 @@
 #ifndef VARVE_FS_TXN_H
 #define VARVE_FS_TXN_H
 
-#include "fs/volume.h"
+#include "fs/quota.h"
 
 struct txn {
     struct fs *fs;
@@ -19,8 +19,9 @@ struct txn {
     struct fs_time now; /* of the operation, from txn_lock() on: so what is done later on an inode
                            does not get an earlier time */
     uint64_t slot;      /* of the folder entry that was put last */
-    int64_t inodes, chunks; /* what it adds to the counters */
-    bool frees;             /* it frees space: may use the reserve */
+    int64_t inodes, chunks;       /* what it adds to the counters */
+    bool frees;                   /* it frees space: may use the reserve */
+    struct quota_charges charges; /* what it adds to limits of folders */
 };
 
 /* Takes a batch. -EROFS on a read-only volume: then there is nothing to end. */
@@ -29,7 +30,8 @@ int txn_init(struct txn *t, struct fs *fs);
  * that others have to be locked. */
 void txn_lock(struct txn *t, const uint64_t *inos, size_t count);
 void txn_unlock(struct txn *t);
-/* Adds the counters, writes the batch. 0 or an error, after which nothing has happened. */
+/* Adds the counters, writes the batch. 0 or an error, after which nothing has happened: -EDQUOT
+ * when it would add to a limit that it then exceeds. */
 int txn_commit(struct txn *t);
 void txn_end(struct txn *t);
 

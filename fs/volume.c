@@ -132,6 +132,7 @@ int volume_load(struct fs *fs, const char *snapshot)
     struct store_read read;
     assert(fs->store && (!snapshot || fs->read_only));
     init_locks(fs);
+    quota_init(fs);
     int listed = store_pin_list(fs->store, load_snapshot, fs);
     int err = snapshot && listed == 0 ? choose_snapshot(fs, snapshot) : 0;
     volume_read_begin(fs, &read);
@@ -142,6 +143,7 @@ int volume_load(struct fs *fs, const char *snapshot)
         err = load_counters(fs, &read);
         err = first_error(err, load_next_ino(fs, &read));
         err = first_error(err, load_orphans(fs, &read));
+        err = first_error(err, quota_load(fs, &read));
         err = first_error(err, listed);
     }
     store_read_end(&read);
@@ -167,6 +169,8 @@ int volume_reload(struct fs *fs)
     pthread_mutex_unlock(&fs->inos.lock);
     err = first_error(err, load_counters(fs, &read));
     err = first_error(err, load_orphans(fs, &read));
+    quota_forget_all(fs);
+    err = first_error(err, quota_load(fs, &read));
     store_read_end(&read);
     return err;
 }
@@ -178,6 +182,7 @@ void volume_release(struct fs *fs)
     free(fs->snapshots.entries);
     free(fs->history.points);
     free(fs->orphans.inos);
+    quota_release(fs);
     while (fs->batches.count > 0)
         store_batch_free(fs->batches.list[--fs->batches.count]);
     pthread_rwlock_destroy(&fs->snapshots.lock);

@@ -79,6 +79,23 @@ struct orphan_set {
                           one load */
 };
 
+/* A folder with a limit, and what counts towards it. */
+struct quota {
+    uint64_t folder; /* constant */
+    uint64_t limit;  /* atomic; bytes; 0: none */
+    int64_t bytes;   /* atomic: used, with what operations under way have asked for */
+    int64_t inodes;  /* atomic */
+    bool taking;     /* [change] as in its record */
+    uint64_t from;   /* [change] */
+    bool gone;       /* atomic: the folder is deleted; what is left is counted no more */
+};
+struct quota_table {
+    pthread_mutex_t change; /* held by whoever sets a limit, for as long as that takes */
+    pthread_rwlock_t lock;
+    struct quota **list; /* [lock] by folder; what they point to lives as long as the table */
+    size_t count, cap;
+};
+
 /* Batches are kept for reuse, so that an operation allocates nothing. */
 enum { BATCH_POOL = 16 };
 struct batch_pool {
@@ -104,8 +121,9 @@ struct fs {
     struct history history;
     struct orphan_set orphans;
     struct batch_pool batches;
-    struct atimes *atimes;  /* owned; NULL: access times are not kept */
-    int64_t now_least_ns;   /* atomic: fs_now_raise() */
+    struct atimes *atimes; /* owned; NULL: access times are not kept */
+    int64_t now_least_ns;  /* atomic: fs_now_raise() */
+    struct quota_table quotas;
     int64_t inodes, chunks; /* atomic: the counters as of the last acknowledged operation */
 };
 
@@ -143,6 +161,18 @@ struct reader {
  * at most one reader of a snapshot at a time (snapshot_table.lock). */
 int reader_begin(struct fs *fs, uint64_t ino, struct reader *r);
 void reader_end(struct reader *r);
+
+/* ---- limits of folders ---- */
+void quota_init(struct fs *fs);
+/* Reads all limits, and what counts towards them. 0, or what reading gives. */
+int quota_load(struct fs *fs, const struct store_read *read);
+void quota_release(struct fs *fs);
+/* Before they are loaded anew. */
+void quota_forget_all(struct fs *fs);
+/* Of that folder; NULL: it has none. */
+struct quota *quota_find(struct fs *fs, uint64_t folder);
+/* Adds one, of a folder that has none. [quotas.change] */
+struct quota *quota_add(struct fs *fs, uint64_t folder, const struct quota_record *record);
 
 /* Where the snapshot `number` stands in the table, or the first behind it. [t->lock, or change] */
 size_t snapshot_place(const struct snapshot_table *t, uint64_t number);

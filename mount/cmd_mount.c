@@ -32,6 +32,7 @@ static const char usage[] =
     "  ro                    change nothing, neither in the files nor in the volume's folder\n"
     "  cache=SIZE            memory for decoded blocks, such as 256M (default: 64M)\n"
     "  memtable=SIZE         memory for what is not in tables yet (default: 32M)\n"
+    "  size=SIZE             the volume takes at most so much of the disk, such as 20G\n"
     "  compression=WHICH     none, or zstd:1 to zstd:19, for what is written from now on\n"
     "  open=HOW              quick: files are opened without asking the daemon, faster with many\n"
     "                        small files (default if read-only); checked: what may not be written\n"

@@ -124,6 +124,20 @@ int control_checkpoint_ask(const char *mount, const char *dir, const char *snaps
 int control_checkpoint_make(struct mount *m, const char *mount_path, const char *dir,
                             const char *snapshot, struct store_checkpoint *out);
 
+/* ---- limits of folders: attributes of the folder ---- */
+#define CONTROL_XATTR_QUOTA      "user.varve.quota" /* a size as in options, or "none"; read: bytes */
+#define CONTROL_XATTR_QUOTA_USED "user.varve.quota.used" /* read: bytes that count towards it */
+/* Is it one of these? */
+bool control_is_quota(const char *name);
+/* 0 (`*limit_bytes` 0: none), -EINVAL or -ERANGE. */
+int control_quota_parse(const char *value, size_t len, uint64_t *limit_bytes);
+/* As fs_set_quota(); also -EPERM for what can only be read. Who may, is the caller's business. */
+int control_quota_set(struct mount *m, uint64_t ino, const char *name, const char *value,
+                      size_t len);
+/* 0 or a negative errno: -ENODATA when the folder has no limit of its own. */
+int control_quota_get(struct mount *m, uint64_t ino, const char *name, char text[32]);
+int control_quota_remove(struct mount *m, uint64_t ino, const char *name);
+
 /* ---- attributes that tell about a snapshot, on its folder ---- */
 #define CONTROL_XATTR_CREATED "user.varve.created" /* seconds since 1970, point, nine digits */
 /* What deleting it would free: bytes of values, of entries, and how many entries. */

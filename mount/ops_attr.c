@@ -133,6 +133,17 @@ static int order(fuse_req_t req, const char *name, const char *value, size_t len
                : control_compact_set(control_compact_of(m), value, len);
 }
 
+/* The owner of a folder may not raise their own limit. NULL: it is taken away. */
+static int order_quota(fuse_req_t req, uint64_t ino, const char *name, const char *value,
+                       size_t len)
+{
+    struct mount *m = mount_of(req);
+    int err = ops_may_order(req);
+    if (err < 0)
+        return err;
+    return value ? control_quota_set(m, ino, name, value, len) : control_quota_remove(m, ino, name);
+}
+
 void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t len,
                   int flags)
 {
@@ -142,6 +153,8 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
         control_checkpoint(req, value, len);
     else if (live_is(ino))
         reply_status(req, -EPERM);
+    else if (control_is_quota(name))
+        reply_status(req, order_quota(req, ino, name, value, len));
     else
         reply_status(req, fs_setxattr(mount_of(req)->fs, ino, name, value, len,
                                       wire_kills_sgid() ? flags | FS_XATTR_KILL_SGID : flags));
@@ -219,7 +232,8 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     /* What a snapshot frees takes work to find out. */
     int err = control_is_frees(ino, name) ? ops_may_order(req) : 0;
     if (err == 0)
-        err = control_xattr(mount_of(req), ino, name, text);
+        err = control_is_quota(name) ? control_quota_get(mount_of(req), ino, name, text)
+                                     : control_xattr(mount_of(req), ino, name, text);
     if (err != 1) {
         reply_bytes(req, err, text, err == 0 ? strlen(text) : 0, size);
         return;
@@ -269,30 +283,32 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    reply_status(req, live_is(ino) ? -EPERM : fs_removexattr(mount_of(req)->fs, ino, name));
+    int err = live_is(ino)             ? -EPERM
+              : control_is_quota(name) ? order_quota(req, ino, name, NULL, 0)
+                                       : fs_removexattr(mount_of(req)->fs, ino, name);
+    reply_status(req, err);
 }
 
-/* In units of 4 KiB. As many inodes are free as empty files would fit. */
+/* In units of 4 KiB. */
 void ops_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     enum { UNIT = 4096 };
-    struct fs_stats stats;
+    struct fs_space space;
     assert(ino != 0);
-    (void)ino;
-    int err = fs_get_stats(mount_of(req)->fs, &stats);
+    int err = fs_get_space(mount_of(req)->fs, live_is(ino) ? FS_INO_ROOT : ino, &space);
     if (err < 0) {
         reply_status(req, err);
         return;
     }
-    assert(stats.free_bytes <= stats.total_bytes);
+    assert(space.free_bytes <= space.total_bytes);
     const struct statvfs st = {.f_bsize = UNIT,
                                .f_frsize = UNIT,
-                               .f_blocks = stats.total_bytes / UNIT,
-                               .f_bfree = stats.free_bytes / UNIT,
-                               .f_bavail = stats.free_bytes / UNIT,
-                               .f_files = stats.inodes + stats.free_bytes / UNIT,
-                               .f_ffree = stats.free_bytes / UNIT,
-                               .f_favail = stats.free_bytes / UNIT,
+                               .f_blocks = space.total_bytes / UNIT,
+                               .f_bfree = space.free_bytes / UNIT,
+                               .f_bavail = space.free_bytes / UNIT,
+                               .f_files = space.inodes + space.inodes_free,
+                               .f_ffree = space.inodes_free,
+                               .f_favail = space.inodes_free,
                                .f_namemax = FS_NAME_MAX};
     fuse_reply_statfs(req, &st);
 }

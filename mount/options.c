@@ -91,6 +91,16 @@ static int set_memtable(struct options_mount *o, const char *value, char **why)
     return set_size(value, &o->memtable_bytes, why);
 }
 
+/* For people who know the option from tmpfs. */
+static int set_limit(struct options_mount *o, const char *value, char **why)
+{
+    uint64_t bytes;
+    int err = set_size(value, &bytes, why);
+    if (err == 0)
+        o->store.limit_bytes = bytes;
+    return err;
+}
+
 static int set_compression(struct options_mount *o, const char *value, char **why)
 {
     if (options_compression(value, &o->zstd_level) == 0)
@@ -269,6 +279,7 @@ static const struct option options[] = {
     {"nonempty", USE_FLAG, NULL},
     {"cache", USE_VALUE, set_cache},
     {"memtable", USE_VALUE, set_memtable},
+    {"size", USE_VALUE, set_limit},
     {"compression", USE_VALUE, set_compression},
     {"log", USE_VALUE, set_log},
     {"set", USE_VALUE, set_setting},

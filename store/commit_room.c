@@ -228,7 +228,7 @@ bool commit_space_for(struct commit *c, uint64_t bytes)
         c->space_left -= bytes;
         return true;
     }
-    if (t->env->space(t->env, t->dir, &space) < 0)
+    if (tree_space(t, &space) < 0)
         return true; /* the write itself will tell */
     uint64_t usable = work_space_usable(t, &space);
     bool low = usable < 2 * (uint64_t)SPACE_RECHECK;

@@ -99,7 +99,7 @@ static int check_space(struct ingest *g, size_t bytes)
     if (g->unchecked_bytes < SPACE_CHECK_BYTES)
         return 0;
     g->unchecked_bytes = 0;
-    if (t->env->space(t->env, t->dir, &space) < 0)
+    if (tree_space(t, &space) < 0)
         return 0; /* the write itself will tell */
     return work_space_usable(t, &space) > bytes ? 0 : -ENOSPC;
 }

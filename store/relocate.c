@@ -65,7 +65,9 @@ void relocate_options(const struct tree *t, const struct store_options *set,
     stale->live_max = space.free_bytes / SOUGHT_SPACE_PART;
     if (space.free_bytes / MOVE_SPACE_PART < *move_bytes_max)
         *move_bytes_max = space.free_bytes / MOVE_SPACE_PART;
-    if (space.free_bytes / SCARCE_RESERVES < setting_u64(&set->reserve_bytes)) {
+    /* Scarce is what writers see: a limit (tree_space()) does not keep values from being moved. */
+    if (tree_space(t, &space) == 0 &&
+        space.free_bytes / SCARCE_RESERVES < setting_u64(&set->reserve_bytes)) {
         stale->garbage_percent /= SCARCE_PART;
         stale->garbage_min /= SCARCE_PART;
     }

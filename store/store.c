@@ -142,16 +142,11 @@ static int recover(struct tree *t, uint64_t *next_seq)
     return err == -ENOKEY && !t->keys ? unlock_missing(t->env, t->dir) : err;
 }
 
-/* The least is for disks that are too small to care. */
-enum { BLOB_DISK_PART = 64, BLOB_BYTES_LEAST = 1 << 20 };
-
 static uint64_t blob_bytes_max(struct tree *t)
 {
     struct env_space space;
-    if (t->env->space(t->env, t->dir, &space) < 0)
-        return UINT64_MAX;
-    uint64_t part = space.total_bytes / BLOB_DISK_PART;
-    return part > BLOB_BYTES_LEAST ? part : BLOB_BYTES_LEAST;
+    bool known = t->env->space(t->env, t->dir, &space) == 0;
+    return known ? tree_blob_bytes_for(space.total_bytes) : UINT64_MAX;
 }
 
 static void wake_helpers(void *ctx)

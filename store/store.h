@@ -145,6 +145,7 @@ struct store_options {
                          and the caller pulls store_work(); default 2 */
     uint64_t background_rate; /* bytes a second that compactions and healing write at most, unless
                                  writers wait for them; 0, the default: no limit */
+    uint64_t limit_bytes; /* that the store takes on disk, as if there were no more; 0: no limit */
     uint64_t reserve_bytes; /* disk space that only STORE_RESERVE writes may use; default 64 MiB */
     uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;
                                default 10 s */

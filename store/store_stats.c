@@ -115,7 +115,7 @@ int store_get_stats(struct store *s, struct store_stats *out)
     memtables(t, v, out);
     files(v->version, out);
     rekey_stats(t, v, out);
-    int err = t->env->space(t->env, t->dir, &space);
+    int err = tree_space(t, &space);
     space_figures(t, v->version, &space, out);
     view_unref(v);
     cache_stats(t->cache, &cache);

@@ -230,6 +230,49 @@ static struct version *current_version(struct tree *t)
     return version;
 }
 
+/* ---- space ---- */
+
+static uint64_t gen_bytes(const struct tree *t, const struct memgen *g)
+{
+    const struct version_blob *blob = __atomic_load_n(&g->blob, __ATOMIC_ACQUIRE);
+    uint64_t log = __atomic_load_n(&g->log_bytes, __ATOMIC_RELAXED), size = 0;
+    if (blob) {
+        char *path = name_file(t->dir, FILE_BLOB, blob->number);
+        if (t->env->file_size(t->env, path, &size) < 0)
+            size = 0; /* gone since a moment */
+        free(path);
+    }
+    return log + size;
+}
+
+static uint64_t used_bytes(const struct tree *t)
+{
+    struct view *v = viewbox_get(t->box);
+    uint64_t bytes = v->version->blob_file_bytes;
+    for (int level = 0; level < LEVEL_COUNT; level++)
+        bytes += v->version->levels[level].bytes;
+    for (uint32_t i = 0; i < v->gen_count; i++)
+        bytes += gen_bytes(t, v->gens[i]);
+    view_unref(v);
+    return bytes;
+}
+
+int tree_space(const struct tree *t, struct env_space *out)
+{
+    uint64_t limit = setting_u64(&t->settings.live.limit_bytes);
+    int err = t->env->space(t->env, t->dir, out);
+    if (err < 0 || limit == 0)
+        return err;
+    uint64_t used = t->box ? used_bytes(t) : 0, left = used < limit ? limit - used : 0;
+    if (out->total_bytes > limit)
+        out->total_bytes = limit;
+    if (out->free_bytes > left)
+        out->free_bytes = left;
+    return 0;
+}
+
+/* ---- installing ---- */
+
 /* The level that the edit takes the table from, or -1. */
 static int removed_from(const struct edit *e, uint64_t number)
 {

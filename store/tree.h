@@ -115,12 +115,22 @@ static inline struct parity_options tree_parity(const struct tree *t)
     return (struct parity_options){setting_u32(&live->parity_data),
                                    setting_u32(&live->parity_shards)};
 }
-/* The size at which a blob file is ended, by `set`: a job's settings, or the live ones. A small
- * disk has smaller ones, so that the values of any of them can be moved even when it is full. */
+/* The largest blob file for a disk, or a limit, of that size: the values of any of them can be
+ * moved even when it is full. The least is for those that are too small to care. */
+enum { TREE_BLOB_DISK_PART = 64, TREE_BLOB_BYTES_LEAST = 1 << 20 };
+static inline uint64_t tree_blob_bytes_for(uint64_t disk_bytes)
+{
+    uint64_t part = disk_bytes / TREE_BLOB_DISK_PART;
+    return part > TREE_BLOB_BYTES_LEAST ? part : TREE_BLOB_BYTES_LEAST;
+}
+/* The size at which a blob file is ended, by `set`: a job's settings, or the live ones. */
 static inline uint64_t tree_blob_bytes(const struct tree *t, const struct store_options *set)
 {
-    uint64_t wanted = setting_u64(&set->blob_bytes);
-    return wanted < t->blob_bytes_max ? wanted : t->blob_bytes_max;
+    uint64_t bytes = setting_u64(&set->blob_bytes), limit = setting_u64(&set->limit_bytes);
+    uint64_t limited = limit ? tree_blob_bytes_for(limit) : UINT64_MAX;
+    if (bytes > limited)
+        bytes = limited;
+    return bytes < t->blob_bytes_max ? bytes : t->blob_bytes_max;
 }
 static inline uint64_t tree_new_file(struct tree *t)
 {
@@ -142,6 +152,13 @@ void tree_destroy_locks(struct tree *t);
 void tree_wait(struct tree *t, uint64_t ns);
 /* Wakes whoever waits for a change, to look again. [takes lock] */
 void tree_wake(struct tree *t);
+
+/* The disk below, or what the setting disk.limit makes of it: no larger than that, and free is what
+ * tables, blob files and logs leave of it. What a job is just writing does not count. For who
+ * asks on behalf of writers: jobs go by the disk, or a volume over its limit could not be emptied.
+ * 0 or a negative errno. */
+struct env_space;
+int tree_space(const struct tree *t, struct env_space *out);
 
 /* NULL, or why nothing can be written any more. */
 const char *tree_failure(const struct tree *t);

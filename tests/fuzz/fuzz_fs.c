@@ -40,6 +40,8 @@ static void populate(struct fs *fs)
     assert(err == 0);
     err = fs_setxattr(fs, file.ino, "user.x", "value", 5, 0);
     assert(err == 0);
+    err = fs_set_quota(fs, dir.ino, 100000);
+    assert(err == 0);
     err = fs_symlink(fs, FS_INO_ROOT, "link", "folder/file", &cred, &attr);
     assert(err == 0);
     err = fs_link(fs, file.ino, FS_INO_ROOT, "second", &attr);
@@ -182,6 +184,7 @@ static void change(struct fs *fs, uint64_t ino)
         fs_link(fs, attr.ino, ino, "unnamed", &attr);
     fs_link(fs, ino, FS_INO_ROOT, "linked", &attr);
     fs_rename_whiteout(fs, ino, "new", ino, "newer", 0, &cred);
+    fs_set_quota(fs, ino, 30000);
     fs_mknod(fs, ino, "new", S_IFREG | 0600, 0, &cred, &attr);
     fs_rename(fs, ino, "file", FS_INO_ROOT, "file", 0);
     fs_unlink(fs, ino, "file");

@@ -3,7 +3,7 @@
 #include "fs/acl.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { SAMPLES = 8 };
+enum { SAMPLES = 10 };
 static struct buf samples[SAMPLES];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -18,7 +18,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
                           .size = 1 << 20,
                           .chunks = 8,
                           .parent = 1,
-                          .slot = SLOT_MIN};
+                          .slot = SLOT_MIN,
+                          .quota = 77};
+    struct quota_record quota = {.limit_bytes = 1 << 30, .taking = true, .from = 99};
+    struct quota_used used = {.inodes = -1, .bytes = 1 << 20};
     struct dirent_record dirent = {.ino = 99, .type = S_IFREG >> 12, .name = slice_str("a name")};
     fuzz_quiet();
     super_encode(&super, &samples[0]);
@@ -37,7 +40,22 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         buf_put_u32(&samples[6], acl[i][0] == 2 ? 1000 : UINT32_MAX);
     }
     received_encode(&received, &samples[7]);
+    quota_encode(&quota, &samples[8]);
+    quota_used_encode(&used, &samples[9]);
     return 0;
+}
+
+static void limits(struct slice bytes)
+{
+    struct quota_record q, again;
+    struct buf once = {0};
+    if (quota_decode(bytes, &q) == 0) {
+        quota_encode(&q, &once);
+        int err = quota_decode(buf_slice(&once), &again);
+        assert(err == 0 && again.limit_bytes == q.limit_bytes && again.taking == q.taking &&
+               again.from == q.from);
+    }
+    buf_release(&once);
 }
 
 static void inodes(struct slice bytes)
@@ -95,8 +113,8 @@ static void patches(struct slice bytes)
 static void merges(struct slice *in, struct slice operand)
 {
     struct buf out = {0};
-    struct key keys[2] = {key_super(SUPER_COUNTERS), key_chunk(55, 3)};
-    struct slice key = key_slice(&keys[fuzz_u8(in) % 2]), base = fuzz_bytes(in, 100);
+    struct key keys[3] = {key_super(SUPER_COUNTERS), key_chunk(55, 3), key_quota_used(77)};
+    struct slice key = key_slice(&keys[fuzz_u8(in) % 3]), base = fuzz_bytes(in, 100);
     struct slice operands[2] = {operand, fuzz_u8(in) % 2 ? operand : fuzz_bytes(in, 100)};
     fs_merge.full(fs_merge.ctx, key, fuzz_u8(in) % 2 ? &base : NULL, operands, 2, &out);
     buf_clear(&out);
@@ -132,6 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct super_record super;
     struct counters counters;
     struct received_record received;
+    struct quota_used used;
     uint64_t next;
     struct buf payload = {0};
     keys(fuzz_bytes(&in, KEY_MAX));
@@ -141,6 +160,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     counters_decode(bytes, &counters);
     next_ino_decode(bytes, &next);
     received_decode(bytes, &received);
+    quota_used_decode(bytes, &used);
+    limits(bytes);
     inodes(bytes);
     dirents(bytes);
     patches(bytes);

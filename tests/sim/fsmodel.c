@@ -124,6 +124,7 @@ static int add_inheriting(struct fsmodel *m, uint32_t mode, int folder)
         m->nodes[id].mode |= S_ISDIR(mode) ? S_ISGID : 0;
     }
     m->nodes[id].flags = dir->flags & FS_FLAG_NODUMP;
+    m->nodes[id].quota = dir->quota;
     if (!S_ISCHR(mode)) /* a whiteout */
         inherit(&m->nodes[id], dir);
     return id;
@@ -169,10 +170,14 @@ static int do_link(struct fsmodel *m, const struct fsop *op)
         return -EPERM;
     if ((n->nlink == 0 && !n->linkable) || dir->nlink == 0)
         return -ENOENT;
+    if (n->nlink > 0 && dir->quota && n->quota != dir->quota)
+        return -EXDEV;
     if (dir->entry[op->name2])
         return -EEXIST;
     if (is_immutable(dir) || is_fixed(n))
         return -EPERM;
+    if (n->nlink == 0)
+        n->quota = dir->quota;
     dir->entry[op->name2] = op->node + 1;
     n->linkable = false;
     n->nlink++;
@@ -214,6 +219,68 @@ static int check_replace(const struct fsnode *a, const struct fsnode *b)
     if (is_dir(a) != is_dir(b))
         return is_dir(a) ? -ENOTDIR : -EISDIR;
     return is_dir(b) && !is_empty(b) ? -ENOTEMPTY : 0;
+}
+
+/* Node `id` comes into a folder: 0, -EXDEV, and what it counts towards then. */
+static int enter(const struct fsmodel *m, int id, int folder, int *quota)
+{
+    const struct fsnode *n = &m->nodes[id], *dir = &m->nodes[folder];
+    *quota = n->quota;
+    if (n->quota == id + 1 || n->quota == dir->quota)
+        return 0;
+    if (is_dir(n) && !is_empty(n))
+        return -EXDEV;
+    if (!is_dir(n) && n->nlink > 1)
+        return dir->quota ? -EXDEV : 0;
+    *quota = dir->quota;
+    return 0;
+}
+
+static int enter_both(struct fsmodel *m, const struct fsop *op, int from, int to)
+{
+    int quota_from, quota_to = 0;
+    bool exchange = op->flags & FS_RENAME_EXCHANGE;
+    if (op->node == op->node2 || from == to)
+        return 0;
+    int err = enter(m, from, op->node2, &quota_from);
+    if (err == 0 && exchange)
+        err = enter(m, to, op->node, &quota_to);
+    if (err < 0)
+        return err;
+    m->nodes[from].quota = quota_from;
+    if (exchange)
+        m->nodes[to].quota = quota_to;
+    return 0;
+}
+
+/* What counted towards `from` in that folder, and below, counts towards `quota`. */
+static void take_over(struct fsmodel *m, int folder, int from, int quota)
+{
+    for (int i = 0; i < FSMODEL_NAMES; i++) {
+        int id = m->nodes[folder].entry[i] - 1;
+        if (id < 0)
+            continue;
+        if (m->nodes[id].quota == from && from != id + 1)
+            m->nodes[id].quota = quota;
+        if (is_dir(&m->nodes[id]) && m->nodes[id].quota == quota)
+            take_over(m, id, from, quota);
+    }
+}
+
+static int do_quota(struct fsmodel *m, const struct fsop *op)
+{
+    struct fsnode *n = node_at(m, op->node);
+    if (!n)
+        return -ENOENT;
+    if (!is_dir(n))
+        return -ENOTDIR;
+    if (n->nlink == 0)
+        return -ENOENT;
+    int from = n->quota;
+    n->quota = op->node + 1;
+    if (from != n->quota)
+        take_over(m, op->node, from, n->quota);
+    return 0;
 }
 
 static int check_rename(struct fsmodel *m, const struct fsop *op, int from, int to)
@@ -261,6 +328,8 @@ static int do_rename(struct fsmodel *m, const struct fsop *op)
         return -ENOENT;
     int from = dir->entry[op->name] - 1, to = dir2->entry[op->name2] - 1;
     int err = check_rename(m, op, from, to);
+    if (err == 0)
+        err = enter_both(m, op, from, to);
     if (err < 0 || from == to)
         return err;
     dir->entry[op->name] = 0;
@@ -497,6 +566,8 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op)
     case FSOP_SETACL:
     case FSOP_REMOVEACL:
         return do_acl(m, op);
+    case FSOP_QUOTA:
+        return do_quota(m, op);
     case FSOP_FORGET:
         end_orphan(m, op->node);
         return 0;
@@ -513,13 +584,13 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op)
 
 /* How often each kind comes, of a thousand. */
 static const int weights[FSOP_KINDS] = {
-    [FSOP_CREATE] = 130,     [FSOP_FIFO] = 10,   [FSOP_MKDIR] = 65,    [FSOP_SYMLINK] = 25,
-    [FSOP_TMPFILE] = 15,     [FSOP_LINK] = 50,   [FSOP_UNLINK] = 100,  [FSOP_RMDIR] = 40,
-    [FSOP_RENAME] = 120,     [FSOP_WRITE] = 135, [FSOP_TRUNCATE] = 45, [FSOP_FALLOCATE] = 50,
-    [FSOP_COPY] = 25,        [FSOP_CHANGE] = 20, [FSOP_FLAGS] = 15,    [FSOP_SETXATTR] = 28,
-    [FSOP_REMOVEXATTR] = 10, [FSOP_SETACL] = 13, [FSOP_REMOVEACL] = 4, [FSOP_FORGET] = 30,
-    [FSOP_SYNC] = 22,        [FSOP_WORK] = 30,   [FSOP_SNAPSHOT] = 8,  [FSOP_UNSNAPSHOT] = 6,
-    [FSOP_REOPEN] = 4};
+    [FSOP_CREATE] = 130,   [FSOP_FIFO] = 10,        [FSOP_MKDIR] = 65,   [FSOP_SYMLINK] = 25,
+    [FSOP_TMPFILE] = 15,   [FSOP_LINK] = 50,        [FSOP_UNLINK] = 100, [FSOP_RMDIR] = 40,
+    [FSOP_RENAME] = 120,   [FSOP_WRITE] = 127,      [FSOP_QUOTA] = 8,    [FSOP_TRUNCATE] = 45,
+    [FSOP_FALLOCATE] = 50, [FSOP_COPY] = 25,        [FSOP_CHANGE] = 20,  [FSOP_FLAGS] = 15,
+    [FSOP_SETXATTR] = 28,  [FSOP_REMOVEXATTR] = 10, [FSOP_SETACL] = 13,  [FSOP_REMOVEACL] = 4,
+    [FSOP_FORGET] = 30,    [FSOP_SYNC] = 22,        [FSOP_WORK] = 30,    [FSOP_SNAPSHOT] = 8,
+    [FSOP_UNSNAPSHOT] = 6, [FSOP_REOPEN] = 4};
 
 static enum fsop_kind random_kind(struct simrng *r, bool reopen)
 {
@@ -596,7 +667,8 @@ void fsmodel_random(const struct fsmodel *m, struct simrng *r, bool reopen, stru
 {
     *op = (struct fsop){.kind = random_kind(r, reopen), .fill = (uint32_t)simrng_next(r)};
     bool acl = op->kind == FSOP_SETACL || op->kind == FSOP_REMOVEACL;
-    bool folder = takes_name(op->kind) || op->kind == FSOP_TMPFILE || (acl && simrng_below(r, 2));
+    bool folder = takes_name(op->kind) || op->kind == FSOP_TMPFILE || op->kind == FSOP_QUOTA ||
+                  (acl && simrng_below(r, 2));
     op->node = random_node(m, r, folder ? S_IFDIR : S_IFREG);
     op->node2 = random_node(m, r, S_IFDIR);
     op->name = random_name(r);

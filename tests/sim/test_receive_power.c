@@ -98,7 +98,9 @@ static void origin_make(struct origin *o, uint64_t seed)
     options(&open, &store, o->disk);
     assert_ok(fs_open(DIR, &open, &fs));
     fsmodel_init(&o->a);
+    o->a.limits_unseen = true; /* a stream has none */
     fsmodel_init(&o->b);
+    o->b.limits_unseen = true; /* a stream has none */
     play_some(fs, &o->b, &o->a, &r, inos, &ino_count);
     assert_ok(fs_snapshot_create(fs, "a"));
     assert_ok(fs_send(fs, NULL, "a", NULL, to_pipe, &first, &report));

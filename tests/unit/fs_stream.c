@@ -108,6 +108,7 @@ static void begin(struct play *p, uint64_t seed)
     vol_make(&p->v, FSMODEL_CHUNK);
     assert_ok(fs_setattr(p->v.fs, ROOT, FS_SET_UID | FS_SET_GID | FS_SET_MODE, &want, &a));
     fsmodel_init(&p->m);
+    p->m.limits_unseen = true; /* a stream has none */
     p->inos[0] = ROOT;
 }
 
@@ -196,6 +197,42 @@ static void test_random(void **state)
 }
 
 /* Between two snapshots nothing may have changed; the second is there all the same. */
+/* Limits are not sent; those that the receiver has set since go with its other changes. */
+static void test_limits_stay_here(void **state)
+{
+    (void)state;
+    struct pipe pipe = {0};
+    struct play p;
+    struct fs_quota q;
+    struct fs *copy;
+    begin(&p, unit_seed());
+    struct vol *v = &p.v;
+    uint64_t d = vol_mkdir(v, ROOT, "d"), f = vol_text(v, d, "f", "12345");
+    assert_ok(fs_set_quota(v->fs, d, 100));
+    assert_ok(fs_snapshot_create(v->fs, "a"));
+    send_to(v->fs, NULL, "a", NULL, &pipe);
+    assert_ok(try_receive_new(v->disk, NULL, &pipe));
+    open_copy(v, NULL, &copy);
+    assert_absent(fs_get_quota(copy, f, &q));
+    assert_ok(fs_set_quota(copy, d, 1000));
+    assert_ok(fs_get_quota(copy, f, &q));
+    assert_ok(fs_write(v->fs, f, 5, "678", 3));
+    assert_ok(fs_snapshot_create(v->fs, "b"));
+    send_to(v->fs, "a", "b", NULL, &pipe);
+    assert_errno(try_receive(copy, &pipe, false), EBUSY);
+    assert_ok(try_receive(copy, &pipe, true));
+    assert_absent(fs_get_quota(copy, f, &q));
+    assert_ok(fs_set_quota(copy, d, 1000));
+    assert_ok(fs_get_quota(copy, f, &q));
+    assert_int_equal(q.used_bytes, 8);
+    assert_ok(fs_close(copy));
+    check_copy(v, NULL);
+    assert_ok(fs_get_quota(v->fs, f, &q));
+    assert_int_equal(q.limit_bytes, 100);
+    buf_release(&pipe.bytes);
+    end(&p);
+}
+
 static void test_nothing_changed(void **state)
 {
     (void)state;
@@ -540,6 +577,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_limits_stay_here),
         cmocka_unit_test(test_nothing_changed),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_altered),

@@ -66,6 +66,43 @@ static void test_reserve(void **state)
     rig_close_clean(r);
 }
 
+/* With a limit it is as on a disk of that size, and the limit can be moved. */
+static void test_limit(void **state)
+{
+    struct rig *r = *state;
+    char message[STORE_MESSAGE_MAX];
+    r->opt.reserve_bytes = 256 << 10;
+    r->opt.limit_bytes = 4 * MIB;
+    simdisk_set_capacity(r->disk, 64 * MIB);
+    rig_open(r);
+    assert_int_equal(rig_stats(r).disk_total_bytes, 4 * MIB);
+    uint64_t end = fill_up(r, 0, 300);
+    assert_true(end > 2000);
+    assert_true(rig_volume_bytes(r) < 4 * MIB);
+    assert_true(rig_stats(r).disk_usable_bytes < 8192);
+    assert_null(store_failure(r->s));
+    assert_ok(rig_try_put(r, "reserve", slice_str("v"), STORE_RESERVE | STORE_SYNC));
+    /* More, less, none. */
+    assert_ok(store_set(r->s, "disk.limit", "6M", message));
+    uint64_t more = fill_up(r, end, 300);
+    assert_true(more > end + 1000);
+    assert_ok(store_set(r->s, "disk.limit", "2M", message));
+    assert_errno(rig_try_put(r, "a", slice_str("v"), 0), ENOSPC);
+    rig_assert_fill(r, 0, more, 300, 0);
+    assert_ok(store_set(r->s, "disk.limit", "0", message));
+    assert_int_equal(rig_stats(r).disk_total_bytes, 64 * MIB);
+    assert_ok(rig_try_put(r, "a", slice_str("v"), 0));
+    /* Deleting makes room below the limit again. */
+    assert_ok(store_set(r->s, "disk.limit", "4M", message));
+    assert_ok(rig_try_delete_range(r, "k", "l", STORE_RESERVE));
+    assert_ok(store_flush(r->s));
+    rig_work(r);
+    rig_compact(r);
+    uint64_t again = fill_up(r, 0, 300);
+    assert_true(again > end * 8 / 10);
+    rig_close_clean(r);
+}
+
 /* Full, emptied by one tombstone, full again: with values in tables, separated, and written
  * straight to blob files. */
 static void test_fill_and_empty(void **state)
@@ -389,6 +426,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_SIM(test_reserve),
+        RIG_SIM(test_limit),
         RIG_SIM(test_fill_and_empty),
         RIG_SIM(test_scattered_deletes),
         RIG_SIM(test_freed_soon),

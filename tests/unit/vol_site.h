@@ -94,6 +94,7 @@ static inline void use_folder(struct fs *fs, uint64_t dir, int depth)
             fs_rmdir(fs, dir, k->name[i]);
         fs_forget(fs, k->child[i]);
     }
+    fs_set_quota(fs, dir, CHUNK);
     fs_mkdir(fs, dir, "new", 0755, &vol_cred, &(struct fs_attr){0});
     free(k);
 }
