@@ -19,7 +19,7 @@
 
 enum {
     PAGES_REGION_BYTES = 2 << 20,
-    PAGES_KEPT_BYTES = 16 << 20, /* free and yet not given back, at most */
+    PAGES_KEPT_BYTES = 32 << 20, /* free and yet not given back, at most */
     PAGES_ALIGN = 64,
 };
 

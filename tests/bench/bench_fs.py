@@ -83,7 +83,7 @@ def program(name):
 
 
 def is_mounted(point):
-    with open("/proc/self/mountinfo", encoding="utf-8") as f:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
         return any(line.split()[4] == point for line in f)
 
 

@@ -22,7 +22,8 @@ fi
 # Mount points under $work, innermost first.
 mounts()
 {
-    awk -v work="$work/" 'index($5, work) == 1 { print $5 }' /proc/self/mountinfo | tac
+    # Bytes that would not fit a line are written as \\ooo there.
+    LC_ALL=C awk -v work="$work/" 'index($5, work) == 1 { print $5 }' /proc/self/mountinfo | tac | while IFS= read -r dir; do printf '%b\n' "$dir"; done
 }
 
 # Processes of varvefs with a path under $work in their arguments; zombies have none.
