@@ -31,7 +31,7 @@ static const char usage[] =
     "Options of varvefs:\n"
     "  ro                    change nothing, neither in the files nor in the volume's folder\n"
     "  cache=SIZE            memory for decoded blocks, such as 256M (default: 64M)\n"
-    "  memtable=SIZE         memory for what is not in tables yet (default: 32M)\n"
+    "  memtable=SIZE         a quarter of the memory for what is not in tables yet (default: 16M)\n"
     "  size=SIZE             the volume takes at most so much of the disk, such as 20G\n"
     "  compression=WHICH     none, or zstd:1 to zstd:19, for what is written from now on\n"
     "  open=HOW              quick: files are opened without asking the daemon, faster with many\n"

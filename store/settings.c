@@ -233,7 +233,7 @@ const struct setting settings_table[] = {
      FIELD(memtable_bytes),
      .min = 64 * KIB,
      .max = 16 * GIB,
-     .preset = 32 * MIB,
+     .preset = 16 * MIB,
      .help = "size at which the memtable is sealed, to be flushed"},
     {.name = "memtable.idle_flush",
      .kind = STORE_SETTING_DURATION,

@@ -104,7 +104,7 @@ struct store_options {
     const struct store_filter *filter; /* lives as long as the store; NULL: all is kept */
     enum store_recovery recovery;      /* default STORE_RECOVER_TAIL */
     /* Settings: each has a name by which it can be changed (below). */
-    uint64_t memtable_bytes; /* a memtable is sealed at this size; default 32 MiB */
+    uint64_t memtable_bytes; /* a memtable is sealed at this size; default 16 MiB */
     uint32_t
         memtables_max;     /* unflushed ones, the active included; writers wait beyond; default 4 */
     uint64_t cache_bytes;  /* decoded blocks and values; default 64 MiB */

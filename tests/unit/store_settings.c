@@ -30,7 +30,7 @@ static void test_table(void **state)
     }
     assert_null(setting_find("no.such"));
     assert_null(setting_find(""));
-    assert_int_equal(o.memtable_bytes, 32 << 20);
+    assert_int_equal(o.memtable_bytes, 16 << 20);
     assert_int_equal(o.workers, 2);
     assert_int_equal(o.idle_flush_ns, 10000000000);
 }
@@ -349,7 +349,7 @@ static void test_before_opening(void **state)
     struct store_setting one = shown(r, "memtable.bytes");
     assert_int_equal(one.value, 1 << 20);
     assert_string_equal(one.text, "1048576");
-    assert_string_equal(one.preset_text, "33554432");
+    assert_string_equal(one.preset_text, "16777216");
     assert_string_equal(one.range_text, "65536 to 17179869184 bytes");
     assert_int_equal(one.kind, STORE_SETTING_BYTES);
     assert_true(one.live);
