@@ -88,7 +88,7 @@ static void volume(FILE *out, const struct fs_stats *s)
 
 static void store_shape(FILE *out, const struct store_stats *s)
 {
-    char level[8];
+    char level[16];
     family(out, "tables", "gauge", "Tables of a level of the tree.");
     for (int i = 0; i < STORE_LEVELS; i++) {
         snprintf(level, sizeof level, "%d", i);
@@ -112,7 +112,7 @@ static void store_shape(FILE *out, const struct store_stats *s)
 
 static void writing(FILE *out, const struct store_stats *s, const struct store_insight *in)
 {
-    char level[8];
+    char level[16];
     const struct member written[] = {{"log", s->bytes_written_log},
                                      {"flush", s->bytes_written_flush},
                                      {"compaction", s->bytes_written_compaction},

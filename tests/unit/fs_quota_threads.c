@@ -41,7 +41,7 @@ static void real_make(struct real *v)
     assert_ok(fs_make(v->dir, &make));
     assert_ok(fs_open(v->dir, &v->options, &v->fs));
     for (int i = 0; i <= TREES; i++) {
-        char name[8];
+        char name[16];
         struct fs_attr a;
         snprintf(name, sizeof name, "t%d", i);
         assert_ok(fs_mkdir(v->fs, ROOT, name, 0755, &vol_cred, &a));

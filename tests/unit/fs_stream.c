@@ -400,7 +400,7 @@ static void test_changed_meanwhile(void **state)
     struct fs_attr a;
     pair_begin(&x, unit_seed());
     for (int i = 0; i < 20; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "local%d", i);
         assert_ok(fs_mknod(x.copy, ROOT, name, S_IFREG | 0644, 0, &vol_cred, &a));
         assert_ok(fs_write(x.copy, a.ino, 0, name, strlen(name)));

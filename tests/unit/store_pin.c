@@ -260,7 +260,7 @@ static void test_expire(void **state)
     struct rig *r = *state;
     struct store_pin p[4], other;
     uint64_t count;
-    char name[8];
+    char name[16];
     rig_open(r);
     for (int i = 0; i < 4; i++) {
         snprintf(name, sizeof name, "e%d", i);
