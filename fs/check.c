@@ -65,6 +65,7 @@ static int check_tree(struct fs *fs, uint64_t number, const char *prefix, struct
     free(c.entries);
     free(c.orphans);
     free(c.quotas);
+    free(c.policies);
     return 0;
 }
 
@@ -108,9 +109,11 @@ static int check_open(struct store *s, bool snapshots, struct counting *k)
     struct fs *fs = mem_zalloc(sizeof *fs);
     fs->store = s;
     fs->read_only = true;
+    policy_init(fs);
     int err = store_check(s, count_finding, pass_progress, k);
     if (err == 0 && !k->stopped)
         err = check_trees(fs, snapshots, k);
+    policy_release(fs);
     free(fs);
     return err;
 }

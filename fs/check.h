@@ -48,6 +48,8 @@ struct check {
     uint64_t *orphans; /* ascending */
     size_t orphan_count, orphan_cap;
     struct counters counted;
+    struct policy *policies; /* ascending, without overlaps */
+    size_t policy_count, policy_cap;
     struct check_quota *quotas; /* ascending */
     size_t quota_count, quota_cap;
 };
@@ -70,6 +72,12 @@ void check_quota_key(struct check *c, uint8_t kind, struct slice rest, struct sl
 void check_quota_inode(struct check *c, const struct inode *n);
 /* The sums, and the folders. [after check_sort()] */
 void check_quotas(struct check *c);
+
+/* ---- check_policy.c ---- */
+/* A key that says how contents are compressed. */
+void check_policy_key(struct check *c, struct slice rest, struct slice value);
+/* An inode whose record decodes. [after all such keys] */
+void check_policy_inode(struct check *c, const struct inode *n);
 
 /* ---- check_links.c ---- */
 /* Puts c->entries in order. */

@@ -88,6 +88,7 @@ static void end_inode(struct walk *w)
     line->nlink = w->n.nlink;
     line->quota = w->n.quota;
     check_quota_inode(c, &w->n);
+    check_policy_inode(c, &w->n);
     check_counts(w);
 }
 
@@ -269,6 +270,8 @@ static void on_super(struct walk *w, uint8_t kind, struct slice rest, struct sli
         c->orphans[c->orphan_count++] = ino;
     } else if (kind == SUPER_QUOTA || kind == SUPER_QUOTA_USED) {
         check_quota_key(c, kind, rest, value);
+    } else if (kind == SUPER_POLICY) {
+        check_policy_key(c, rest, value);
     } else {
         check_say(c, FINDING_KEY, STORE_DAMAGE, c->prefix,
                   "a key of the superblock that is unknown");

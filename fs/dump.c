@@ -1,7 +1,7 @@
 /* dump: see dump.h, and fs.h for the door.
  *
  * Forms of keys: "super/record", "super/counters", "super/next", "super/received",
- * "super/orphan/INODE", "super/quota/INODE", "super/used/INODE",
+ * "super/orphan/INODE", "super/quota/INODE", "super/used/INODE", "super/policy/INODE",
  * "INODE/attr", "INODE/xattr/NAME", "INODE/slot/NUMBER", "INODE/data/CHUNK", "INODE/end" (what
  * follows the inode), "raw:HEX". In a NAME, bytes that are not printable, '%' and ' ' are written
  * as %XX. A
@@ -50,11 +50,11 @@ static void tell_raw(struct buf *out, struct slice key)
 }
 
 /* The volume's own kinds of keys; NULL: there is none of that number. */
-enum { SUPER_KINDS = SUPER_QUOTA_USED + 1 };
+enum { SUPER_KINDS = SUPER_POLICY + 1 };
 static const char *const super_names[SUPER_KINDS] = {
-    [SUPER_RECORD] = "record",  [SUPER_COUNTERS] = "counters", [SUPER_NEXT_INO] = "next",
-    [SUPER_ORPHAN] = "orphan",  [SUPER_RECEIVED] = "received", [SUPER_QUOTA] = "quota",
-    [SUPER_QUOTA_USED] = "used"};
+    [SUPER_RECORD] = "record",   [SUPER_COUNTERS] = "counters", [SUPER_NEXT_INO] = "next",
+    [SUPER_ORPHAN] = "orphan",   [SUPER_RECEIVED] = "received", [SUPER_QUOTA] = "quota",
+    [SUPER_QUOTA_USED] = "used", [SUPER_POLICY] = "policy"};
 
 /* Is an inode's number part of the key? */
 static bool names_inode(uint8_t kind)
@@ -130,6 +130,8 @@ static void tell_inode(struct slice value, uint64_t ino, struct buf *out)
         tell(out, ", default list");
     if (n.quota)
         tell(out, ", counts towards %" PRIu64, n.quota);
+    if (n.policy)
+        tell(out, ", compressed at level %d", n.policy - 1);
 }
 
 static void tell_dirent(struct slice value, struct buf *out)
@@ -175,6 +177,13 @@ static void tell_quota_used(struct slice value, struct buf *out)
         tell(out, "inodes %+" PRIi64 ", bytes %+" PRIi64, u.inodes, u.bytes);
 }
 
+static void tell_policy(struct slice value, uint64_t start, struct buf *out)
+{
+    struct policy p;
+    if (policy_decode(value, start, &p) == 0)
+        tell(out, "up to %" PRIu64 ": level %u", p.end - 1, p.level);
+}
+
 static void tell_patches(struct slice value, struct buf *out)
 {
     enum patch_kind kind;
@@ -199,6 +208,8 @@ void dump_tell_value(struct slice key, struct slice value, struct buf *out)
         tell_counters(value, out);
     else if (ino == 0 && kind == SUPER_QUOTA)
         tell_quota(value, out);
+    else if (ino == 0 && kind == SUPER_POLICY && rest.len == 8)
+        tell_policy(value, get_be64(rest.data), out);
     else if (ino == 0 && kind == SUPER_QUOTA_USED)
         tell_quota_used(value, out);
     else if (ino == 0 && kind == SUPER_NEXT_INO && value.len == 8)

@@ -45,6 +45,11 @@ struct key key_quota_used(uint64_t folder)
     return key_number(0, SUPER_QUOTA_USED, folder);
 }
 
+struct key key_policy(uint64_t start)
+{
+    return key_number(0, SUPER_POLICY, start);
+}
+
 struct key key_attr(uint64_t ino)
 {
     return key_begin(ino, KIND_ATTR);
@@ -215,6 +220,28 @@ int quota_used_decode(struct slice in, struct quota_used *u)
     return 0;
 }
 
+/* ---- compression of single files ---- */
+
+void policy_encode(const struct policy *p, struct buf *out)
+{
+    assert(p->start < p->end && p->level <= FS_ZSTD_LEVEL_MAX);
+    buf_put_varint(out, p->end - p->start);
+    buf_put_u8(out, p->level);
+    buf_put_varint(out, p->since);
+}
+
+int policy_decode(struct slice in, uint64_t start, struct policy *p)
+{
+    uint64_t count;
+    *p = (struct policy){.start = start};
+    if (start == 0 || start > FS_INO_MASK || !take_varint(&in, &count) ||
+        !take_u8(&in, &p->level) || !take_varint(&in, &p->since) || count == 0 ||
+        count > FS_INO_MASK - start + 1 || p->level > FS_ZSTD_LEVEL_MAX)
+        return -EIO;
+    p->end = start + count;
+    return 0;
+}
+
 /* ---- inodes ---- */
 
 static bool type_valid(uint32_t mode)
@@ -261,10 +288,13 @@ void inode_encode(const struct inode *n, struct buf *out)
     buf_put_varint(out, n->size);
     buf_put_varint(out, n->chunks);
     buf_put_varint(out, n->parent);
-    if (n->slot || n->quota) /* each is there only if those before it are */
+    /* Each of these is there only if those before it are. */
+    if (n->slot || n->quota || n->policy)
         buf_put_u64(out, n->slot);
-    if (n->quota)
+    if (n->quota || n->policy)
         buf_put_varint(out, n->quota);
+    if (n->policy)
+        buf_put_u8(out, n->policy);
 }
 
 int inode_decode(struct slice in, uint64_t ino, struct inode *n)
@@ -279,6 +309,8 @@ int inode_decode(struct slice in, uint64_t ino, struct inode *n)
         ok = take_u64(&in, &n->slot);
     if (ok && in.len > 0)
         ok = take_varint(&in, &n->quota) && n->quota <= FS_INO_MASK;
+    if (ok && in.len > 0)
+        ok = take_u8(&in, &n->policy) && n->policy <= FS_ZSTD_LEVEL_MAX + 1;
     return ok && type_valid(n->mode) && ino_valid(n->parent) &&
                    n->size <= (uint64_t)FS_FILE_SIZE_MAX
                ? 0

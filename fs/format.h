@@ -18,6 +18,9 @@
  *   0, SUPER_QUOTA_USED, be64  what counts towards it: sums of inodes and bytes, i64 each; operands
  *                              are changes of them
  *
+ *   0, SUPER_POLICY, be64      inode numbers from this one on whose contents are compressed in a
+ * way of their own: see struct policy
+ *
  *   ino, KIND_ATTR             attributes
  *
  *   ino, KIND_XATTR, name      an extended attribute: its value
@@ -59,6 +62,7 @@ enum fs_super_kind {
     SUPER_RECEIVED = 4,
     SUPER_QUOTA = 8,
     SUPER_QUOTA_USED = 9,
+    SUPER_POLICY = 10,
 };
 enum patch_kind { PATCH_WRITE = 1, PATCH_CUT = 2, PATCH_ZERO = 3 };
 
@@ -81,6 +85,7 @@ struct key key_super(enum fs_super_kind kind);
 struct key key_orphan(uint64_t ino);
 struct key key_quota(uint64_t folder);
 struct key key_quota_used(uint64_t folder);
+struct key key_policy(uint64_t start);
 struct key key_attr(uint64_t ino);
 struct key key_xattr(uint64_t ino, const char *name);
 struct key key_dirent(uint64_t dir, uint64_t slot);
@@ -139,6 +144,16 @@ struct quota_used {
 void quota_used_encode(const struct quota_used *u, struct buf *out);
 int quota_used_decode(struct slice in, struct quota_used *u); /* 0 or -EIO */
 
+/* ---- compression of single files ---- */
+/* Contents of the inodes in [start, end) are compressed at this level of zstd; 0: not at all. What
+ * is in files of the store with numbers below `since` was compressed in another way. */
+struct policy {
+    uint64_t start, end, since;
+    uint8_t level;
+};
+void policy_encode(const struct policy *p, struct buf *out);
+int policy_decode(struct slice in, uint64_t start, struct policy *p); /* 0 or -EIO */
+
 /* ---- inode attributes ---- */
 enum inode_flags {
     INODE_DISPLACED = 1,    /* a folder some entry of which does not stand at its own slot */
@@ -166,6 +181,8 @@ struct inode {
                  others a hint: they may have been given another name since, and lost this one */
     uint64_t quota; /* the folder whose limit it counts towards, 0: none. A folder with a limit
                        counts towards its own. Absent in the record: 0 */
+    uint8_t policy; /* 1 + the level of zstd that a file is compressed at, or what is made in a
+                       folder; 0: as is set. Absent in the record: 0 */
     struct fs_time atime, mtime, ctime, btime;
     struct inode_counted counted; /* not in the record: kept by inode_get() and inode_put() */
 };

@@ -442,6 +442,18 @@ struct fs_space {
 };
 int fs_get_space(struct fs *fs, uint64_t ino, struct fs_space *out);
 
+/* ---- compression of single files ---- */
+
+enum { FS_COMPRESSION_DEFAULT = -1 };
+/* Contents of a file that are written from now on, and whatever of the old ones compaction
+ * compresses again, are compressed at this level of zstd, 0 (not at all) to 19, whatever the
+ * settings say; FS_COMPRESSION_DEFAULT: as they say. Of a folder: what is made in it from now on,
+ * files as well as folders, is made with that. -EINVAL: another level, or neither a file nor a
+ * folder. */
+int fs_set_compression(struct fs *fs, uint64_t ino, int zstd_level);
+/* 0, or 1: as the settings say. */
+int fs_get_compression(struct fs *fs, uint64_t ino, int *zstd_level);
+
 /* ---- figures ---- */
 struct fs_stats {
     uint64_t total_bytes, free_bytes; /* of the disk below, the reserve taken off */
@@ -530,6 +542,8 @@ enum fs_finding_code {
     FINDING_QUOTA_USED = 231, /* what counts towards a limit is not what was counted */
     FINDING_QUOTA_TREE = 232, /* a folder counts towards another limit than the one above it, or
                                  towards its own, which is not there */
+    FINDING_POLICY = 234,     /* a file's record says another compression than holds for its number,
+                                 or what says that does not decode */
     FINDING_QUOTA_NOTE = 233, /* a limit's folder is being taken over; the next mount goes on */
 };
 

@@ -96,6 +96,7 @@ void inode_new(struct txn *t, uint64_t ino, uint32_t mode, uint64_t rdev,
                         .rdev = device ? rdev : 0,
                         .parent = parent->ino,
                         .quota = parent->quota,
+                        .policy = S_ISREG(mode) || S_ISDIR(mode) ? parent->policy : 0,
                         .atime = t->now,
                         .mtime = t->now,
                         .ctime = t->now,
@@ -115,6 +116,10 @@ void inode_delete(struct txn *t, const struct inode *n)
     uncount(t, n);
     if (n->quota == n->ino)
         quota_forget(&t->charges, t->batch, n->ino);
+    if (n->policy && policy_is_single(&t->fs->policies, n->ino)) {
+        struct key k = key_policy(n->ino);
+        store_batch_delete(t->batch, key_slice(&k));
+    }
     t->inodes--;
     t->chunks -= (int64_t)n->chunks;
     t->frees = true;

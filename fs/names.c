@@ -59,7 +59,7 @@ static int make_locked(struct txn *t, uint64_t dir, const char *name, uint32_t m
         return err == 0 ? -EEXIST : err;
     err = flags_check_make(&folder);
     if (err == 0)
-        err = ino_take(t->fs, dir, &ino);
+        err = ino_take(t->fs, dir, folder.policy, &ino);
     if (err < 0)
         return err;
     inode_new(t, ino, mode, rdev, cred, &folder, made);
@@ -103,7 +103,7 @@ static int make_unnamed(struct txn *t, uint64_t dir, uint32_t mode, bool linkabl
     if (err == 0)
         err = flags_check_make(&folder);
     if (err == 0)
-        err = ino_take(t->fs, dir, &ino);
+        err = ino_take(t->fs, dir, folder.policy, &ino);
     if (err < 0)
         return err;
     inode_new(t, ino, mode, 0, cred, &folder, made);

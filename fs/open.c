@@ -78,17 +78,41 @@ static size_t prefix_len(struct slice key)
 /* Part of the format: a rule that is another must have another number. */
 static const struct store_prefix fs_prefix = {.id = 1, .len = prefix_len};
 
-static uint32_t class_of(struct slice key)
+/* The classes are the kinds, which docs/OPERATIONS.md tells to people; but contents of files may
+ * have a level of their own. `ctx`: the policies of an open file system, or NULL. */
+static uint32_t class_of(void *ctx, struct slice key)
 {
     uint64_t ino;
     uint8_t kind;
     struct slice rest;
-    return key_split(key, &ino, &kind, &rest) && ino > 0 && kind < KIND_END ? kind : KIND_ATTR;
+    if (!key_split(key, &ino, &kind, &rest) || ino == 0 || kind >= KIND_END)
+        return KIND_ATTR;
+    int level = ctx && kind == KIND_DATA ? policy_level(ctx, ino) : -1;
+    return level < 0 ? kind : STORE_CLASS_ZSTD + (uint32_t)level;
 }
-_Static_assert(KIND_END <= (int)STORE_CLASSES, "each kind of key is a class");
+static uint64_t class_since(void *ctx, struct slice key)
+{
+    uint64_t ino;
+    uint8_t kind;
+    struct slice rest;
+    bool data = key_split(key, &ino, &kind, &rest) && ino > 0 && kind == KIND_DATA;
+    return data ? policy_since(ctx, ino, ino + 1) : 0;
+}
 
-/* The classes are the kinds: docs/OPERATIONS.md tells them to people. */
-static const struct store_classes fs_classes = {class_of};
+static uint64_t class_since_in(void *ctx, struct slice start, struct slice limit)
+{
+    uint64_t first = 0, end = UINT64_MAX, last;
+    if (start.len)
+        take_be64(&start, &first);
+    if (limit.len && take_be64(&limit, &last))
+        end = last + 1;
+    return policy_since(ctx, first, end);
+}
+
+_Static_assert(KIND_END <= (int)STORE_CLASSES, "each kind of key is a class");
+_Static_assert(FS_ZSTD_LEVEL_MAX < (int)STORE_ZSTD_LEVELS, "the store knows each level");
+
+static const struct store_classes fs_classes = {.of = class_of};
 
 void open_store_options(struct store_options *so, const struct fs_options *o)
 {
@@ -199,8 +223,12 @@ int fs_open(const char *path, const struct fs_options *o, struct fs **out)
     fs->no_sweep = o->no_sweep || fs->read_only;
     open_store_options(&so, o);
     so.read_only = fs->read_only;
+    policy_init(fs); /* the store's workers ask it from the beginning */
+    fs->classes = (struct store_classes){class_of, &fs->policies, class_since, class_since_in};
+    so.classes = &fs->classes;
     int err = store_open(path, &so, &fs->store);
     if (err < 0) {
+        policy_release(fs);
         free(fs);
         return err;
     }
@@ -218,6 +246,7 @@ int fs_open(const char *path, const struct fs_options *o, struct fs **out)
     if (err < 0) {
         volume_release(fs);
         store_close(fs->store);
+        policy_release(fs);
         free(fs);
         return err;
     }
@@ -236,6 +265,7 @@ int fs_close(struct fs *fs)
     atimes_free(fs->atimes);
     volume_release(fs);
     int err = store_close(fs->store);
+    policy_release(fs);
     free(fs);
     return err;
 }

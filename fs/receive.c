@@ -6,8 +6,9 @@
  * The records of the stream and what has to be undone of local changes come in the same order, by
  * key, and are merged: where the stream has a record, that is the one.
  *
- * Limits of folders are nobody's but the volume's that they were set in: a stream has none, and
- * those that were set here since go with the other local changes.
+ * Limits of folders, and how single files are compressed, are nobody's business but the volume's
+ * that they were set in: a stream has none, and those that were set here since go with the other
+ * local changes.
  *
  * Three records are the receiver's own: how far inode numbers were given out never goes back; what
  * was received last says which state this is, for streams to come; and the superblock, of a volume
@@ -120,7 +121,7 @@ int receive_is_changed(struct store *store, uint64_t base)
 
 static int drop_limits(struct receiving *g)
 {
-    struct key lower = key_super(SUPER_QUOTA), upper = key_super(SUPER_QUOTA_USED + 1);
+    struct key lower = key_super(SUPER_QUOTA), upper = key_super(SUPER_POLICY + 1);
     struct store_iter *it = store_iter_new(g->read, key_slice(&lower), key_slice(&upper));
     int err = store_iter_first(it);
     while (err == 0) {

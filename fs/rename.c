@@ -180,7 +180,7 @@ static int leave_whiteout(struct move *m)
     struct inode n;
     uint64_t ino;
     struct side *s = &m->from;
-    int err = ino_take(m->t.fs, s->dir_ino, &ino);
+    int err = ino_take(m->t.fs, s->dir_ino, s->dir->policy, &ino);
     if (err < 0)
         return err;
     inode_new(&m->t, ino, S_IFCHR, 0, m->whiteout, s->dir, &n);

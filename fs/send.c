@@ -42,8 +42,8 @@ static int put_out(struct sending *s, enum stream_block_kind kind)
     return s->write(s->ctx, s->frame.data, s->frame.len);
 }
 
-/* An inode's record without what is the volume's own business: its limit. `*value` may be put into
- * `room`. */
+/* An inode's record without what is the volume's own business: its limit, and how it is compressed.
+ * `*value` may be put into `room`. */
 static void strip(struct slice key, struct slice *value, struct buf *room)
 {
     uint64_t ino;
@@ -51,9 +51,10 @@ static void strip(struct slice key, struct slice *value, struct buf *room)
     struct slice rest;
     struct inode n;
     if (!key_split(key, &ino, &inode_kind, &rest) || ino == 0 || inode_kind != KIND_ATTR ||
-        inode_decode(*value, ino, &n) < 0 || n.quota == 0)
+        inode_decode(*value, ino, &n) < 0 || (n.quota == 0 && n.policy == 0))
         return;
     n.quota = 0;
+    n.policy = 0;
     inode_encode(&n, room);
     *value = buf_slice(room);
 }

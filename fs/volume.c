@@ -144,6 +144,7 @@ int volume_load(struct fs *fs, const char *snapshot)
         err = first_error(err, load_next_ino(fs, &read));
         err = first_error(err, load_orphans(fs, &read));
         err = first_error(err, quota_load(fs, &read));
+        err = first_error(err, policy_load(fs, &read));
         err = first_error(err, listed);
     }
     store_read_end(&read);
@@ -171,6 +172,8 @@ int volume_reload(struct fs *fs)
     err = first_error(err, load_orphans(fs, &read));
     quota_forget_all(fs);
     err = first_error(err, quota_load(fs, &read));
+    err = first_error(err, policy_load(fs, &read));
+    ino_forget_runs(fs);
     store_read_end(&read);
     return err;
 }

@@ -20,7 +20,8 @@ enum {
 struct ino_run {
     uint64_t folder; /* 0: free */
     uint64_t next, end;
-    uint32_t size; /* of the last run */
+    uint32_t size;  /* of the last run */
+    uint8_t policy; /* as in struct inode: of the folder when the run was begun */
 };
 struct ino_alloc {
     pthread_mutex_t lock;
@@ -106,6 +107,16 @@ struct batch_pool {
 
 struct atimes; /* atime.h */
 
+/* How contents of files are compressed goes by their inode's number, which is all that compaction
+ * knows of a value. A folder that wants its files compressed in a way of its own is given runs of
+ * numbers for that, so that one interval says it of many files. */
+struct policy_table {
+    pthread_mutex_t change; /* held from planning a change until it is in memory */
+    pthread_rwlock_t lock;
+    struct policy *list; /* [lock; written with change, too] ascending, without overlaps */
+    size_t count, cap;   /* count: atomic */
+};
+
 struct fs {
     struct store *store;
     bool read_only;
@@ -124,7 +135,9 @@ struct fs {
     struct atimes *atimes; /* owned; NULL: access times are not kept */
     int64_t now_least_ns;  /* atomic: fs_now_raise() */
     struct quota_table quotas;
-    int64_t inodes, chunks; /* atomic: the counters as of the last acknowledged operation */
+    struct policy_table policies;
+    struct store_classes classes; /* of keys, by `policies`; constant */
+    int64_t inodes, chunks;       /* atomic: the counters as of the last acknowledged operation */
 };
 
 /* Reads superblock, counters, reservation, orphans and snapshots of an open store: after an error
@@ -143,9 +156,11 @@ struct fs_time fs_now(struct fs *fs);
  * are, ours is to be no earlier from now on: what comes later shall not look older. */
 void fs_now_raise(struct fs *fs, struct fs_time seen);
 
-/* A fresh inode number for something made in `folder`. 0 or an error (a reservation could not be
- * written). */
-int ino_take(struct fs *fs, uint64_t folder, uint64_t *ino);
+/* A fresh inode number for something made in `folder`, whose `policy` is that. 0 or an error (a
+ * reservation could not be written). */
+int ino_take(struct fs *fs, uint64_t folder, uint8_t policy, uint64_t *ino);
+/* Runs that folders have are void. */
+void ino_forget_runs(struct fs *fs);
 
 struct store_batch *batch_take(struct fs *fs);
 void batch_give(struct fs *fs, struct store_batch *b);
@@ -173,6 +188,27 @@ void quota_forget_all(struct fs *fs);
 struct quota *quota_find(struct fs *fs, uint64_t folder);
 /* Adds one, of a folder that has none. [quotas.change] */
 struct quota *quota_add(struct fs *fs, uint64_t folder, const struct quota_record *record);
+
+/* ---- compression of single files ---- */
+/* Before the store is opened, whose workers ask for levels, and after it is closed. */
+void policy_init(struct fs *fs);
+void policy_release(struct fs *fs);
+/* Reads all intervals, in place of those that are there. 0, or what reading gives. */
+int policy_load(struct fs *fs, const struct store_read *read);
+/* The level of zstd for contents of that inode; -1: as is set. */
+int policy_level(struct policy_table *t, uint64_t ino);
+/* The largest `since` of the intervals that meet [start, end); 0: none. */
+uint64_t policy_since(struct policy_table *t, uint64_t start, uint64_t end);
+/* Has it an interval of its own? */
+bool policy_is_single(struct policy_table *t, uint64_t ino);
+/* Puts into the batch what makes [start, end) of that level (-1: as is set); and, once that is
+ * written, the same in memory. [change] */
+void policy_put(const struct policy_table *t, uint64_t start, uint64_t end, int level,
+                uint64_t since, struct store_batch *b);
+void policy_apply(struct policy_table *t, uint64_t start, uint64_t end, int level, uint64_t since);
+/* Both, in a batch of its own, for numbers that nothing has yet. 0 or an error, after which nothing
+ * has happened. */
+int policy_write(struct fs *fs, uint64_t start, uint64_t end, int level);
 
 /* Where the snapshot `number` stands in the table, or the first behind it. [t->lock, or change] */
 size_t snapshot_place(const struct snapshot_table *t, uint64_t number);

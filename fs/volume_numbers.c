@@ -26,34 +26,44 @@ static int reserve(struct fs *fs, uint64_t end)
     return err;
 }
 
-static int new_run(struct fs *fs, struct ino_run *run, uint64_t folder)
+static int new_run(struct fs *fs, struct ino_run *run, uint64_t folder, uint8_t policy)
 {
     uint32_t size = run->folder == folder ? run->size * 2 : INO_RUN_MIN;
     if (size > INO_RUN_MAX)
         size = INO_RUN_MAX;
     uint64_t end = fs->inos.next + size;
     int err = end > fs->inos.reserved ? reserve(fs, end) : 0;
+    if (err == 0 && policy)
+        err = policy_write(fs, fs->inos.next, end, policy - 1);
     if (err < 0)
         return err;
-    *run = (struct ino_run){.folder = folder, .next = fs->inos.next, .end = end, .size = size};
+    *run = (struct ino_run){
+        .folder = folder, .next = fs->inos.next, .end = end, .size = size, .policy = policy};
     fs->inos.next = end;
     assert(run->next >= FS_INO_FIRST && run->next < run->end && run->end <= fs->inos.reserved);
     return 0;
 }
 
-int ino_take(struct fs *fs, uint64_t folder, uint64_t *ino)
+int ino_take(struct fs *fs, uint64_t folder, uint8_t policy, uint64_t *ino)
 {
     struct ino_alloc *a = &fs->inos;
     int err = 0;
     assert(folder != 0);
     pthread_mutex_lock(&a->lock);
     struct ino_run *run = &a->runs[folder * UINT64_C(0x9e3779b97f4a7c15) >> 52];
-    if (run->folder != folder || run->next == run->end)
-        err = new_run(fs, run, folder);
+    if (run->folder != folder || run->policy != policy || run->next == run->end)
+        err = new_run(fs, run, folder, policy);
     if (err == 0) {
         assert(run->folder == folder && run->next < run->end);
         *ino = run->next++;
     }
     pthread_mutex_unlock(&a->lock);
     return err;
+}
+
+void ino_forget_runs(struct fs *fs)
+{
+    pthread_mutex_lock(&fs->inos.lock);
+    memset(fs->inos.runs, 0, sizeof fs->inos.runs);
+    pthread_mutex_unlock(&fs->inos.lock);
 }

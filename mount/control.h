@@ -138,6 +138,18 @@ int control_quota_set(struct mount *m, uint64_t ino, const char *name, const cha
 int control_quota_get(struct mount *m, uint64_t ino, const char *name, char text[32]);
 int control_quota_remove(struct mount *m, uint64_t ino, const char *name);
 
+/* ---- compression of single files: an attribute of the file, or of a folder for what is made in it
+ * ---- */
+#define CONTROL_XATTR_COMPRESSION "user.varve.compression" /* as the option, or "default" */
+bool control_is_compression(const char *name);
+/* 0 or -EINVAL. */
+int control_compression_parse(const char *value, size_t len, int *zstd_level);
+/* As fs_set_compression(). */
+int control_compression_set(struct mount *m, uint64_t ino, const char *value, size_t len);
+/* 0 or a negative errno: -ENODATA when it is as the settings say. */
+int control_compression_get(struct mount *m, uint64_t ino, char text[32]);
+int control_compression_remove(struct mount *m, uint64_t ino);
+
 /* ---- attributes that tell about a snapshot, on its folder ---- */
 #define CONTROL_XATTR_CREATED "user.varve.created" /* seconds since 1970, point, nine digits */
 /* What deleting it would free: bytes of values, of entries, and how many entries. */

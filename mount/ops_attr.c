@@ -155,6 +155,8 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
         reply_status(req, -EPERM);
     else if (control_is_quota(name))
         reply_status(req, order_quota(req, ino, name, value, len));
+    else if (control_is_compression(name))
+        reply_status(req, control_compression_set(mount_of(req), ino, value, len));
     else
         reply_status(req, fs_setxattr(mount_of(req)->fs, ino, name, value, len,
                                       wire_kills_sgid() ? flags | FS_XATTR_KILL_SGID : flags));
@@ -211,6 +213,17 @@ static bool reply_state(fuse_req_t req, uint64_t ino, const char *name, size_t s
     return true;
 }
 
+/* The attributes that are no values of anybody's; 1: it is none of them. */
+static int get_own(struct mount *m, uint64_t ino, const char *name,
+                   char text[CONTROL_SHOT_TEXT_MAX])
+{
+    if (control_is_quota(name))
+        return control_quota_get(m, ino, name, text);
+    if (control_is_compression(name))
+        return control_compression_get(m, ino, text);
+    return control_xattr(m, ino, name, text);
+}
+
 void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     char text[CONTROL_SHOT_TEXT_MAX];
@@ -232,8 +245,7 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     /* What a snapshot frees takes work to find out. */
     int err = control_is_frees(ino, name) ? ops_may_order(req) : 0;
     if (err == 0)
-        err = control_is_quota(name) ? control_quota_get(mount_of(req), ino, name, text)
-                                     : control_xattr(mount_of(req), ino, name, text);
+        err = get_own(mount_of(req), ino, name, text);
     if (err != 1) {
         reply_bytes(req, err, text, err == 0 ? strlen(text) : 0, size);
         return;
@@ -283,9 +295,11 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    int err = live_is(ino)             ? -EPERM
-              : control_is_quota(name) ? order_quota(req, ino, name, NULL, 0)
-                                       : fs_removexattr(mount_of(req)->fs, ino, name);
+    struct mount *m = mount_of(req);
+    int err = live_is(ino)                   ? -EPERM
+              : control_is_quota(name)       ? order_quota(req, ino, name, NULL, 0)
+              : control_is_compression(name) ? control_compression_remove(m, ino)
+                                             : fs_removexattr(m->fs, ino, name);
     reply_status(req, err);
 }
 

@@ -242,6 +242,8 @@ int compact_pick(const struct version *v, const struct pick_options *opt, struct
         ret = pick_held(v, opt, false, out);
     if (ret != 0)
         ret = pick_rekey(v, opt, t.base, out);
+    if (ret != 0)
+        ret = pick_renew(v, opt, t.base, out);
     return ret;
 }
 
@@ -284,7 +286,8 @@ static int pick_run_down(const struct version *v, const struct pick_options *opt
     return 1;
 }
 
-/* The rewrite of a table on the bottom that keeps anything for pins that are gone. */
+/* The rewrite of a table on the bottom that keeps anything for pins that are gone, or has values to
+ * be compressed anew. */
 static int pick_last_held(const struct version *v, const struct pick_options *opt,
                           struct pick_span span, struct pick *out)
 {
@@ -292,7 +295,8 @@ static int pick_last_held(const struct version *v, const struct pick_options *op
     struct pick_run run = pick_overlap(bottom, span);
     for (uint32_t i = run.first; i < run.end; i++) {
         struct pick_run one = {i, i + 1};
-        if (version_gone_bytes(v, bottom->tables[i]->meta) > 0 &&
+        if ((version_gone_bytes(v, bottom->tables[i]->meta) > 0 ||
+             pick_is_outdated(opt, bottom->tables[i])) &&
             pick_build(v, opt, PICK_MANUAL, LEVEL_BOTTOM, LEVEL_BOTTOM, one, false, out) == 0)
             return 0;
     }

@@ -18,9 +18,10 @@
  * over; then, when none presses, reclaiming: tables that keep much only for pins that are gone are
  * rewritten; tables with tombstones over data that nobody can see any more sink towards that data;
  * tables with values in blob files that are mostly garbage are rewritten, which moves the values;
- * then tables that keep less for such pins; and at last tables that are encrypted with an older
- * generation of the key, or have values that are. Every job brings the tree nearer to
- * a state in which there is nothing to do, so picking and running ends, if nobody writes. */
+ * then tables that keep less for such pins; tables that are encrypted with an older generation of
+ * the key, or have values that are; and at last those with values that are to be compressed anew.
+ * Every job brings the tree nearer to a state in which there is nothing to do, so picking and
+ * running ends, if nobody writes. */
 #ifndef VARVE_STORE_COMPACT_PICK_H
 #define VARVE_STORE_COMPACT_PICK_H
 
@@ -39,8 +40,9 @@ struct pick_options {
     uint64_t base_bytes;   /* least target of the highest level in use; default 256 MiB */
     uint32_t fanout;       /* target ratio of neighbouring levels; default 10; at least 2 */
     uint64_t table_bytes;  /* aim of an output table; default 64 MiB */
-    uint32_t key_epoch;    /* tables of another generation of the key are to be rewritten; 0: none
-                              are */
+    const struct store_classes *classes; /* borrowed; NULL: no values are to be compressed anew */
+    uint32_t key_epoch; /* tables of another generation of the key are to be rewritten; 0: none
+                           are */
     uint64_t
         inputs_bytes_max; /* a job takes no more than this if it can avoid it; default 25 tables */
     struct stale_options stale;
@@ -54,6 +56,7 @@ enum pick_reason {
     PICK_HELD,
     PICK_BLOBS,
     PICK_REKEY,
+    PICK_RENEW, /* values are compressed in another way from now on */
     PICK_MANUAL,
     PICK_HEAL, /* damaged on disk, and rebuilt from parity when it is read */
 };
@@ -86,8 +89,8 @@ void compact_pick_prepare(const struct version *v, const struct pick_options *op
  * beside the jobs that run. Reads `busy` flags: call under the tree's lock. */
 int compact_pick(const struct version *v, const struct pick_options *opt, struct pick *out);
 /* A job towards having all of [start, limit) on the bottom level (empty slices: everything), and
- * nothing in it that was only kept for pins that are gone; 1 when that is so, or when running jobs
- * are in the way. For `compact` on demand. */
+ * nothing in it that was only kept for pins that are gone, or is to be compressed anew; 1 when that
+ * is so, or when running jobs are in the way. For `compact` on demand. */
 int compact_pick_range(const struct version *v, const struct pick_options *opt, struct slice start,
                        struct slice limit, struct pick *out);
 /* The level that level 0 is compacted into. */

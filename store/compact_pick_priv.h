@@ -78,4 +78,9 @@ int pick_blobs(const struct version *v, const struct pick_options *opt, int base
 /* ---- older generations of the key (compact_pick_rekey.c): 0 with a job, or 1 ---- */
 int pick_rekey(const struct version *v, const struct pick_options *opt, int base, struct pick *out);
 
+/* ---- values to be compressed anew (compact_pick_renew.c): 0 with a job, or 1 ---- */
+int pick_renew(const struct version *v, const struct pick_options *opt, int base, struct pick *out);
+/* Has the table such values? */
+bool pick_is_outdated(const struct pick_options *opt, const struct version_table *t);
+
 #endif

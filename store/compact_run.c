@@ -323,6 +323,20 @@ static void roll_back(struct parts *all, int err)
             job_rollback(&all->list[i].job, err);
 }
 
+/* Values are left to be compressed anew: so another job is to be made for the outputs. */
+static void mark_outputs(struct tree *t, const struct edit *e)
+{
+    struct view *v = viewbox_get(t->box);
+    for (uint32_t i = 0; i < e->tables_added_count; i++) {
+        const struct version_level *l = &v->version->levels[e->tables_added[i].level];
+        for (uint32_t k = 0; k < l->count; k++)
+            if (l->tables[k]->number == e->tables_added[i].meta->number)
+                __atomic_store_n(&l->tables[k]->renew, true, __ATOMIC_RELAXED);
+    }
+    view_unref(v);
+    tree_wake(t);
+}
+
 /* All outputs, with one edit. */
 static int install(struct parts *all, struct tree *t, const struct pick *p)
 {
@@ -330,9 +344,14 @@ static int install(struct parts *all, struct tree *t, const struct pick *p)
     for (uint32_t i = 1; i < all->count; i++)
         edit_append(edit, &all->list[i].job.edit);
     remove_inputs(edit, p);
+    uint64_t left = 0;
+    for (uint32_t i = 0; i < all->count; i++)
+        left += relocate_left(all->list[i].job.relocate);
     int err = tree_install(t, edit, NULL, 0);
     if (err < 0)
         roll_back(all, err);
+    else if (left > 0)
+        mark_outputs(t, edit);
     return err;
 }
 

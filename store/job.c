@@ -312,7 +312,7 @@ static int add_entry(struct job *j, const struct entry *e)
     if (j->warm)
         build_warm(j->build);
     if (j->relocate && entry_type_is_blob(e->type))
-        ret = relocate_take(j->relocate, e->value, &frame);
+        ret = relocate_take(j->relocate, e->key, e->value, &frame);
     if (ret < 0)
         return ret;
     if (ret == 1)

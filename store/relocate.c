@@ -43,6 +43,8 @@ struct relocate {
     uint64_t *gathered; /* files that are small, ascending */
     uint32_t gathered_count;
     uint64_t bytes_max, moved;
+    struct strength strength; /* of values that are compressed anew */
+    uint64_t left;            /* values that should have been, and were too much */
     struct buf frame;
     uint64_t last_file;             /* what was asked for last, and the answer */
     struct version_blob *last_blob; /* NULL: stays */
@@ -203,6 +205,7 @@ struct relocate *relocate_begin(const struct tree *t, const struct store_options
         bytes_max /= MOVE_PRESSING_PART;
     struct relocate *r = relocate_new(v, &opt, bytes_max);
     r->key_epoch = rekey_epoch(t);
+    strength_of_values(&r->strength, set);
     for (uint32_t i = 0; i < p->upper_count; i++)
         relocate_add_input(r, p->upper[i]->meta);
     for (uint32_t i = 0; i < p->lower_count; i++)
@@ -252,16 +255,52 @@ static int read_frame(struct relocate *r, struct version_blob *blob, const struc
     return err;
 }
 
-int relocate_take(struct relocate *r, struct slice encoded_ref, struct slice *frame)
+/* The value in a frame of its own making: of the level that is wanted now. */
+static int make_frame(struct relocate *r, struct version_blob *blob, const struct blob_ref *ref,
+                      struct slice key)
+{
+    struct blob_reader *reader;
+    uint8_t *value;
+    int err = version_blob_open(blob, &reader);
+    if (err == 0)
+        err = blob_read(reader, ref, &value);
+    if (err < 0)
+        return err;
+    buf_clear(&r->frame);
+    frame_pack(slice_of(value, ref->raw_len), strength_of_key(&r->strength, key), &r->frame);
+    free(value);
+    return 0;
+}
+
+/* Was the value compressed before its key's level was what it is? */
+static bool is_outdated(const struct relocate *r, struct slice key, uint64_t file)
+{
+    const struct store_classes *c = r->strength.classes;
+    return c && c->since && file < c->since(c->ctx, key);
+}
+
+static struct version_blob *find_outdated(const struct relocate *r, uint64_t file)
+{
+    const struct version_blob_state *b = version_find_blob(r->v, file);
+    return b && !__atomic_load_n(&b->blob->failed, __ATOMIC_RELAXED) ? b->blob : NULL;
+}
+
+int relocate_take(struct relocate *r, struct slice key, struct slice encoded_ref,
+                  struct slice *frame)
 {
     struct blob_ref ref;
     *frame = (struct slice){0};
     if (!blob_ref_decode(encoded_ref, &ref))
         return 1; /* reported where it is read */
     struct version_blob *blob = find_source(r, ref.file);
-    if (!blob || (r->moved > 0 && r->moved + ref.where.len > r->bytes_max))
+    bool anew = is_outdated(r, key, ref.file);
+    if (!blob && anew)
+        blob = find_outdated(r, ref.file);
+    bool much = r->moved > 0 && r->moved + ref.where.len > r->bytes_max;
+    r->left += anew && blob && much;
+    if (!blob || much)
         return 1;
-    int err = read_frame(r, blob, &ref);
+    int err = anew ? make_frame(r, blob, &ref, key) : read_frame(r, blob, &ref);
     assert(err <= 0);
     if (err == -EIO) {
         __atomic_store_n(&blob->failed, true, __ATOMIC_RELAXED);
@@ -272,6 +311,11 @@ int relocate_take(struct relocate *r, struct slice encoded_ref, struct slice *fr
     r->moved += ref.where.len;
     *frame = buf_slice(&r->frame);
     return 0;
+}
+
+uint64_t relocate_left(const struct relocate *r)
+{
+    return r ? r->left : 0;
 }
 
 uint64_t relocate_moved(const struct relocate *r)

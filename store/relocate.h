@@ -32,10 +32,13 @@ void relocate_free(struct relocate *r); /* NULL is fine */
  * if there are many that go away with this job, are gathered into a larger one. */
 void relocate_add_input(struct relocate *r, const struct table_meta *m);
 void relocate_plan(struct relocate *r, uint64_t small_bytes);
-/* Is the value behind `encoded_ref` to be moved? 0: `*frame` is its frame, sealed for the old
- * place, until the next call. 1: it stays where it is, also when it cannot be read: whoever reads
- * it meets the fault, and the file is left alone from then on. Or an error of the disk. */
-int relocate_take(struct relocate *r, struct slice encoded_ref, struct slice *frame);
+/* Is the value of `key` behind `encoded_ref` to be moved? 0: `*frame` is its frame, sealed for the
+ * old place, until the next call. 1: it stays where it is, also when it cannot be read: whoever
+ * reads it meets the fault, and the file is left alone from then on. Or an error of the disk. */
+int relocate_take(struct relocate *r, struct slice key, struct slice encoded_ref,
+                  struct slice *frame);
+/* How many values stay that should have been compressed anew, and would have been too much. */
+uint64_t relocate_left(const struct relocate *r); /* NULL: 0 */
 /* Bytes of the frames that were given out. */
 uint64_t relocate_moved(const struct relocate *r);
 

@@ -86,11 +86,21 @@ struct store_prefix {
     size_t (*len)(struct slice key); /* of the key's prefix; 0: it has none. A pure function */
 };
 
-/* Of what class the value of a key is, for settings that go by that (compression.class0 and so on).
- */
-enum { STORE_CLASSES = 4 };
+/* Of what class the value of a key is, for settings that go by that (compression.class0 and so on);
+ * or that it is to be compressed at one level of zstd, whatever is set. */
+enum { STORE_CLASSES = 4, STORE_CLASS_ZSTD = STORE_CLASSES, STORE_ZSTD_LEVELS = 20 };
 struct store_classes {
-    uint32_t (*of)(struct slice key); /* below STORE_CLASSES. A pure function */
+    /* Below STORE_CLASSES, or STORE_CLASS_ZSTD + the level, 0 (none) to 19. It may change what it
+     * says of a key; then that is for what is written from then on. Called by any thread, and
+     * often. */
+    uint32_t (*of)(void *ctx, struct slice key);
+    void *ctx;
+    /* Which values are from before of() said what it says now, for keys with a level of their own.
+     * Those in blob files with numbers below since() are compressed anew when a compaction comes
+     * by, and some come for that alone; 0: none are. since_in(): the largest for any key in [start,
+     * limit); empty slices: for any. NULL, both: nothing is compressed anew. */
+    uint64_t (*since)(void *ctx, struct slice key);
+    uint64_t (*since_in)(void *ctx, struct slice start, struct slice limit);
 };
 
 struct store_options {
@@ -539,6 +549,9 @@ struct store_stats {
     uint64_t old_key_files, old_key_bytes; /* what is left of older ones, as far as it is known;
                                               linear in tables and blob files while any is */
 };
+/* No file that is there has this number or a higher one; those that will be made do. For
+ * store_classes.since. */
+uint64_t store_next_file(const struct store *s);
 int store_get_stats(struct store *s, struct store_stats *out);
 /* How it has fared since it was opened: insight.h. */
 void store_get_insight(struct store *s, struct store_insight *out);

@@ -104,6 +104,11 @@ static void space_figures(struct tree *t, const struct version *v, const struct 
         out->space_state = STORE_SPACE_TIGHT;
 }
 
+uint64_t store_next_file(const struct store *s)
+{
+    return __atomic_load_n(&s->tree.next_file, __ATOMIC_RELAXED);
+}
+
 int store_get_stats(struct store *s, struct store_stats *out)
 {
     struct tree *t = &s->tree;

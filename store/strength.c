@@ -5,10 +5,18 @@
 
 #include "store/settings.h"
 
+/* The classes that stand for a level each. */
+static void fill_levels(struct strength *s)
+{
+    for (int i = 0; i < STORE_ZSTD_LEVELS; i++)
+        s->levels[STORE_CLASS_ZSTD + i] = (uint8_t)i;
+}
+
 struct strength strength_plain(int zstd_level)
 {
     struct strength s = {.rest = (uint8_t)zstd_level};
-    memset(s.levels, zstd_level, sizeof s.levels);
+    memset(s.levels, zstd_level, STORE_CLASSES);
+    fill_levels(&s);
     return s;
 }
 
@@ -26,6 +34,7 @@ static void fill(struct strength *s, const struct store_options *set, int otherw
     s->rest = (uint8_t)otherwise;
     for (int i = 0; i < STORE_CLASSES; i++)
         s->levels[i] = (uint8_t)chosen(&set->class_zstd[i], otherwise);
+    fill_levels(s);
 }
 
 void strength_of_tables(struct strength *s, const struct store_options *set, int tree_level)
@@ -42,8 +51,8 @@ void strength_of_values(struct strength *s, const struct store_options *set)
 int strength_of_mask(const struct strength *s, uint32_t mask)
 {
     int most = 0;
-    assert(mask > 0 && mask < 1U << STORE_CLASSES);
-    for (int i = 0; i < STORE_CLASSES; i++)
+    assert(mask > 0 && mask < 1U << STRENGTH_CLASSES);
+    for (int i = 0; i < STRENGTH_CLASSES; i++)
         if ((mask >> i & 1) && s->levels[i] > most)
             most = s->levels[i];
     return most;

@@ -1,7 +1,8 @@
 /* strength: how hard to compress what: by the level of the tree that a table is written for, and by
  * the class of the keys (struct store_classes).
  *
- * A class for which a level is set goes by that, wherever its entries are. Everything else in
+ * A class for which a level is set goes by that, wherever its entries are, and so does a key that
+ * is to be compressed at a level of its own. Everything else in
  * tables goes by what is set for the level of the tree, or by compression.level. A block whose keys
  * are of several classes is compressed by the strongest of them. Values in blob files, which stay
  * where they are while their references sink through the levels, go by their class or by
@@ -11,10 +12,12 @@
 
 #include "store/store.h"
 
-/* Levels of zstd, 0 for none, of the classes of keys. Plain data. */
+/* Levels of zstd, 0 for none, of the classes of keys: those that are set, and then one for each
+ * level. Plain data. */
+enum { STRENGTH_CLASSES = STORE_CLASSES + STORE_ZSTD_LEVELS };
 struct strength {
     const struct store_classes *classes; /* borrowed; NULL: all keys are of class 0 */
-    uint8_t levels[STORE_CLASSES];
+    uint8_t levels[STRENGTH_CLASSES];
     uint8_t rest; /* of what belongs to no key: indexes and the like */
 };
 
@@ -29,8 +32,8 @@ void strength_of_values(struct strength *s, const struct store_options *set);
 /* The class of a key, and the level of that class. */
 static inline uint32_t strength_class(const struct strength *s, struct slice key)
 {
-    uint32_t class = s->classes ? s->classes->of(key) : 0;
-    return class < STORE_CLASSES ? class : 0;
+    uint32_t class = s->classes ? s->classes->of(s->classes->ctx, key) : 0;
+    return class < STRENGTH_CLASSES ? class : 0;
 }
 static inline int strength_of_key(const struct strength *s, struct slice key)
 {

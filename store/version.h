@@ -51,6 +51,7 @@ struct version_table {
     bool dead;   /* atomic; set by the install that drops it */
     bool failed; /* atomic; it could not be opened, so that picking leaves it alone */
     bool upper;  /* atomic; it is on a level above the last */
+    bool renew;  /* atomic; some of its values are still to be compressed anew */
     bool heal;   /* atomic; frames of it had to be rebuilt: picking has it rewritten soon */
     bool busy;   /* an input of a running job; protected by the tree's lock */
     const struct version_source *source;

@@ -154,6 +154,7 @@ static void pick_settings(const struct tree *t, struct pick_options *out)
                                  .fanout = 10,
                                  .table_bytes = table_bytes,
                                  .key_epoch = rekey_epoch(t),
+                                 .classes = t->settings.live.classes,
                                  .inputs_bytes_max = INPUTS_TABLES_MAX * table_bytes};
 }
 

@@ -185,6 +185,7 @@ static void change(struct fs *fs, uint64_t ino)
     fs_link(fs, ino, FS_INO_ROOT, "linked", &attr);
     fs_rename_whiteout(fs, ino, "new", ino, "newer", 0, &cred);
     fs_set_quota(fs, ino, 30000);
+    fs_set_compression(fs, ino, 3);
     fs_mknod(fs, ino, "new", S_IFREG | 0600, 0, &cred, &attr);
     fs_rename(fs, ino, "file", FS_INO_ROOT, "file", 0);
     fs_unlink(fs, ino, "file");

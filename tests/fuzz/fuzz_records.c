@@ -3,7 +3,7 @@
 #include "fs/acl.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { SAMPLES = 10 };
+enum { SAMPLES = 11 };
 static struct buf samples[SAMPLES];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -19,8 +19,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
                           .chunks = 8,
                           .parent = 1,
                           .slot = SLOT_MIN,
-                          .quota = 77};
+                          .quota = 77,
+                          .policy = 4};
     struct quota_record quota = {.limit_bytes = 1 << 30, .taking = true, .from = 99};
+    struct policy policy = {.start = 55, .end = 99, .since = 7, .level = 9};
     struct quota_used used = {.inodes = -1, .bytes = 1 << 20};
     struct dirent_record dirent = {.ino = 99, .type = S_IFREG >> 12, .name = slice_str("a name")};
     fuzz_quiet();
@@ -42,6 +44,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     received_encode(&received, &samples[7]);
     quota_encode(&quota, &samples[8]);
     quota_used_encode(&used, &samples[9]);
+    policy_encode(&policy, &samples[10]);
     return 0;
 }
 
@@ -54,6 +57,18 @@ static void limits(struct slice bytes)
         int err = quota_decode(buf_slice(&once), &again);
         assert(err == 0 && again.limit_bytes == q.limit_bytes && again.taking == q.taking &&
                again.from == q.from);
+    }
+    buf_release(&once);
+}
+
+static void policies(struct slice bytes)
+{
+    struct policy p, again;
+    struct buf once = {0};
+    if (policy_decode(bytes, 55, &p) == 0) {
+        policy_encode(&p, &once);
+        int err = policy_decode(buf_slice(&once), 55, &again);
+        assert(err == 0 && again.end == p.end && again.level == p.level && again.since == p.since);
     }
     buf_release(&once);
 }
@@ -162,6 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     received_decode(bytes, &received);
     quota_used_decode(bytes, &used);
     limits(bytes);
+    policies(bytes);
     inodes(bytes);
     dirents(bytes);
     patches(bytes);

@@ -125,6 +125,7 @@ static int add_inheriting(struct fsmodel *m, uint32_t mode, int folder)
     }
     m->nodes[id].flags = dir->flags & FS_FLAG_NODUMP;
     m->nodes[id].quota = dir->quota;
+    m->nodes[id].policy = S_ISREG(mode) || S_ISDIR(mode) ? dir->policy : 0;
     if (!S_ISCHR(mode)) /* a whiteout */
         inherit(&m->nodes[id], dir);
     return id;
@@ -265,6 +266,17 @@ static void take_over(struct fsmodel *m, int folder, int from, int quota)
         if (is_dir(&m->nodes[id]) && m->nodes[id].quota == quota)
             take_over(m, id, from, quota);
     }
+}
+
+static int do_policy(struct fsmodel *m, const struct fsop *op)
+{
+    struct fsnode *n = node_at(m, op->node);
+    if (!n)
+        return -ENOENT;
+    if (!S_ISREG(n->mode) && !is_dir(n))
+        return -EINVAL;
+    n->policy = (int)(op->fill % 4);
+    return 0;
 }
 
 static int do_quota(struct fsmodel *m, const struct fsop *op)
@@ -566,6 +578,8 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op)
     case FSOP_SETACL:
     case FSOP_REMOVEACL:
         return do_acl(m, op);
+    case FSOP_POLICY:
+        return do_policy(m, op);
     case FSOP_QUOTA:
         return do_quota(m, op);
     case FSOP_FORGET:
@@ -584,13 +598,13 @@ int fsmodel_apply(struct fsmodel *m, const struct fsop *op)
 
 /* How often each kind comes, of a thousand. */
 static const int weights[FSOP_KINDS] = {
-    [FSOP_CREATE] = 130,   [FSOP_FIFO] = 10,        [FSOP_MKDIR] = 65,   [FSOP_SYMLINK] = 25,
-    [FSOP_TMPFILE] = 15,   [FSOP_LINK] = 50,        [FSOP_UNLINK] = 100, [FSOP_RMDIR] = 40,
-    [FSOP_RENAME] = 120,   [FSOP_WRITE] = 127,      [FSOP_QUOTA] = 8,    [FSOP_TRUNCATE] = 45,
-    [FSOP_FALLOCATE] = 50, [FSOP_COPY] = 25,        [FSOP_CHANGE] = 20,  [FSOP_FLAGS] = 15,
-    [FSOP_SETXATTR] = 28,  [FSOP_REMOVEXATTR] = 10, [FSOP_SETACL] = 13,  [FSOP_REMOVEACL] = 4,
-    [FSOP_FORGET] = 30,    [FSOP_SYNC] = 22,        [FSOP_WORK] = 30,    [FSOP_SNAPSHOT] = 8,
-    [FSOP_UNSNAPSHOT] = 6, [FSOP_REOPEN] = 4};
+    [FSOP_CREATE] = 130,  [FSOP_FIFO] = 10,      [FSOP_MKDIR] = 65,       [FSOP_SYMLINK] = 25,
+    [FSOP_TMPFILE] = 15,  [FSOP_LINK] = 50,      [FSOP_UNLINK] = 100,     [FSOP_RMDIR] = 40,
+    [FSOP_RENAME] = 120,  [FSOP_WRITE] = 115,    [FSOP_POLICY] = 12,      [FSOP_QUOTA] = 8,
+    [FSOP_TRUNCATE] = 45, [FSOP_FALLOCATE] = 50, [FSOP_COPY] = 25,        [FSOP_CHANGE] = 20,
+    [FSOP_FLAGS] = 15,    [FSOP_SETXATTR] = 28,  [FSOP_REMOVEXATTR] = 10, [FSOP_SETACL] = 13,
+    [FSOP_REMOVEACL] = 4, [FSOP_FORGET] = 30,    [FSOP_SYNC] = 22,        [FSOP_WORK] = 30,
+    [FSOP_SNAPSHOT] = 8,  [FSOP_UNSNAPSHOT] = 6, [FSOP_REOPEN] = 4};
 
 static enum fsop_kind random_kind(struct simrng *r, bool reopen)
 {
@@ -668,7 +682,7 @@ void fsmodel_random(const struct fsmodel *m, struct simrng *r, bool reopen, stru
     *op = (struct fsop){.kind = random_kind(r, reopen), .fill = (uint32_t)simrng_next(r)};
     bool acl = op->kind == FSOP_SETACL || op->kind == FSOP_REMOVEACL;
     bool folder = takes_name(op->kind) || op->kind == FSOP_TMPFILE || op->kind == FSOP_QUOTA ||
-                  (acl && simrng_below(r, 2));
+                  ((acl || op->kind == FSOP_POLICY) && simrng_below(r, 2));
     op->node = random_node(m, r, folder ? S_IFDIR : S_IFREG);
     op->node2 = random_node(m, r, S_IFDIR);
     op->name = random_name(r);

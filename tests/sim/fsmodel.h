@@ -30,6 +30,7 @@ struct fsnode {
     bool gone;                /* deleted: nothing can be done with it */
     struct buf data;          /* contents, or a symbolic link's target */
     int parent;               /* folders */
+    int policy;               /* 1 + the level that it is compressed at, or passes on; 0: none */
     int quota;                /* the folder whose limit it counts towards: id + 1; 0: none */
     int entry[FSMODEL_NAMES]; /* folders: id + 1; 0: none */
     struct buf xattr[FSMODEL_XATTRS];
@@ -40,7 +41,7 @@ struct fsnode {
 struct fsmodel {
     struct fsnode *nodes;
     size_t count, cap;
-    bool limits_unseen; /* what it is compared with need not have them */
+    bool limits_unseen; /* what it is compared with has none of them, and no compressions */
 };
 
 enum fsop_kind {
@@ -63,7 +64,8 @@ enum fsop_kind {
     FSOP_REMOVEXATTR,
     FSOP_SETACL, /* name: which; fill: the list */
     FSOP_REMOVEACL,
-    FSOP_QUOTA, /* a folder gets a limit, but none that refuses anything */
+    FSOP_POLICY, /* fill: the compression of a file or folder */
+    FSOP_QUOTA,  /* a folder gets a limit, but none that refuses anything */
     FSOP_FORGET,
     /* These change nothing that can be seen. */
     FSOP_SYNC,

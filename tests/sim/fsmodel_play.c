@@ -61,31 +61,19 @@ void fsacl_bytes(const struct fsacl *a, struct buf *out)
 void fsop_print(const struct fsop *op, char text[160])
 {
     static const char *const kinds[FSOP_KINDS] = {
-        [FSOP_CREATE] = "create",
-        [FSOP_FIFO] = "fifo",
-        [FSOP_MKDIR] = "mkdir",
-        [FSOP_SYMLINK] = "symlink",
-        [FSOP_LINK] = "link",
-        [FSOP_UNLINK] = "unlink",
-        [FSOP_RMDIR] = "rmdir",
-        [FSOP_RENAME] = "rename",
-        [FSOP_WRITE] = "write",
-        [FSOP_TRUNCATE] = "truncate",
-        [FSOP_FALLOCATE] = "fallocate",
-        [FSOP_CHANGE] = "change",
-        [FSOP_SETXATTR] = "setxattr",
-        [FSOP_REMOVEXATTR] = "removexattr",
-        [FSOP_SETACL] = "setacl",
-        [FSOP_REMOVEACL] = "removeacl",
-        [FSOP_TMPFILE] = "tmpfile",
-        [FSOP_COPY] = "copy",
-        [FSOP_FLAGS] = "flags",
-        [FSOP_QUOTA] = "quota",
-        [FSOP_FORGET] = "forget",
-        [FSOP_SYNC] = "sync",
-        [FSOP_WORK] = "work",
-        [FSOP_SNAPSHOT] = "snapshot",
-        [FSOP_UNSNAPSHOT] = "unsnapshot",
+        [FSOP_CREATE] = "create",       [FSOP_FIFO] = "fifo",
+        [FSOP_MKDIR] = "mkdir",         [FSOP_SYMLINK] = "symlink",
+        [FSOP_LINK] = "link",           [FSOP_UNLINK] = "unlink",
+        [FSOP_RMDIR] = "rmdir",         [FSOP_RENAME] = "rename",
+        [FSOP_WRITE] = "write",         [FSOP_TRUNCATE] = "truncate",
+        [FSOP_FALLOCATE] = "fallocate", [FSOP_CHANGE] = "change",
+        [FSOP_SETXATTR] = "setxattr",   [FSOP_REMOVEXATTR] = "removexattr",
+        [FSOP_SETACL] = "setacl",       [FSOP_REMOVEACL] = "removeacl",
+        [FSOP_TMPFILE] = "tmpfile",     [FSOP_COPY] = "copy",
+        [FSOP_FLAGS] = "flags",         [FSOP_POLICY] = "policy",
+        [FSOP_QUOTA] = "quota",         [FSOP_FORGET] = "forget",
+        [FSOP_SYNC] = "sync",           [FSOP_WORK] = "work",
+        [FSOP_SNAPSHOT] = "snapshot",   [FSOP_UNSNAPSHOT] = "unsnapshot",
         [FSOP_REOPEN] = "reopen",
     };
     snprintf(text, 160,
@@ -216,6 +204,9 @@ int fsop_play(struct fs *fs, const struct fsop *op, uint64_t *inos, size_t *ino_
     case FSOP_SETACL:
     case FSOP_REMOVEACL:
         err = play_acl(fs, op, ino);
+        break;
+    case FSOP_POLICY:
+        err = fs_set_compression(fs, ino, (int)(op->fill % 4) - 1);
         break;
     case FSOP_QUOTA:
         err = fs_set_quota(fs, ino, 0);
@@ -403,6 +394,20 @@ static bool same_quotas(struct comparison *c)
     return true;
 }
 
+static bool same_policies(struct comparison *c)
+{
+    for (size_t i = 0; i < c->m->count; i++) {
+        int level, expected = c->m->nodes[i].policy - 1;
+        if (c->inos[i] == 0)
+            continue;
+        int err = fs_get_compression(c->fs, c->inos[i], &level);
+        if (err < 0 || level != expected)
+            return differs(c, "inode %llu is compressed at level %d, should be at %d",
+                           (unsigned long long)c->inos[i], level, expected);
+    }
+    return true;
+}
+
 bool fsmodel_equals(const struct fsmodel *m, struct fs *fs, uint64_t snapshot, uint64_t *inos,
                     char why[256])
 {
@@ -412,8 +417,8 @@ bool fsmodel_equals(const struct fsmodel *m, struct fs *fs, uint64_t snapshot, u
     why[0] = 0;
     int err = fs_getattr(fs, snapshot << FS_INO_BITS | FS_INO_ROOT, &a);
     bool same = err == 0 ? same_node(&c, 0, &a) && all_distinct(&c) : differs(&c, "error %d", err);
-    if (same && snapshot == 0 && !m->limits_unseen)
-        same = same_quotas(&c);
+    if (same && !m->limits_unseen)
+        same = same_policies(&c) && (snapshot != 0 || same_quotas(&c));
     if (inos && same)
         memcpy(inos, c.inos, m->count * sizeof *inos);
     free(c.inos);

@@ -21,12 +21,12 @@ static void test_classes(void **state)
                          key_chunk(16, 9),    key_attr(UINT32_MAX),    key_xattr(17, "u"),
                          key_dirent(1, 4096), key_chunk(1 << 20, 0)};
     for (uint32_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        assert_int_equal(so.classes->of(key_slice(&keys[i])), i % 4);
+        assert_int_equal(so.classes->of(NULL, key_slice(&keys[i])), i % 4);
     struct key super = key_super(SUPER_COUNTERS), orphan = key_orphan(17);
-    assert_int_equal(so.classes->of(key_slice(&super)), 0);
-    assert_int_equal(so.classes->of(key_slice(&orphan)), 0);
-    assert_int_equal(so.classes->of(slice_str("short")), 0);
-    assert_int_equal(so.classes->of(slice_str("\1\1\1\1\1\1\1\1\7")), 0);
+    assert_int_equal(so.classes->of(NULL, key_slice(&super)), 0);
+    assert_int_equal(so.classes->of(NULL, key_slice(&orphan)), 0);
+    assert_int_equal(so.classes->of(NULL, slice_str("short")), 0);
+    assert_int_equal(so.classes->of(NULL, slice_str("\1\1\1\1\1\1\1\1\7")), 0);
 }
 
 /* ---- making ---- */

@@ -5,11 +5,14 @@
 
 static char message[STORE_MESSAGE_MAX];
 
-static uint32_t by_first_byte(struct slice key)
+/* "0" to "3"; "a" and so on: a level of its own, from 0. */
+static uint32_t by_first_byte(void *ctx, struct slice key)
 {
-    return (uint32_t)(key.data[0] - '0');
+    (void)ctx;
+    return key.data[0] >= 'a' ? STORE_CLASS_ZSTD + (uint32_t)(key.data[0] - 'a')
+                              : (uint32_t)(key.data[0] - '0');
 }
-static const struct store_classes classes = {by_first_byte};
+static const struct store_classes classes = {.of = by_first_byte};
 
 static void choose(struct store_options *o, const char *name, const char *value)
 {
@@ -45,8 +48,13 @@ static void test_precedence(void **state)
     strength_of_values(&s, &o);
     assert_int_equal(strength_of_key(&s, slice_str("1a")), 5);
     assert_int_equal(strength_of_key(&s, slice_str("2a")), 3);
+    /* levels of their own */
+    assert_int_equal(strength_of_key(&s, slice_str("a")), 0);
+    assert_int_equal(strength_of_key(&s, slice_str("j")), 9);
+    assert_int_equal(strength_of_key(&s, slice_str("t")), 19);
+    assert_int_equal(strength_of_mask(&s, 1 << 2 | 1U << (STORE_CLASS_ZSTD + 7)), 7);
     /* a class that is none is the first */
-    assert_int_equal(strength_class(&s, slice_str("9a")), 0);
+    assert_int_equal(strength_class(&s, slice_str("u")), 0);
     o.classes = NULL;
     strength_of_values(&s, &o);
     assert_int_equal(strength_of_key(&s, slice_str("2a")), 5);

@@ -95,6 +95,7 @@ static inline void use_folder(struct fs *fs, uint64_t dir, int depth)
         fs_forget(fs, k->child[i]);
     }
     fs_set_quota(fs, dir, CHUNK);
+    fs_set_compression(fs, dir, 3);
     fs_mkdir(fs, dir, "new", 0755, &vol_cred, &(struct fs_attr){0});
     free(k);
 }
