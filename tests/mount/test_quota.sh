@@ -33,9 +33,10 @@ set_and_told()
         [ "$(df -k --output=size "$mnt" | tail -n 1)" -gt 4096 ] && ! getfattr -d "$mnt/d" | grep quota && [ -z "$(attribute quota "$mnt/d/sub")" ]
 }
 
+# Piece by piece, as the cache would write large ones of which none fits any more.
 held()
 {
-    fill "$mnt/d/sub/a" 32 && df_says used "$mnt/d" 2048 && [ "$(attribute quota.used "$mnt/d")" = 2097152 ] && fails 'Disk quota exceeded' fill "$mnt/d/b" 40 &&
+    fill "$mnt/d/sub/a" 32 && df_says used "$mnt/d" 2048 && [ "$(attribute quota.used "$mnt/d")" = 2097152 ] && fails 'Disk quota exceeded' dd if=/dev/zero of="$mnt/d/b" bs=64K count=40 oflag=direct &&
         df_says avail "$mnt/d" 0 && fails 'Disk quota exceeded' ln -s target "$mnt/d/link" && touch "$mnt/d/empty" || return
     fill "$mnt/elsewhere" 80 && rm "$mnt/d/b" && df_says used "$mnt/d" 2048 && fill "$mnt/d/b" 30 && truncate -s 0 "$mnt/d/b" "$mnt/d/sub/a" && df_says used "$mnt/d" 0
 }

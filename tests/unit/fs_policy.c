@@ -102,7 +102,7 @@ static void test_intervals(void **state)
     uint64_t f[FILES];
     vol_make(&v, CHUNK);
     for (int i = 0; i < FILES; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "f%d", i);
         f[i] = vol_file(&v, ROOT, name);
         assert_true(i == 0 || f[i] == f[i - 1] + 1);
@@ -140,7 +140,7 @@ static void test_across_crashes(void **state)
     set(&v, d, 12);
     assert_ok(fs_sync(v.fs));
     for (int i = 0; i < 12; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "%d", i);
         if (!vol_find(&v, d, name))
             vol_file(&v, d, name);
@@ -183,7 +183,7 @@ static uint64_t taken(int level, uint32_t chunk_bytes)
     if (level >= 0)
         set(&v, d, level);
     for (int i = 0; i < FILES; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "%d", i);
         fill(&v, vol_file(&v, d, name));
     }
@@ -211,7 +211,7 @@ static void test_old_contents(void **state)
         uint64_t f[FILES], plain, none, again;
         vol_make(&v, 64 << 10);
         for (int i = 0; i < FILES; i++) {
-            char name[8];
+            char name[16];
             snprintf(name, sizeof name, "%d", i);
             fill(&v, f[i] = vol_file(&v, ROOT, name));
         }
