@@ -21,7 +21,7 @@ int quota_sweep(struct fs *fs)
         uint8_t kind;
         struct slice rest;
         if (key_split(store_iter_key(it), &zero, &kind, &rest) && take_be64(&rest, &folder) &&
-            !quota_find(fs, folder))
+            rest.len == 0 && !quota_find(fs, folder))
             store_batch_delete(batch, store_iter_key(it));
     }
     store_iter_free(it);

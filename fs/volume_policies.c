@@ -206,7 +206,7 @@ int policy_load(struct fs *fs, const struct store_read *read)
             break;
         /* One that is damaged is left out: it says only how new contents are compressed. */
         if (key_split(store_iter_key(it), &zero, &kind, &rest) && take_be64(&rest, &start) &&
-            policy_decode(value, start, &p) == 0 && p.start >= from)
+            rest.len == 0 && policy_decode(value, start, &p) == 0 && p.start >= from)
             append(t, &p);
         else
             corrupt("the superblock", UINT64_MAX, "a compression of inodes does not decode");

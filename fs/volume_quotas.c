@@ -119,7 +119,8 @@ int quota_load(struct fs *fs, const struct store_read *read)
         err = store_iter_value(it, &value);
         if (err < 0)
             break;
-        if (key_split(store_iter_key(it), &zero, &kind, &rest) && take_be64(&rest, &folder))
+        if (key_split(store_iter_key(it), &zero, &kind, &rest) && take_be64(&rest, &folder) &&
+            rest.len == 0)
             load_one(fs, kind, folder, value);
     }
     store_iter_free(it);

@@ -635,6 +635,19 @@ static void bad_limit(struct raw *r, const struct site *s)
 {
     raw_put(r, key_quota(s->dir), slice_str("\5\2"));
 }
+/* Beside a good one: nobody may take it for the same. */
+static void longer_key(struct raw *r, const struct site *s)
+{
+    struct key k = key_quota(s->dir);
+    put_quota(r, s->dir, false);
+    put_used(r, s->dir, 1, 0);
+    CHANGE_INODE(r, s->dir, n.quota = s->dir);
+    CHANGE_INODE(r, s->sub, n.quota = s->sub);
+    put_quota(r, s->sub, false);
+    put_used(r, s->sub, 1, 0);
+    k.bytes[k.len++] = 7;
+    raw_put(r, k, slice_of("\5\0\0", 3));
+}
 static void limit_of_none(struct raw *r, const struct site *s)
 {
     put_quota(r, s->file, false);
@@ -671,6 +684,7 @@ static void test_verifier(void **state)
 {
     (void)state;
     assert_finds(bad_limit, FINDING_QUOTA, "");
+    assert_finds(longer_key, FINDING_QUOTA, "");
     assert_finds(limit_of_none, FINDING_QUOTA, "");
     assert_finds(sum_off, FINDING_QUOTA_USED, "/dir/sub");
     assert_finds(no_such_limit, FINDING_QUOTA_TREE, "/dir/sub");
