@@ -354,6 +354,8 @@ int fs_send(struct fs *fs, const char *from, const char *to, const char *token,
  * -ENOTEMPTY        it leads from nothing, and this volume has something
  * -EXDEV            it is not of this volume, nor of one that this is a copy of
  * -ESTALE           the snapshot that it leads from is not here
+ * -EOPNOTSUPP       that snapshot has limits of folders, or a compression of single files, which
+ *                   streams do not have
  * -EBUSY            the volume was changed since that snapshot
  * -EALREADY         what it leads to is here already (report->snapshot)
  * -EEXIST           there is another snapshot of this name

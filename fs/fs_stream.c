@@ -49,6 +49,9 @@ static int check_base(struct fs *fs, const struct stream_head *h, bool force, ui
     free(name);
     if (err != 0)
         return err < 0 ? err : -ESTALE;
+    int rules = receive_has_rules(fs->store, *base);
+    if (rules != 0)
+        return rules < 0 ? rules : -EOPNOTSUPP;
     int changed = force ? 0 : receive_is_changed(fs->store, *base);
     return changed > 0 ? -EBUSY : changed;
 }

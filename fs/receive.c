@@ -8,7 +8,8 @@
  *
  * Limits of folders, and how single files are compressed, are nobody's business but the volume's
  * that they were set in: a stream has none, and those that were set here since go with the other
- * local changes.
+ * local changes. A state that has some is no base for a stream: what it does not change would still
+ * say that it counts, or is compressed, by rules that are gone.
  *
  * Three records are the receiver's own: how far inode numbers were given out never goes back; what
  * was received last says which state this is, for streams to come; and the superblock, of a volume
@@ -87,6 +88,24 @@ static int undo_below(struct receiving *g, struct slice key)
     return err;
 }
 
+/* A record of a limit, or of how single files are compressed. */
+static struct store_iter *own_rules(const struct store_read *read)
+{
+    struct key lower = key_super(SUPER_QUOTA), upper = key_super(SUPER_POLICY + 1);
+    return store_iter_new(read, key_slice(&lower), key_slice(&upper));
+}
+
+int receive_has_rules(struct store *store, uint64_t base)
+{
+    struct store_read read;
+    store_read_begin_at(store, base, &read);
+    struct store_iter *it = own_rules(&read);
+    int err = store_iter_first(it);
+    store_iter_free(it);
+    store_read_end(&read);
+    return err < 0 ? err : err == 0;
+}
+
 int receive_is_changed(struct store *store, uint64_t base)
 {
     struct store_read read;
@@ -119,10 +138,9 @@ int receive_is_changed(struct store *store, uint64_t base)
 
 /* ---- the receiver's own records ---- */
 
-static int drop_limits(struct receiving *g)
+static int drop_rules(struct receiving *g)
 {
-    struct key lower = key_super(SUPER_QUOTA), upper = key_super(SUPER_POLICY + 1);
-    struct store_iter *it = store_iter_new(g->read, key_slice(&lower), key_slice(&upper));
+    struct store_iter *it = own_rules(g->read);
     int err = store_iter_first(it);
     while (err == 0) {
         err = store_ingest_delete(g->ingest, store_iter_key(it));
@@ -146,7 +164,7 @@ static int put_received(struct receiving *g)
     int err = store_ingest_put(g->ingest, key_slice(&k), buf_slice(&value));
     buf_release(&value);
     g->received_put = true;
-    return err == 0 ? drop_limits(g) : err;
+    return err == 0 ? drop_rules(g) : err;
 }
 
 static int put_super(struct receiving *g)

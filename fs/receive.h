@@ -14,5 +14,8 @@ int receive_apply(struct store *store, uint64_t base, struct stream_reader *r,
 /* Is the present another state than at `base`, but for inode numbers that were reserved? 0: no; 1:
  * yes; or an error. */
 int receive_is_changed(struct store *store, uint64_t base);
+/* Does the state at `base` have limits of folders, or files that are compressed in a way of their
+ * own? Then no stream can lead from it to another here. 0, 1, or an error. */
+int receive_has_rules(struct store *store, uint64_t base);
 
 #endif

@@ -84,6 +84,11 @@ int explain_stream(const char *stream, const char *where, int err)
         return tell_error("%s: the stream leads from nothing and makes a new volume, but something "
                           "is here; send with --from=SNAPSHOT",
                           where);
+    case -EOPNOTSUPP:
+        return tell_error("%s: the snapshot that the stream leads from has limits of folders, or "
+                          "files with a compression of their own, which streams do not have; send "
+                          "all of it into a new volume",
+                          where);
     case -EBUSY:
         return tell_error(
             "%s: changed since the snapshot that the stream leads from; --force undoes "

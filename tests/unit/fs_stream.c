@@ -196,7 +196,6 @@ static void test_random(void **state)
     }
 }
 
-/* Between two snapshots nothing may have changed; the second is there all the same. */
 /* Limits are not sent; those that the receiver has set since go with its other changes. */
 static void test_limits_stay_here(void **state)
 {
@@ -233,6 +232,39 @@ static void test_limits_stay_here(void **state)
     end(&p);
 }
 
+/* A state that has rules of its own is no base: what a stream leaves alone would go by them still.
+ */
+static void refuse_to_send_back(bool limit)
+{
+    struct pipe pipe = {0};
+    struct play p;
+    struct fs *copy;
+    begin(&p, unit_seed());
+    struct vol *v = &p.v;
+    uint64_t d = vol_mkdir(v, ROOT, "d"), f = vol_text(v, d, "f", "12345");
+    assert_ok(limit ? fs_set_quota(v->fs, d, 100) : fs_set_compression(v->fs, f, 5));
+    assert_ok(fs_snapshot_create(v->fs, "a"));
+    send_to(v->fs, NULL, "a", NULL, &pipe);
+    assert_ok(try_receive_new(v->disk, NULL, &pipe));
+    open_copy(v, NULL, &copy);
+    assert_ok(fs_write(copy, f, 5, "678", 3));
+    assert_ok(fs_snapshot_create(copy, "b"));
+    send_to(copy, "a", "b", NULL, &pipe);
+    assert_ok(fs_close(copy));
+    assert_errno(try_receive(v->fs, &pipe, false), EOPNOTSUPP);
+    assert_errno(try_receive(v->fs, &pipe, true), EOPNOTSUPP);
+    buf_release(&pipe.bytes);
+    end(&p);
+}
+
+static void test_sent_back(void **state)
+{
+    (void)state;
+    refuse_to_send_back(true);
+    refuse_to_send_back(false);
+}
+
+/* Between two snapshots nothing may have changed; the second is there all the same. */
 static void test_nothing_changed(void **state)
 {
     (void)state;
@@ -578,6 +610,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_limits_stay_here),
+        cmocka_unit_test(test_sent_back),
         cmocka_unit_test(test_nothing_changed),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_altered),
