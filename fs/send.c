@@ -158,8 +158,10 @@ static int count_orphans(struct sending *s, struct counters *c)
     for (size_t i = 0; i < s->orphans_after.count; i++) {
         struct inode n;
         int err = inode_get(&s->after, s->orphans_after.list[i], &n);
+        if (err == -ENOENT)
+            continue;
         if (err < 0)
-            return err == -ENOENT ? 0 : err;
+            return err;
         c->inodes--;
         c->chunks -= (int64_t)n.chunks;
     }
