@@ -15,12 +15,11 @@ static int set_locked(struct txn *t, struct inode *n, int level)
     if (!file)
         return txn_commit(t);
     uint64_t since = store_next_file(t->fs->store);
-    pthread_mutex_lock(&table->change);
+    txn_hold_policies(t);
     policy_put(table, n->ino, n->ino + 1, level, since, t->batch);
     int err = txn_commit(t);
     if (err == 0)
         policy_apply(table, n->ino, n->ino + 1, level, since);
-    pthread_mutex_unlock(&table->change);
     return err;
 }
 

@@ -109,6 +109,16 @@ void inode_new(struct txn *t, uint64_t ino, uint32_t mode, uint64_t rdev,
     t->inodes++;
 }
 
+/* It may become part of its neighbour's until the lock is held. */
+static void forget_policy(struct txn *t, uint64_t ino)
+{
+    txn_hold_policies(t);
+    if (policy_is_single(&t->fs->policies, ino)) {
+        struct key k = key_policy(ino);
+        store_batch_delete(t->batch, key_slice(&k));
+    }
+}
+
 void inode_delete(struct txn *t, const struct inode *n)
 {
     struct key start = key_attr(n->ino), end = key_kind(n->ino, KIND_END);
@@ -116,10 +126,8 @@ void inode_delete(struct txn *t, const struct inode *n)
     uncount(t, n);
     if (n->quota == n->ino)
         quota_forget(&t->charges, t->batch, n->ino);
-    if (n->policy && policy_is_single(&t->fs->policies, n->ino)) {
-        struct key k = key_policy(n->ino);
-        store_batch_delete(t->batch, key_slice(&k));
-    }
+    if (n->policy && policy_is_single(&t->fs->policies, n->ino))
+        forget_policy(t, n->ino);
     t->inodes--;
     t->chunks -= (int64_t)n->chunks;
     t->frees = true;

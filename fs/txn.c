@@ -24,7 +24,18 @@ void txn_unlock(struct txn *t)
     if (t->reading)
         store_read_end(&t->read);
     t->reading = false;
+    if (t->policies)
+        pthread_mutex_unlock(&t->fs->policies.change);
+    t->policies = false;
     lock_drop(&t->fs->locks, &t->locked);
+}
+
+void txn_hold_policies(struct txn *t)
+{
+    assert(t->reading);
+    if (!t->policies)
+        pthread_mutex_lock(&t->fs->policies.change);
+    t->policies = true;
 }
 
 static void add_counters(struct txn *t)

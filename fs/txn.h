@@ -21,6 +21,7 @@ struct txn {
     uint64_t slot;      /* of the folder entry that was put last */
     int64_t inodes, chunks;       /* what it adds to the counters */
     bool frees;                   /* it frees space: may use the reserve */
+    bool policies;                /* policies.change is held */
     struct quota_charges charges; /* what it adds to limits of folders */
 };
 
@@ -30,6 +31,9 @@ int txn_init(struct txn *t, struct fs *fs);
  * that others have to be locked. */
 void txn_lock(struct txn *t, const uint64_t *inos, size_t count);
 void txn_unlock(struct txn *t);
+/* From here to txn_unlock() nobody else changes how single files are compressed, and records of
+ * that may be put into the batch. May be called twice. */
+void txn_hold_policies(struct txn *t);
 /* Adds the counters, writes the batch. 0 or an error, after which nothing has happened: -EDQUOT
  * when it would add to a limit that it then exceeds. */
 int txn_commit(struct txn *t);

@@ -111,7 +111,8 @@ struct atimes; /* atime.h */
  * knows of a value. A folder that wants its files compressed in a way of its own is given runs of
  * numbers for that, so that one interval says it of many files. */
 struct policy_table {
-    pthread_mutex_t change; /* held from planning a change until it is in memory */
+    pthread_mutex_t change; /* held from planning a change until it is in memory;
+                               by who deletes a record until that is written */
     pthread_rwlock_t lock;
     struct policy *list; /* [lock; written with change, too] ascending, without overlaps */
     size_t count, cap;   /* count: atomic */

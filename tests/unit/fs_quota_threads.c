@@ -1,45 +1,23 @@
 /* Limits while several threads use what they are for, on the real system with background workers:
  * sums are exact in the end, and no limit was ever exceeded. ROUNDS=n sets how much each does. */
-#include "tests/unit/vol.h"
-
-#include <pthread.h>
-#include <unistd.h>
-
-#include "store/env.h"
-#include "tests/sim/simrng.h"
+#include "tests/unit/vol_real.h"
 
 #define ROOT FS_INO_ROOT
 
 enum { THREADS = 3, NAMES = 12, CHUNK = 16 << 10, LIMIT = 12 * CHUNK, TREES = 2 };
 
 struct real {
-    char dir[256];
-    struct store_options store;
-    struct fs_options options;
-    struct fs *fs;
+    struct vol_real vol;
+    struct fs *fs; /* vol.fs */
     uint64_t trees[TREES + 1], subs[TREES + 1]; /* the last has no limit */
-    uint64_t seed;
-    size_t rounds;
     bool stop; /* atomic */
 };
 
 static void real_make(struct real *v)
 {
-    struct fs_make_options make;
-    const char *tmp = getenv("TMPDIR"), *given = getenv("ROUNDS");
-    *v = (struct real){.seed = unit_seed(), .rounds = given ? strtoull(given, NULL, 0) : 3000};
-    snprintf(v->dir, sizeof v->dir, "%s/varve-quota-XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(v->dir));
-    log_set_sink(vol_log, NULL);
-    small_store(&v->store);
-    v->store.memtable_bytes = 64 << 10;
-    fs_options_init(&v->options);
-    v->options.store = &v->store;
-    v->options.workers = 2;
-    fs_make_options_init(&make);
-    make.chunk_bytes = CHUNK;
-    assert_ok(fs_make(v->dir, &make));
-    assert_ok(fs_open(v->dir, &v->options, &v->fs));
+    vol_real_make(&v->vol, CHUNK, 3000);
+    v->fs = v->vol.fs;
+    v->stop = false;
     for (int i = 0; i <= TREES; i++) {
         char name[16];
         struct fs_attr a;
@@ -49,25 +27,6 @@ static void real_make(struct real *v)
         assert_ok(fs_mkdir(v->fs, a.ino, "sub", 0755, &vol_cred, &a));
         v->subs[i] = a.ino;
     }
-}
-
-static int remove_file(void *ctx, const char *name)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", (const char *)ctx, name);
-    return unlink(path);
-}
-
-static void real_end(struct real *v)
-{
-    struct vol_findings list = {0};
-    struct fs_check_report report;
-    assert_ok(fs_close(v->fs));
-    assert_ok(fs_check(v->dir, &v->options, true, vol_on_finding, NULL, &list, &report));
-    if (list.count)
-        fail_msg("the verifier says:\n%s", list.text);
-    assert_ok(env_posix()->list(env_posix(), v->dir, remove_file, v->dir));
-    assert_int_equal(rmdir(v->dir), 0);
 }
 
 /* ---- what threads do; failures are counted, cmocka is for the main thread ---- */
@@ -136,7 +95,7 @@ static void one_act(struct thread *t)
 static void *mess_about(void *arg)
 {
     struct thread *t = arg;
-    for (size_t i = 0; i < t->v->rounds && t->err == 0; i++)
+    for (size_t i = 0; i < t->v->vol.rounds && t->err == 0; i++)
         one_act(t);
     return NULL;
 }
@@ -163,7 +122,7 @@ static void test_limits_among_threads(void **state)
     real_make(&v);
     assert_ok(fs_set_quota(v.fs, v.trees[0], LIMIT)); /* the other while it is in use */
     for (size_t i = 0; i < THREADS; i++) {
-        threads[i] = (struct thread){.v = &v, .rng = {v.seed + i}};
+        threads[i] = (struct thread){.v = &v, .rng = {v.vol.seed + i}};
         assert_int_equal(pthread_create(&threads[i].id, NULL, mess_about, &threads[i]), 0);
     }
     assert_int_equal(pthread_create(&watcher.id, NULL, watch, &watcher), 0);
@@ -182,7 +141,7 @@ static void test_limits_among_threads(void **state)
     pthread_join(watcher.id, NULL);
     assert_int_equal(watcher.err, 0);
     print_message("%zu operations were refused for a limit\n", refusals);
-    real_end(&v);
+    vol_real_end(&v.vol);
 }
 
 int main(void)

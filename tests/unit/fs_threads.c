@@ -1,13 +1,7 @@
 /* Several threads in the same folders, on the real system with background workers: nothing hangs,
  * what is atomic is seen whole, and at the end the verifier has nothing to say. ROUNDS=n sets how
  * much each thread does. */
-#include "tests/unit/vol.h"
-
-#include <pthread.h>
-#include <unistd.h>
-
-#include "store/env.h"
-#include "tests/sim/simrng.h"
+#include "tests/unit/vol_real.h"
 
 #define ROOT FS_INO_ROOT
 
@@ -16,55 +10,25 @@ enum { THREADS = 4, DIRS = 5, NAMES = 6, FILE_BYTES = 40000 };
 /* ---- a volume in a real folder ---- */
 
 struct real {
-    char dir[256];
-    struct store_options store;
-    struct fs_options options;
-    struct fs *fs;
+    struct vol_real vol;
+    struct fs *fs; /* vol.fs */
     uint64_t dirs[DIRS];
     uint64_t shared; /* a file that is always of one byte value */
-    uint64_t seed;
-    size_t rounds;
     bool stop; /* atomic */
 };
 
 static void real_make(struct real *v)
 {
-    struct fs_make_options make;
-    const char *tmp = getenv("TMPDIR"), *given = getenv("ROUNDS");
-    *v = (struct real){.seed = unit_seed(), .rounds = given ? strtoull(given, NULL, 0) : 4000};
-    snprintf(v->dir, sizeof v->dir, "%s/varve-threads-XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(v->dir));
-    log_set_sink(vol_log, NULL);
-    small_store(&v->store);
-    v->store.memtable_bytes = 64 << 10;
-    v->store.blob_bytes = 256 << 10;
-    fs_options_init(&v->options);
-    v->options.store = &v->store;
-    v->options.workers = 2;
-    fs_make_options_init(&make);
-    make.chunk_bytes = 16 << 10;
-    assert_ok(fs_make(v->dir, &make));
-    assert_ok(fs_open(v->dir, &v->options, &v->fs));
+    *v = (struct real){0};
+    vol_real_make(&v->vol, 16 << 10, 4000);
+    v->fs = v->vol.fs;
 }
 
-static int remove_file(void *ctx, const char *name)
+static void real_reopen(struct real *v)
 {
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", (const char *)ctx, name);
-    return unlink(path);
-}
-
-/* Closes it, lets the verifier look, and removes it. */
-static void real_end(struct real *v)
-{
-    struct vol_findings list = {0};
-    struct fs_check_report report;
     assert_ok(fs_close(v->fs));
-    assert_ok(fs_check(v->dir, &v->options, true, vol_on_finding, NULL, &list, &report));
-    if (list.count)
-        fail_msg("the verifier says:\n%s", list.text);
-    assert_ok(env_posix()->list(env_posix(), v->dir, remove_file, v->dir));
-    assert_int_equal(rmdir(v->dir), 0);
+    vol_real_open(&v->vol);
+    v->fs = v->vol.fs;
 }
 
 /* ---- what threads do; failures are counted, cmocka is for the main thread ---- */
@@ -211,7 +175,7 @@ static void *mess_about(void *arg)
     static void (*const acts[])(struct thread *) = {
         do_make, do_make, do_remove, do_remove, do_rename, do_link, do_change, do_list, do_shared};
     struct thread *t = arg;
-    for (size_t i = 0; i < t->v->rounds && !t->failed; i++)
+    for (size_t i = 0; i < t->v->vol.rounds && !t->failed; i++)
         acts[simrng_below(&t->rng, sizeof acts / sizeof *acts)](t);
     return NULL;
 }
@@ -292,7 +256,7 @@ static void *take_snapshots(void *arg)
 
 static void start(struct thread *t, struct real *v, int i, void *(*fn)(void *))
 {
-    *t = (struct thread){.v = v, .rng = {v->seed + (uint64_t)i}};
+    *t = (struct thread){.v = v, .rng = {v->vol.seed + (uint64_t)i}};
     assert_int_equal(pthread_create(&t->id, NULL, fn, t), 0);
 }
 
@@ -330,7 +294,7 @@ static void test_shared_folders(void **state)
     join(&reader);
     join(&maker);
     free(data);
-    real_end(&v);
+    vol_real_end(&v.vol);
 }
 
 /* Names that are all different, made in one folder at once. */
@@ -340,7 +304,7 @@ static uint64_t made[THREADS][EACH];
 static void *make_many(void *arg)
 {
     struct thread *t = arg;
-    size_t me = t->rng.state - t->v->seed;
+    size_t me = t->rng.state - t->v->vol.seed;
     for (size_t i = 0; i < EACH && !t->failed; i++) {
         char name[48];
         struct fs_attr a;
@@ -374,7 +338,7 @@ static void test_one_folder(void **state)
     qsort(made, THREADS * EACH, sizeof made[0][0], by_number);
     for (size_t i = 1; i < THREADS * EACH; i++)
         assert_true(((uint64_t *)made)[i] > ((uint64_t *)made)[i - 1]);
-    real_end(&v);
+    vol_real_end(&v.vol);
 }
 
 /* Two folders are moved at once, each into the other, by threads that share no folder: one of them
@@ -412,7 +376,7 @@ static void test_no_circle_at_once(void **state)
     uint64_t p = make_dir(&v, ROOT, "p"), q = make_dir(&v, ROOT, "q");
     uint64_t a = make_dir(&v, p, "a"), b = make_dir(&v, q, "b");
     uint64_t in_a = make_dir(&v, a, "in"), in_b = make_dir(&v, b, "in");
-    for (size_t i = 0; i < v.rounds / 2; i++) {
+    for (size_t i = 0; i < v.vol.rounds / 2; i++) {
         struct mover m[2] = {{&v, &barrier, p, in_b, "a", 0}, {&v, &barrier, q, in_a, "b", 0}};
         pthread_t id;
         assert_int_equal(pthread_create(&id, NULL, move_when_both_are_ready, &m[0]), 0);
@@ -424,7 +388,7 @@ static void test_no_circle_at_once(void **state)
         assert_ok(fs_rename(v.fs, m[!first].to, m[!first].name, m[!first].from, m[!first].name, 0));
     }
     pthread_barrier_destroy(&barrier);
-    real_end(&v);
+    vol_real_end(&v.vol);
 }
 
 /* ---- access times ---- */
@@ -434,7 +398,7 @@ static void *read_and_look(void *arg)
 {
     struct thread *t = arg;
     struct real *v = t->v;
-    for (size_t i = 0; i < v->rounds && !t->failed; i++) {
+    for (size_t i = 0; i < v->vol.rounds && !t->failed; i++) {
         uint64_t ino = v->dirs[simrng_below(&t->rng, DIRS)];
         struct fs_attr before, after;
         char data[8];
@@ -466,9 +430,8 @@ static void test_access_times(void **state)
     struct thread t[THREADS];
     struct fs_attr a, again;
     real_make(&v);
-    assert_ok(fs_close(v.fs));
-    v.options.atime = FS_ATIME_STRICT;
-    assert_ok(fs_open(v.dir, &v.options, &v.fs));
+    v.vol.options.atime = FS_ATIME_STRICT;
+    real_reopen(&v);
     for (int i = 0; i < DIRS; i++) {
         char name[24];
         snprintf(name, sizeof name, "f%d", i);
@@ -477,7 +440,7 @@ static void test_access_times(void **state)
         v.dirs[i] = a.ino; /* files, here */
     }
     for (int i = 0; i < THREADS; i++) {
-        t[i] = (struct thread){.v = &v, .rng = {v.seed + (uint64_t)i}};
+        t[i] = (struct thread){.v = &v, .rng = {v.vol.seed + (uint64_t)i}};
         assert_int_equal(
             pthread_create(&t[i].id, NULL, i == 0 ? write_times : read_and_look, &t[i]), 0);
     }
@@ -489,11 +452,60 @@ static void test_access_times(void **state)
         if (t[i].failed)
             fail_msg("%s (%d)", t[i].failed, t[i].err);
     assert_ok(fs_getattr(v.fs, v.dirs[3], &a));
-    assert_ok(fs_close(v.fs));
-    assert_ok(fs_open(v.dir, &v.options, &v.fs));
+    real_reopen(&v);
     assert_ok(fs_getattr(v.fs, v.dirs[3], &again));
     assert_true(vol_same_attr(&a, &again));
-    real_end(&v);
+    vol_real_end(&v.vol);
+}
+
+/* Two files with neighbouring numbers, whose compressions may be one record: one goes while the
+ * other is set. */
+struct setter {
+    struct real *v;
+    pthread_barrier_t *barrier;
+    uint64_t file;
+    int level, err;
+};
+
+static void *set_when_both_are_ready(void *arg)
+{
+    struct setter *s = arg;
+    pthread_barrier_wait(s->barrier);
+    s->err = fs_set_compression(s->v->fs, s->file, s->level);
+    return NULL;
+}
+
+static uint64_t make_file(struct real *v, const char *name)
+{
+    struct fs_attr a;
+    assert_ok(fs_mknod(v->fs, ROOT, name, S_IFREG | 0644, 0, &vol_cred, &a));
+    return a.ino;
+}
+
+static void test_neighbours_compressions(void **state)
+{
+    (void)state;
+    struct real v;
+    pthread_barrier_t barrier;
+    real_make(&v);
+    pthread_barrier_init(&barrier, NULL, 2);
+    for (size_t i = 0; i < v.vol.rounds / 8; i++) {
+        char name[32];
+        int level = 5 + (int)(i % 2); /* another than that of the files before */
+        pthread_t id;
+        snprintf(name, sizeof name, "stays%zu", i);
+        uint64_t goes = make_file(&v, "goes"), stays = make_file(&v, name);
+        struct setter s = {&v, &barrier, stays, level, 0};
+        assert_ok(fs_set_compression(v.fs, goes, level));
+        assert_ok(fs_unlink(v.fs, ROOT, "goes"));
+        assert_int_equal(pthread_create(&id, NULL, set_when_both_are_ready, &s), 0);
+        pthread_barrier_wait(&barrier);
+        fs_forget(v.fs, goes);
+        pthread_join(id, NULL);
+        assert_ok(s.err);
+    }
+    pthread_barrier_destroy(&barrier);
+    vol_real_end(&v.vol);
 }
 
 int main(void)
@@ -502,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_shared_folders),
         cmocka_unit_test(test_one_folder),
         cmocka_unit_test(test_no_circle_at_once),
+        cmocka_unit_test(test_neighbours_compressions),
         cmocka_unit_test(test_access_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
