@@ -174,7 +174,7 @@ static void take(struct keeper *k, int64_t now_ns)
     char name[RETENTION_NAME_MAX];
     retention_name(now_ns, name);
     int err = control_flush(k->mount->control);
-    if (err == 0)
+    if (err >= 0)
         err = fs_snapshot_create(k->mount->fs, name);
     if (err == 0)
         tell_kernel(k, name);
@@ -225,7 +225,7 @@ static void keep_moment(struct keeper *k, int64_t now_ns, uint64_t steady_ns)
         return;
     k->moment_ns = steady_ns + (uint64_t)k->history.every_ns;
     int err = control_flush(k->mount->control);
-    if (err == 0)
+    if (err >= 0)
         err = fs_history_keep(k->mount->fs);
     tell_history(k, err);
     forget(k, now_ns, steady_ns);

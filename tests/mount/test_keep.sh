@@ -36,6 +36,28 @@ while_mounted()
         [ -z "$(getfattr -n user.varve.keep --only-values "$shots")" ]
 }
 
+# What a program wrote is refused while it is fetched for the snapshot: its writer is told, and the snapshot is taken all the same.
+while_full()
+{
+    rmdir "$shots"/auto-20* && mkdir "$mnt/small" && setfattr -n user.varve.quota -v 1M "$mnt/small" && python3 - "$mnt/small/file" "$shots" <<'PY' && appears
+import errno, os, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.write(fd, b"x" * (4 << 20))
+os.setxattr(sys.argv[2], "user.varve.keep", b"1h@1h")
+deadline = time.time() + 10
+while not any(n.startswith("auto-20") for n in os.listdir(sys.argv[2])):
+    if time.time() > deadline:
+        sys.exit("no snapshot was taken")
+    time.sleep(0.1)
+try:
+    os.fsync(fd)
+    sys.exit("the writer is not told")
+except OSError as e:
+    if e.errno != errno.EDQUOT:
+        raise
+PY
+}
+
 refused()
 {
     umount_it && refuses 2 "'often' is no rule for snapshots; write SPAN@EVERY" "$varvefs" mount -o keep=often "$volume" "$mnt" &&
@@ -52,6 +74,7 @@ check 'mkfs' mkfs
 check 'one is taken at once' taken
 check 'and not again' not_again
 check 'the rule changes while mounted' while_mounted
+check 'one is taken while a write is refused' while_full
 check 'bad rules' refused
 check 'read-only, nothing is taken' read_only
 check 'fsck: clean' is_clean
