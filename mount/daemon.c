@@ -165,11 +165,10 @@ static int mount_fuse(struct daemon *d)
     return status;
 }
 
-/* Requests of others than who mounted it and root are libfuse's to refuse, with allow_root. */
 static bool serve_raw(void *ctx, struct fuse_session *fuse, const void *data, size_t len)
 {
     struct daemon *d = ctx;
-    return !d->config->options.allow_root && raw_serve(&d->mount, fuse_session_fd(fuse), data, len);
+    return raw_serve(&d->mount, fuse_session_fd(fuse), data, len);
 }
 
 static int start_threads(struct daemon *d)

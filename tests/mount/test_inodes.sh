@@ -133,6 +133,7 @@ birth()
         [ "$born" -ge "$before" ] && [ "$born" -le "$after" ] && touch -d 2001-01-01 "$mnt/born" && mv "$mnt/born" "$mnt/born2" &&
         [ "$(stat -c '%W %Y' "$mnt/born2")" = "$born $(date -d 2001-01-01 +%s)" ] && [ "$(stat -c %W "$mnt/born.d")" -ge "$before" ] &&
         stat -c '%F %s %h %a %U %b %t %T' "$mnt/born2" && remount -o allow_other && [ "$(stat -c %W "$mnt/born2")" = "$born" ] &&
+        remount -o allow_root && [ "$(stat -c %W "$mnt/born2")" = "$born" ] && remount -o allow_other &&
         [ "$(stat -c '%W %F' "$mnt/.varve/snapshots")" != '0 directory' ]
 }
 
