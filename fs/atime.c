@@ -140,7 +140,7 @@ void atime_written(struct atimes *t, uint64_t ino, struct fs_time time, struct f
 {
     struct shard *s = lock_shard_of(t, ino);
     struct slot *slot = find(s, ino);
-    if (slot->ino != 0 && slot->time.sec == time.sec && slot->time.nsec == time.nsec) {
+    if (slot->ino != 0 && same_time(slot->time, time)) {
         set_waits(t, slot, false);
         slot->written_s = now.sec;
     }

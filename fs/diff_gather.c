@@ -49,11 +49,6 @@ static struct diff_node *node_of(struct gather *g, uint64_t ino)
 
 /* ---- by kind ---- */
 
-static bool same_time(struct fs_time a, struct fs_time b)
-{
-    return a.sec == b.sec && a.nsec == b.nsec;
-}
-
 static void compare_attr(struct diff_node *n, const struct inode *a, const struct inode *b)
 {
     n->times = !same_time(a->mtime, b->mtime);

@@ -186,6 +186,10 @@ struct inode {
     struct fs_time atime, mtime, ctime, btime;
     struct inode_counted counted; /* not in the record: kept by inode_get() and inode_put() */
 };
+static inline bool same_time(struct fs_time a, struct fs_time b)
+{
+    return a.sec == b.sec && a.nsec == b.nsec;
+}
 void inode_encode(const struct inode *n, struct buf *out);
 /* 0 or -EIO. What comes out can be relied on: the type is one of the seven, numbers are in range.
  */

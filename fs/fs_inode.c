@@ -76,11 +76,6 @@ static int set_mode(struct txn *t, struct inode *n, uint32_t mode)
     return (n->mode ^ before) & 0777 ? acl_follow(t, n) : 0;
 }
 
-static bool same_time(struct fs_time a, struct fs_time b)
-{
-    return a.sec == b.sec && a.nsec == b.nsec;
-}
-
 /* After fs_link(), fs_rename() and fs_unlink() the kernel tells the change time that it has taken,
  * which mostly is ours: the same tick of the same clock. */
 static bool nothing_new(const struct inode *a, const struct inode *b)

@@ -13,7 +13,7 @@ struct quota_charge {
     uint64_t folder;
     int64_t bytes, inodes;
 };
-enum { QUOTA_CHARGES_MAX = 8 };
+enum { QUOTA_CHARGES_MAX = LOCK_INODES_MAX };
 struct quota_charges {
     struct quota_charge list[QUOTA_CHARGES_MAX]; /* one for each limit that it touches */
     uint32_t count;

@@ -6,11 +6,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "fs/fs.h"
-#include "mount/cmd.h"
 #include "mount/explain.h"
 #include "mount/json.h"
-#include "mount/passphrase.h"
+#include "mount/reading.h"
 #include "mount/tell.h"
 
 static const char usage[] =
@@ -169,12 +167,6 @@ static int run(struct rollback *r)
     return 0;
 }
 
-static bool is_name(const char *name)
-{
-    return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-           strlen(name) <= FS_NAME_MAX;
-}
-
 int cmd_rollback(int argc, char **argv)
 {
     const struct cmd_line line = {.name = "rollback",
@@ -198,7 +190,7 @@ int cmd_rollback(int argc, char **argv)
     }
     if (r.keep && r.discard)
         return tell_usage("rollback", "--keep and --discard exclude each other");
-    if (r.keep && !is_name(r.keep))
+    if (r.keep && !reading_is_snapshot_name(r.keep))
         return tell_usage("rollback", "'%s' cannot be a snapshot's name", r.keep);
     status = cmd_operands(&line, 2, 2, "VOLUME SNAPSHOT");
     if (status != 0)

@@ -228,16 +228,12 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     char text[CONTROL_SHOT_TEXT_MAX];
     size_t len = 0;
-    if (ino == CONTROL_INO_FENCE) {
+    if (ino == CONTROL_INO_FENCE || live_is(ino)) {
         reply_status(req, -ENODATA);
         return;
     }
     if (ino == FS_INO_CONTROL) {
         reply_report(req, name, size);
-        return;
-    }
-    if (live_is(ino)) {
-        reply_status(req, -ENODATA);
         return;
     }
     if (reply_state(req, ino, name, size))
