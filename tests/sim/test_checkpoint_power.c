@@ -14,19 +14,6 @@
 static const char *const DIR = "/volume";
 static const char *const COPY = "/copy";
 
-static size_t setting(const char *name, size_t otherwise)
-{
-    const char *given = getenv(name);
-    return given ? strtoull(given, NULL, 0) : otherwise;
-}
-
-static void quiet(void *ctx, enum log_level level, const char *text)
-{
-    (void)ctx;
-    if (getenv("VERBOSE"))
-        fprintf(stderr, "[%d] %s\n", (int)level, text);
-}
-
 /* A disk with a store that has a history, closed, and how far it went. */
 struct origin {
     struct workload history;
@@ -41,7 +28,7 @@ static void origin_make(struct origin *o, uint64_t seed)
     o->disk = simdisk_new(seed);
     workload_options(&opt, simdisk_env(o->disk));
     assert_ok(store_create(DIR, &opt));
-    workload_make(&o->history, seed, setting("STEPS", 150), true);
+    workload_make(&o->history, seed, unit_setting("STEPS", 150), true);
     progress_init(&o->progress);
     assert_ok(workload_play(&o->history, 0, simdisk_env(o->disk), DIR, &o->progress));
     o->pin = -1;
@@ -181,7 +168,7 @@ static void test_cut_at_every_call(void **state)
 {
     (void)state;
     uint64_t seed = unit_seed();
-    for (size_t round = 0; round < setting("ROUNDS", 4); round++) {
+    for (size_t round = 0; round < unit_setting("ROUNDS", 4); round++) {
         struct origin o;
         origin_make(&o, seed + round);
         cut_everywhere(&o, false, seed + round);
@@ -196,6 +183,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut_at_every_call),
     };
-    log_set_sink(quiet, NULL);
+    log_set_sink(unit_log, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

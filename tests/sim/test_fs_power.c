@@ -17,19 +17,6 @@
 static const char *const DIR = "/volume";
 enum { PINS = 3, OPS_MAX = 20000 };
 
-static size_t setting(const char *name, size_t otherwise)
-{
-    const char *given = getenv(name);
-    return given ? strtoull(given, NULL, 0) : otherwise;
-}
-
-static void quiet(void *ctx, enum log_level level, const char *text)
-{
-    (void)ctx;
-    if (getenv("VERBOSE"))
-        fprintf(stderr, "[%d] %s\n", (int)level, text);
-}
-
 /* ---- histories ---- */
 
 struct history {
@@ -371,10 +358,10 @@ static void test_cut_at_every_call(void **state)
 {
     (void)state;
     static const enum sim_crash modes[] = {SIM_RANDOM, SIM_KEEP_SYNCED, SIM_RANDOM, SIM_KEEP_ALL};
-    uint64_t seed = unit_seed(), stride = setting("STRIDE", 1);
+    uint64_t seed = unit_seed(), stride = unit_setting("STRIDE", 1);
     struct history h;
     struct simdisk *base = fresh_disk(seed);
-    make_history(&h, seed, setting("OPS", 400));
+    make_history(&h, seed, unit_setting("OPS", 400));
     uint64_t calls = count_calls(&h, base);
     print_message("%llu calls\n", (unsigned long long)calls);
     for (uint64_t at = 1; at <= calls; at += stride)
@@ -418,7 +405,7 @@ static void test_crash_chains(void **state)
 {
     (void)state;
     uint64_t seed = unit_seed();
-    for (size_t i = 0; i < setting("CHAINS", 40); i++)
+    for (size_t i = 0; i < unit_setting("CHAINS", 40); i++)
         one_chain(seed + i);
 }
 
@@ -454,7 +441,7 @@ static void test_faults(void **state)
     struct simdisk *base = fresh_disk(seed);
     make_history(&h, seed, 200);
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
-        for (uint64_t after = 0; after < setting("FAULTS", 50); after++) {
+        for (uint64_t after = 0; after < unit_setting("FAULTS", 50); after++) {
             const struct sim_fault fault = {.call = calls[c],
                                             .after = after * (calls[c] == SIM_WRITE ? 5 : 1),
                                             .err = after % 2 ? -EIO : -ENOSPC};
@@ -562,6 +549,6 @@ int main(void)
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_replace_by_rename),
     };
-    log_set_sink(quiet, NULL);
+    log_set_sink(unit_log, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

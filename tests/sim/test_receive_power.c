@@ -4,62 +4,18 @@
  * there.
  *
  * SEED=n repeats one. */
-#include "tests/unit/unit.h"
-
-#include "tests/sim/fsmodel.h"
-#include "tests/sim/simdisk.h"
-#include "tests/sim/small_store.h"
-
-#include <errno.h>
-#include <stdio.h>
+#include "tests/sim/fspipe.h"
+#include "tests/sim/fspower.h"
 
 static const char *const DIR = "/volume";
 static const char *const COPY = "/copy";
 enum { OPS = 100 };
 
-static void quiet(void *ctx, enum log_level level, const char *text)
-{
-    (void)ctx;
-    if (getenv("VERBOSE"))
-        fprintf(stderr, "[%d] %s\n", (int)level, text);
-}
-
-struct pipe {
-    struct buf bytes;
-    size_t at;
-};
-
-static int to_pipe(void *ctx, const void *data, size_t len)
-{
-    struct pipe *p = ctx;
-    buf_append_bytes(&p->bytes, data, len);
-    return 0;
-}
-
-static int from_pipe(void *ctx, void *data, size_t len, size_t *got)
-{
-    struct pipe *p = ctx;
-    *got = p->bytes.len - p->at < len ? p->bytes.len - p->at : len;
-    if (*got)
-        memcpy(data, p->bytes.data + p->at, *got);
-    p->at += *got;
-    return 0;
-}
-
-static void options(struct fs_options *o, struct store_options *store, struct simdisk *d)
-{
-    small_store(store);
-    fs_options_init(o);
-    o->env = simdisk_env(d);
-    o->workers = 0;
-    o->store = store;
-}
-
 /* A disk with a copy that has snapshot "a", and a stream from there to "b". */
 struct origin {
     struct simdisk *disk;
     struct fsmodel a, b;
-    struct pipe stream;
+    struct fspipe stream;
 };
 
 static void play_some(struct fs *fs, struct fsmodel *m, struct fsmodel *same, struct simrng *r,
@@ -84,18 +40,13 @@ static void origin_make(struct origin *o, uint64_t seed)
     struct fs_options open;
     struct store_options store;
     struct simrng r = {seed};
-    struct pipe first = {0};
+    struct fspipe first = {0};
     struct fs *fs;
     uint64_t inos[2 * OPS + 1] = {FS_INO_ROOT};
     size_t ino_count = 1;
     *o = (struct origin){.disk = simdisk_new(seed)};
-    fs_make_options_init(&make);
-    make.env = simdisk_env(o->disk);
-    make.chunk_bytes = FSMODEL_CHUNK;
-    make.uid = 7;
-    make.gid = 8;
-    assert_ok(fs_make(DIR, &make));
-    options(&open, &store, o->disk);
+    fspower_make(o->disk, DIR, &make);
+    fspower_options(&open, &store, o->disk);
     assert_ok(fs_open(DIR, &open, &fs));
     fsmodel_init(&o->a);
     o->a.limits_unseen = true; /* a stream has none */
@@ -103,12 +54,12 @@ static void origin_make(struct origin *o, uint64_t seed)
     o->b.limits_unseen = true; /* a stream has none */
     play_some(fs, &o->b, &o->a, &r, inos, &ino_count);
     assert_ok(fs_snapshot_create(fs, "a"));
-    assert_ok(fs_send(fs, NULL, "a", NULL, to_pipe, &first, &report));
+    assert_ok(fs_send(fs, NULL, "a", NULL, fspipe_write, &first, &report));
     play_some(fs, &o->b, NULL, &r, inos, &ino_count);
     assert_ok(fs_snapshot_create(fs, "b"));
-    assert_ok(fs_send(fs, "a", "b", NULL, to_pipe, &o->stream, &report));
+    assert_ok(fs_send(fs, "a", "b", NULL, fspipe_write, &o->stream, &report));
     assert_ok(fs_close(fs));
-    assert_ok(fs_receive_new(COPY, &make, &receive, from_pipe, &first, &report));
+    assert_ok(fs_receive_new(COPY, &make, &receive, fspipe_read, &first, &report));
     buf_release(&first.bytes);
 }
 
@@ -128,24 +79,17 @@ static int receive(struct origin *o, struct simdisk *d, uint64_t at, enum sim_cu
     struct fs_options open;
     struct store_options store;
     struct fs *fs;
-    options(&open, &store, d);
+    fspower_options(&open, &store, d);
     assert_ok(fs_open(COPY, &open, &fs));
     uint64_t before = simdisk_ops(d);
     simdisk_cut_at(d, at, how);
     o->stream.at = 0;
-    int err = fs_receive(fs, &receive, from_pipe, &o->stream, &report);
+    int err = fs_receive(fs, &receive, fspipe_read, &o->stream, &report);
     *calls = simdisk_ops(d) - before;
     if (at)
         simdisk_cut_at(d, 1, SIM_CUT_BEFORE); /* closing is not what is tested */
     fs_close(fs);
     return err;
-}
-
-static int on_finding(void *ctx, const struct store_finding *f)
-{
-    if (f->severity == STORE_DAMAGE)
-        fail_msg("%s: the verifier says: %d %s: %s", (const char *)ctx, f->code, f->file, f->text);
-    return 0;
 }
 
 static void assert_shows(struct fs *fs, const struct fsmodel *m, const char *snapshot,
@@ -167,8 +111,9 @@ static bool check(struct origin *o, struct simdisk *d, bool acked, const char *w
     struct fs_check_report report;
     struct fs_attr a;
     struct fs *fs;
-    options(&open, &store, d);
-    assert_ok(fs_check(COPY, &open, true, on_finding, NULL, (void *)(uintptr_t)where, &report));
+    fspower_options(&open, &store, d);
+    assert_ok(
+        fs_check(COPY, &open, true, fspower_on_finding, NULL, (void *)(uintptr_t)where, &report));
     assert_ok(fs_open(COPY, &open, &fs));
     bool there = fs_lookup(fs, FS_INO_SNAPSHOTS, "b", &a) == 0;
     assert_true(there || !acked);
@@ -216,6 +161,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut_at_every_call),
     };
-    log_set_sink(quiet, NULL);
+    log_set_sink(unit_log, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

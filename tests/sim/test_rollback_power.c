@@ -3,39 +3,10 @@
  * is in the snapshot; once it was acknowledged, the latter.
  *
  * ROUNDS=n tries more histories; SEED=n repeats one. */
-#include "tests/unit/unit.h"
-
-#include "tests/sim/fsmodel.h"
-#include "tests/sim/simdisk.h"
-#include "tests/sim/small_store.h"
-
-#include <errno.h>
-#include <stdio.h>
+#include "tests/sim/fspower.h"
 
 static const char *const DIR = "/volume";
 enum { OPS = 120 };
-
-static size_t setting(const char *name, size_t otherwise)
-{
-    const char *given = getenv(name);
-    return given ? strtoull(given, NULL, 0) : otherwise;
-}
-
-static void quiet(void *ctx, enum log_level level, const char *text)
-{
-    (void)ctx;
-    if (getenv("VERBOSE"))
-        fprintf(stderr, "[%d] %s\n", (int)level, text);
-}
-
-static void options(struct fs_options *o, struct store_options *store, struct simdisk *d)
-{
-    small_store(store);
-    fs_options_init(o);
-    o->env = simdisk_env(d);
-    o->workers = 0;
-    o->store = store;
-}
 
 /* A volume with a history: a snapshot "s", and what came after. */
 struct origin {
@@ -70,13 +41,8 @@ static void origin_make(struct origin *o, uint64_t seed)
     uint64_t inos[2 * OPS + 1] = {FS_INO_ROOT};
     size_t ino_count = 1;
     o->disk = simdisk_new(seed);
-    fs_make_options_init(&make);
-    make.env = simdisk_env(o->disk);
-    make.chunk_bytes = FSMODEL_CHUNK;
-    make.uid = 7;
-    make.gid = 8;
-    assert_ok(fs_make(DIR, &make));
-    options(&open, &store, o->disk);
+    fspower_make(o->disk, DIR, &make);
+    fspower_options(&open, &store, o->disk);
     assert_ok(fs_open(DIR, &open, &fs));
     fsmodel_init(&o->early);
     fsmodel_init(&o->late);
@@ -106,20 +72,13 @@ static void origin_release(struct origin *o)
 
 /* ---- */
 
-static int on_finding(void *ctx, const struct store_finding *f)
-{
-    if (f->severity == STORE_DAMAGE)
-        fail_msg("%s: the verifier says: %d %s: %s", (const char *)ctx, f->code, f->file, f->text);
-    return 0;
-}
-
 static int go_back(struct simdisk *d, bool discard, uint64_t at, enum sim_cut how, uint64_t *calls)
 {
     struct fs_options o;
     struct store_options store;
     struct fs_rollback done;
     struct fs *fs;
-    options(&o, &store, d);
+    fspower_options(&o, &store, d);
     uint64_t before = simdisk_ops(d);
     if (discard) {
         simdisk_cut_at(d, at, how);
@@ -147,8 +106,9 @@ static bool check(struct origin *o, struct simdisk *d, bool acked, const char *w
     struct fs_attr a;
     struct fs *fs;
     char why[256], why_late[256];
-    options(&open, &store, d);
-    assert_ok(fs_check(DIR, &open, true, on_finding, NULL, (void *)(uintptr_t)where, &report));
+    fspower_options(&open, &store, d);
+    assert_ok(
+        fs_check(DIR, &open, true, fspower_on_finding, NULL, (void *)(uintptr_t)where, &report));
     assert_ok(fs_open(DIR, &open, &fs));
     bool back = fsmodel_equals(&o->early, fs, 0, NULL, why);
     if (!back && (acked || !fsmodel_equals(&o->late, fs, 0, NULL, why_late)))
@@ -188,7 +148,7 @@ static void test_cut_at_every_call(void **state)
 {
     (void)state;
     uint64_t seed = unit_seed();
-    for (size_t round = 0; round < setting("ROUNDS", 2); round++) {
+    for (size_t round = 0; round < unit_setting("ROUNDS", 2); round++) {
         struct origin o;
         origin_make(&o, seed + round);
         cut_everywhere(&o, false, seed + round);
@@ -202,6 +162,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut_at_every_call),
     };
-    log_set_sink(quiet, NULL);
+    log_set_sink(unit_log, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

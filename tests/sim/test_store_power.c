@@ -18,19 +18,6 @@ static const char *const DIR = "/volume";
 enum { ENCRYPTED_PART = 10 };
 static size_t part = 1;
 
-static size_t setting(const char *name, size_t otherwise)
-{
-    const char *given = getenv(name);
-    return given ? strtoull(given, NULL, 0) : otherwise;
-}
-
-static void quiet(void *ctx, enum log_level level, const char *text)
-{
-    (void)ctx;
-    if (getenv("VERBOSE"))
-        fprintf(stderr, "[%d] %s\n", (int)level, text);
-}
-
 static struct simdisk *fresh_disk(uint64_t seed)
 {
     struct store_options o;
@@ -199,8 +186,8 @@ static void test_cut_at_every_call(void **state)
     uint64_t seed = unit_seed();
     struct workload w;
     struct simdisk *base = fresh_disk(seed);
-    workload_make(&w, seed, setting("STEPS", 250), true);
-    uint64_t calls = count_calls(&w, base), stride = setting("STRIDE", part);
+    workload_make(&w, seed, unit_setting("STEPS", 250), true);
+    uint64_t calls = count_calls(&w, base), stride = unit_setting("STRIDE", part);
     print_message("%llu calls\n", (unsigned long long)calls);
     for (uint64_t at = 1; at <= calls; at += stride)
         one_cut(&w, base, at, at % 2 ? SIM_CUT_BEFORE : SIM_CUT_WITHIN, modes[at % 3], seed);
@@ -216,7 +203,7 @@ static void test_crash_chain(void **state)
 {
     (void)state;
     uint64_t seed = unit_seed();
-    for (size_t round = 0; round < setting("SEEDS", 60 / part); round++) {
+    for (size_t round = 0; round < unit_setting("SEEDS", 60 / part); round++) {
         struct workload w;
         struct simdisk *d = fresh_disk(seed + round);
         struct progress p;
@@ -275,7 +262,7 @@ static void test_fault_at_every_call(void **state)
     struct simdisk *base = fresh_disk(seed);
     workload_make(&w, seed, 120, true);
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
-        for (uint64_t after = 0; after < setting("FAULTS", 120); after += part) {
+        for (uint64_t after = 0; after < unit_setting("FAULTS", 120); after += part) {
             char where[96];
             struct progress p;
             struct simdisk *d = simdisk_clone(base);
@@ -326,6 +313,6 @@ int main(void)
         ENCRYPTED(test_crash_chain),
         ENCRYPTED(test_fault_at_every_call),
     };
-    log_set_sink(quiet, NULL);
+    log_set_sink(unit_log, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

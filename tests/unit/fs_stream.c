@@ -5,6 +5,7 @@
 
 #include "fs/stream.h"
 #include "tests/sim/fsmodel.h"
+#include "tests/sim/fspipe.h"
 #include "tests/sim/secrets.h"
 
 #define ROOT FS_INO_ROOT
@@ -14,47 +15,25 @@ enum { OPS = 250 };
 
 /* ---- streams in memory ---- */
 
-struct pipe {
-    struct buf bytes;
-    size_t at, end; /* reading ends at `end` */
-};
-
-static int to_pipe(void *ctx, const void *data, size_t len)
-{
-    struct pipe *p = ctx;
-    buf_append_bytes(&p->bytes, data, len);
-    return 0;
-}
-
-static int from_pipe(void *ctx, void *data, size_t len, size_t *got)
-{
-    struct pipe *p = ctx;
-    *got = p->end - p->at < len ? p->end - p->at : len;
-    if (*got)
-        memcpy(data, p->bytes.data + p->at, *got);
-    p->at += *got;
-    return 0;
-}
-
 static void send_to(struct fs *fs, const char *from, const char *to, const char *token,
-                    struct pipe *p)
+                    struct fspipe *p)
 {
     struct fs_stream_report report;
     p->bytes.len = p->at = 0;
-    assert_ok(fs_send(fs, from, to, token, to_pipe, p, &report));
+    assert_ok(fs_send(fs, from, to, token, fspipe_write, p, &report));
     assert_string_equal(report.snapshot, to);
     p->end = p->bytes.len;
 }
 
-static int try_receive(struct fs *fs, struct pipe *p, bool force)
+static int try_receive(struct fs *fs, struct fspipe *p, bool force)
 {
     struct fs_receive_options o = {.force = force};
     struct fs_stream_report report;
     p->at = 0;
-    return fs_receive(fs, &o, from_pipe, p, &report);
+    return fs_receive(fs, &o, fspipe_read, p, &report);
 }
 
-static int try_receive_new(struct simdisk *d, const struct store_secret *secret, struct pipe *p)
+static int try_receive_new(struct simdisk *d, const struct store_secret *secret, struct fspipe *p)
 {
     struct fs_receive_options o = {0};
     struct fs_make_options make;
@@ -63,7 +42,7 @@ static int try_receive_new(struct simdisk *d, const struct store_secret *secret,
     make.env = simdisk_env(d);
     make.secret = secret;
     p->at = 0;
-    return fs_receive_new(COPY, &make, &o, from_pipe, p, &report);
+    return fs_receive_new(COPY, &make, &o, fspipe_read, p, &report);
 }
 
 /* The copy, which lies on the same disk. */
@@ -159,7 +138,7 @@ static void test_random(void **state)
         struct secret_text text = {.text = "correct horse"};
         const struct store_secret locked = secret_of(&text);
         const struct store_secret *secret = round % 3 == 0 ? &locked : NULL;
-        struct pipe pipe = {0};
+        struct fspipe pipe = {0};
         struct play p;
         struct fs *copy;
         begin(&p, seed + round);
@@ -200,7 +179,7 @@ static void test_random(void **state)
 static void test_limits_stay_here(void **state)
 {
     (void)state;
-    struct pipe pipe = {0};
+    struct fspipe pipe = {0};
     struct play p;
     struct fs_quota q;
     struct fs *copy;
@@ -236,7 +215,7 @@ static void test_limits_stay_here(void **state)
  */
 static void refuse_to_send_back(bool limit)
 {
-    struct pipe pipe = {0};
+    struct fspipe pipe = {0};
     struct play p;
     struct fs *copy;
     begin(&p, unit_seed());
@@ -268,7 +247,7 @@ static void test_sent_back(void **state)
 static void test_nothing_changed(void **state)
 {
     (void)state;
-    struct pipe pipe = {0};
+    struct fspipe pipe = {0};
     struct fs_attr a;
     struct play p;
     struct fs *copy;
@@ -292,8 +271,8 @@ static void test_nothing_changed(void **state)
 
 struct pair {
     struct play p;
-    struct fs *copy;         /* has "a" */
-    struct pipe first, more; /* to "a"; from "a" to "b" */
+    struct fs *copy;           /* has "a" */
+    struct fspipe first, more; /* to "a"; from "a" to "b" */
 };
 
 static void pair_begin(struct pair *x, uint64_t seed)
@@ -386,7 +365,7 @@ static void test_other_bases(void **state)
 {
     (void)state;
     struct pair x;
-    struct pipe pipe = {0};
+    struct fspipe pipe = {0};
     pair_begin(&x, unit_seed());
     /* Another volume's. */
     struct stream_head head;
@@ -462,15 +441,15 @@ static void test_senders_refusals(void **state)
 {
     (void)state;
     struct pair x;
-    struct pipe pipe = {0};
+    struct fspipe pipe = {0};
     struct fs_stream_report report;
     pair_begin(&x, unit_seed());
     struct fs *fs = x.p.v.fs;
-    assert_errno(fs_send(fs, NULL, "none", NULL, to_pipe, &pipe, &report), ENOENT);
-    assert_errno(fs_send(fs, "none", "b", NULL, to_pipe, &pipe, &report), ENOENT);
-    assert_errno(fs_send(fs, "b", "a", NULL, to_pipe, &pipe, &report), EINVAL);
-    assert_errno(fs_send(fs, "a", "a", NULL, to_pipe, &pipe, &report), EINVAL);
-    assert_errno(fs_send(fs, "a", "b", "nonsense", to_pipe, &pipe, &report), EINVAL);
+    assert_errno(fs_send(fs, NULL, "none", NULL, fspipe_write, &pipe, &report), ENOENT);
+    assert_errno(fs_send(fs, "none", "b", NULL, fspipe_write, &pipe, &report), ENOENT);
+    assert_errno(fs_send(fs, "b", "a", NULL, fspipe_write, &pipe, &report), EINVAL);
+    assert_errno(fs_send(fs, "a", "a", NULL, fspipe_write, &pipe, &report), EINVAL);
+    assert_errno(fs_send(fs, "a", "b", "nonsense", fspipe_write, &pipe, &report), EINVAL);
     assert_int_equal(pipe.bytes.len, 0);
     pair_end(&x);
 }
@@ -496,13 +475,13 @@ static void fill(struct play *p, char salt)
 
 /* Cut off somewhere, gone on with there, cut off again, and so on; put together it is a stream. */
 static void resume(struct fs *fs, const char *from, const char *to, uint64_t seed,
-                   struct pipe *whole)
+                   struct fspipe *whole)
 {
     struct fs_stream_kept *k = fs_stream_kept_new();
     char token[FS_STREAM_TOKEN_MAX] = "";
     struct simrng r = {seed};
     int err = -EPIPE, pieces = 0;
-    struct pipe piece = {0};
+    struct fspipe piece = {0};
     while (err == -EPIPE) {
         send_to(fs, from, to, token[0] ? token : NULL, &piece);
         assert_true(++pieces < 100);
@@ -511,7 +490,7 @@ static void resume(struct fs *fs, const char *from, const char *to, uint64_t see
         piece.at = 0;
         /* One context serves both callbacks: what is kept is counted, and copied after. */
         size_t kept = (size_t)fs_stream_kept_bytes(k);
-        err = fs_stream_keep(k, from_pipe, NULL, &piece);
+        err = fs_stream_keep(k, fspipe_read, NULL, &piece);
         size_t more = (size_t)fs_stream_kept_bytes(k) - kept, skip = 0;
         if (kept > 0 && more > 0) /* the head of a piece that goes on is not kept */
             assert_ok(stream_head_length(piece.bytes.data, &skip));
@@ -531,7 +510,7 @@ static void test_going_on(void **state)
     uint64_t seed = unit_seed();
     for (uint64_t round = 0; round < 4; round++) {
         struct play p;
-        struct pipe full = {0}, more = {0};
+        struct fspipe full = {0}, more = {0};
         struct fs *copy;
         begin(&p, seed + round);
         change(&p);
@@ -576,29 +555,29 @@ static void test_pieces_that_do_not_fit(void **state)
     struct pair x;
     struct fs_stream_report report;
     char token[FS_STREAM_TOKEN_MAX];
-    struct pipe rest = {0};
+    struct fspipe rest = {0};
     pair_begin(&x, unit_seed());
     fill(&x.p, 'z');
     assert_ok(fs_snapshot_create(x.p.v.fs, "c"));
-    struct pipe third = {0};
+    struct fspipe third = {0};
     send_to(x.p.v.fs, "b", "c", NULL, &third);
     third.end -= 10;
     struct fs_stream_kept *k = fs_stream_kept_new();
-    assert_errno(fs_stream_keep(k, from_pipe, NULL, &third), EPIPE);
+    assert_errno(fs_stream_keep(k, fspipe_read, NULL, &third), EPIPE);
     fs_stream_token(k, token);
     assert_true(token[0]);
-    assert_errno(fs_send(x.p.v.fs, "a", "c", token, to_pipe, &rest, &report), EINVAL);
+    assert_errno(fs_send(x.p.v.fs, "a", "c", token, fspipe_write, &rest, &report), EINVAL);
     send_to(x.p.v.fs, "b", "c", token, &rest);
     /* By itself it is no stream. */
     assert_errno(try_receive(x.copy, &rest, false), ECHILD);
     x.more.at = 0;
-    assert_errno(fs_stream_keep(k, from_pipe, NULL, &x.more), EINVAL);
+    assert_errno(fs_stream_keep(k, fspipe_read, NULL, &x.more), EINVAL);
     rest.at = 0;
-    assert_ok(fs_stream_keep(k, from_pipe, NULL, &rest));
+    assert_ok(fs_stream_keep(k, fspipe_read, NULL, &rest));
     fs_stream_kept_free(k);
     k = fs_stream_kept_new();
     rest.at = 0;
-    assert_errno(fs_stream_keep(k, from_pipe, NULL, &rest), ECHILD);
+    assert_errno(fs_stream_keep(k, fspipe_read, NULL, &rest), ECHILD);
     fs_stream_kept_free(k);
     buf_release(&third.bytes);
     buf_release(&rest.bytes);

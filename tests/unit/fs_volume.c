@@ -56,7 +56,7 @@ static void test_make(void **state)
     struct simdisk *d = simdisk_new(1);
     struct env *env = simdisk_env(d);
     struct fs *fs;
-    log_set_sink(vol_log, NULL);
+    log_set_sink(unit_log, NULL);
     static const uint32_t bad_chunks[] = {1,        8 << 10, (16 << 10) + 1,
                                           48 << 10, 2 << 20, UINT32_MAX};
     for (size_t i = 0; i < sizeof bad_chunks / sizeof *bad_chunks; i++)

@@ -23,17 +23,10 @@ struct rig {
 
 static const uint8_t uuid[UUID_SIZE] = "parity's volume";
 
-static void quiet(void *ctx, enum log_level level, const char *text)
-{
-    (void)ctx;
-    if (getenv("VERBOSE"))
-        fprintf(stderr, "[%d] %s\n", (int)level, text);
-}
-
 static int enter(void **state)
 {
     struct rig *r = mem_zalloc(sizeof *r);
-    log_set_sink(quiet, NULL);
+    log_set_sink(unit_log, NULL);
     r->disk = simdisk_new(1);
     r->env = simdisk_env(r->disk);
     assert_ok(r->env->mkdir(r->env, "vol"));

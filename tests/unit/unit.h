@@ -10,10 +10,12 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "store/bytes.h"
+#include "store/err.h"
 
 /* The call returned 0, 1 ("absent", "end"), or the negative errno. */
 #define assert_ok(call)           assert_int_equal((call), 0)
@@ -45,6 +47,21 @@ static inline uint64_t unit_seed(void)
                           : (uint64_t)now.tv_sec * 1000000007 + (uint64_t)now.tv_nsec;
     print_message("seed: run again with SEED=%llu\n", (unsigned long long)seed);
     return seed;
+}
+
+/* How much a test does: the number in that variable of the environment, if it is set. */
+static inline size_t unit_setting(const char *name, size_t otherwise)
+{
+    const char *given = getenv(name);
+    return given ? strtoull(given, NULL, 0) : otherwise;
+}
+
+/* For log_set_sink(): messages of the program are shown with VERBOSE=1 only. */
+static inline void unit_log(void *ctx, enum log_level level, const char *text)
+{
+    (void)ctx;
+    if (getenv("VERBOSE"))
+        fprintf(stderr, "[%d] %s\n", (int)level, text);
 }
 
 #endif

@@ -21,14 +21,6 @@ struct vol {
     struct fs_options options; /* of vol_open() */
 };
 
-/* Messages of the program are shown with VERBOSE=1 only. */
-static inline void vol_log(void *ctx, enum log_level level, const char *text)
-{
-    (void)ctx;
-    if (getenv("VERBOSE"))
-        fprintf(stderr, "[%d] %s\n", (int)level, text);
-}
-
 static inline void vol_open(struct vol *v)
 {
     assert_null(v->fs);
@@ -65,7 +57,7 @@ static inline void vol_make(struct vol *v, uint32_t chunk_bytes)
     make.chunk_bytes = chunk_bytes;
     make.uid = 1000;
     make.gid = 100;
-    log_set_sink(vol_log, NULL);
+    log_set_sink(unit_log, NULL);
     assert_ok(fs_make(VOL_DIR, &make));
     vol_open(v);
 }

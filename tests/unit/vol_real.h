@@ -27,12 +27,11 @@ static inline void vol_real_open(struct vol_real *v)
 static inline void vol_real_make(struct vol_real *v, uint32_t chunk_bytes, size_t rounds)
 {
     struct fs_make_options make;
-    const char *tmp = getenv("TMPDIR"), *given = getenv("ROUNDS");
-    *v =
-        (struct vol_real){.seed = unit_seed(), .rounds = given ? strtoull(given, NULL, 0) : rounds};
+    const char *tmp = getenv("TMPDIR");
+    *v = (struct vol_real){.seed = unit_seed(), .rounds = unit_setting("ROUNDS", rounds)};
     snprintf(v->dir, sizeof v->dir, "%s/varve-real-XXXXXX", tmp ? tmp : "/tmp");
     assert_non_null(mkdtemp(v->dir));
-    log_set_sink(vol_log, NULL);
+    log_set_sink(unit_log, NULL);
     small_store(&v->store);
     v->store.memtable_bytes = 64 << 10;
     v->store.blob_bytes = 256 << 10;
