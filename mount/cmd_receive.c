@@ -207,6 +207,8 @@ static int make_new(struct receive *r)
         status = explain_make(path, errno == ENOTDIR ? -ENOTDIR : -errno);
     if (status != 0)
         remove_folder(temp);
+    else if ((err = stream_sync_name(path)) < 0)
+        status = tell_error("%s: %s", path, strerror(-err));
     free(temp);
     free(path);
     return status;

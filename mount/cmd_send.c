@@ -180,9 +180,9 @@ static int send_it(struct send *s, struct fs *fs)
 {
     const char *token = s->resume ? s->resume : s->token[0] ? s->token : NULL;
     int err = fs_send(fs, s->from_name, s->name.snapshot, token, on_write, s, &s->report);
-    if (err == 0 && s->output && fsync(s->out.fd) != 0) {
-        s->out.failed = true;
-        err = -errno;
+    if (err == 0 && s->output) {
+        err = fsync(s->out.fd) == 0 ? stream_sync_name(s->output) : -errno;
+        s->out.failed = err < 0;
     }
     tell_progress_end();
     return err < 0 ? explain_send(s, err) : 0;

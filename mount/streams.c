@@ -3,10 +3,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/fs.h"
 #include "mount/cmd.h"
 #include "mount/explain.h"
 #include "mount/tell.h"
@@ -50,6 +53,18 @@ int stream_file_read(void *ctx, void *data, size_t len, size_t *got)
         f->bytes += (uint64_t)n;
     }
     return 0;
+}
+
+int stream_sync_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = slash ? mem_printf("%.*s", (int)(slash - path + 1), path) : mem_strdup(".");
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = fd < 0 || fsync(fd) != 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    free(parent);
+    return err;
 }
 
 void signal_ignore_pipe(void)

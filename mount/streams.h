@@ -18,6 +18,9 @@ struct stream_file {
 int stream_file_write(void *ctx, const void *data, size_t len);
 int stream_file_read(void *ctx, void *data, size_t len, size_t *got);
 
+/* The name of a file or folder, just made or moved there, is durable. 0 or a negative errno. */
+int stream_sync_name(const char *path);
+
 /* Writing to a pipe that nobody reads is an error, and does not end the program. */
 void signal_ignore_pipe(void);
 
