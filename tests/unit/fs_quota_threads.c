@@ -8,9 +8,9 @@ enum { THREADS = 3, NAMES = 12, CHUNK = 16 << 10, LIMIT = 12 * CHUNK, TREES = 2 
 
 struct real {
     struct vol_real vol;
-    struct fs *fs; /* vol.fs */
+    struct fs *fs;                              /* vol.fs */
     uint64_t trees[TREES + 1], subs[TREES + 1]; /* the last has no limit */
-    bool stop; /* atomic */
+    bool stop;                                  /* atomic */
 };
 
 static void real_make(struct real *v)

@@ -14,7 +14,7 @@ struct real {
     struct fs *fs; /* vol.fs */
     uint64_t dirs[DIRS];
     uint64_t shared; /* a file that is always of one byte value */
-    bool stop; /* atomic */
+    bool stop;       /* atomic */
 };
 
 static void real_make(struct real *v)
@@ -511,10 +511,8 @@ static void test_neighbours_compressions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shared_folders),
-        cmocka_unit_test(test_one_folder),
-        cmocka_unit_test(test_no_circle_at_once),
-        cmocka_unit_test(test_neighbours_compressions),
+        cmocka_unit_test(test_shared_folders),    cmocka_unit_test(test_one_folder),
+        cmocka_unit_test(test_no_circle_at_once), cmocka_unit_test(test_neighbours_compressions),
         cmocka_unit_test(test_access_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
