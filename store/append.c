@@ -3,17 +3,19 @@
  * Invariants:
  * 1. `size` is at least FILE_HEADER_SIZE and the file has nothing or zeros behind it, but for the
  * time of one write.
- * 2. A frame that was sealed for offset x and then dropped is never found at x: either it was never
- *    written, or the cut behind a failed write is durable before x is used again. Without this, a
- * power cut could bring back a dropped frame where another of the same length was acknowledged.
+ * 2. A frame that was sealed for offset x and then dropped is never found at x in this file: either
+ *    it was never written there, or the cut behind a failed write is durable before x is used
+ * again. Without this, a power cut could bring back a dropped frame where another of the same
+ * length was acknowledged.
  * 3. Once spent, always spent.
  * 4. No two frames that were ever sealed for this file have the same offset and draft, so no nonce
  *    is used twice (codec_cipher.c). While a draft lasts, each frame is sealed once, at the end of
  *    what is pending, and the next one lies behind it. An offset is given out again only after
  *    something was dropped: after a write that failed, of which any part may be on disk and be
- *    found there by somebody later, or when what is pending is discarded; then the draft is
- *    another. When the drafts are used up the file is spent. A file is written only by the process
- *    that created it, from the beginning: none is ever opened again to be appended to. */
+ *    found there by somebody later, when what is pending is discarded, or when another frame takes
+ *    its place; then the draft is another. When the drafts are used up the file is spent. A file is
+ * written only by the process that created it, from the beginning: none is ever opened again to be
+ * appended to. */
 #include "store/append.h"
 
 #include "store/err.h"
@@ -120,25 +122,46 @@ static void write_zeros(struct append *a, size_t len)
     }
 }
 
+/* Writes `bytes`, which stand for all that is pending. */
+static int write_all(struct append *a, struct slice bytes, size_t zeros)
+{
+    struct env_file *io = a->file.io;
+    int err = io->ops->write(io, a->size, bytes.data, bytes.len);
+    if (err) {
+        failed(a, "write", err);
+        cut_back(a);
+        return err;
+    }
+    a->size += bytes.len;
+    a->written += bytes.len;
+    a->kept = 0;
+    a->unsynced = true;
+    forget_pending(a);
+    write_zeros(a, zeros);
+    return 0;
+}
+
 int append_write_ahead(struct append *a, size_t zeros)
 {
     append_assert_valid(a);
-    size_t len = a->pending.len;
     int err = a->spent ? -EIO : 0;
-    if (!err && len) {
-        struct env_file *io = a->file.io;
-        err = io->ops->write(io, a->size, a->pending.data, len);
-        if (err) {
-            failed(a, "write", err);
-            cut_back(a);
-        } else {
-            a->size += len;
-            a->kept = 0;
-            a->unsynced = true;
-            forget_pending(a);
-            write_zeros(a, zeros);
-        }
-    }
+    if (!err && a->pending.len)
+        err = write_all(a, buf_slice(&a->pending), zeros);
+    append_discard(a);
+    return err;
+}
+
+int append_write_instead(struct append *a, struct buf *frame, size_t zeros)
+{
+    append_assert_valid(a);
+    assert(frame->len >= FRAME_HEADER_SIZE && a->pending.len > 0);
+    if (a->draft == FRAME_DRAFT_MAX)
+        return append_write_ahead(a, zeros);
+    a->draft++;
+    if (a->file.codec.key)
+        frame_encrypt(&a->file.codec, a->size, a->draft, frame, 0);
+    frame_seal(&a->file.codec, a->size, frame->data, frame->len);
+    int err = a->spent ? -EIO : write_all(a, buf_slice(frame), zeros);
     append_discard(a);
     return err;
 }

@@ -17,6 +17,7 @@ struct append {
     size_t sealed;      /* bytes of it that are sealed */
     uint32_t draft;     /* how often frames that were sealed for this file were dropped */
     size_t kept;        /* of what is pending: bytes at the front that stay after a failed write */
+    uint64_t written;   /* bytes that were written since the owner set it to 0 */
     uint64_t zeroed;    /* the file has zeros from `size` to here; at or below `size`: none */
     bool unsynced;      /* something was written since the last sync */
     bool spent;         /* see append_write() */
@@ -45,6 +46,10 @@ uint32_t append_seal(struct append *a, size_t at);
  * spent: every later write or sync fails with -EIO. Failures are logged. */
 int append_write_ahead(struct append *a, size_t zeros);
 int append_write(struct append *a);
+/* The same, but the packed frame in `frame`, which says the same as all that is pending and is not
+ * longer, is encrypted and sealed for the place where that begins, and written instead. `kept` is
+ * still pending after a failure. `*frame` is used up. */
+int append_write_instead(struct append *a, struct buf *frame, size_t zeros);
 /* Drops what is pending. */
 void append_discard(struct append *a);
 /* Syncs if anything was written since the last sync. A file whose sync failed is spent, since

@@ -62,6 +62,14 @@ static int sync_sealed(struct commit *c)
     return err;
 }
 
+void commit_tell_log(struct commit *c)
+{
+    struct tree *t = c->tree;
+    tree_count(&t->counters.written_log, journal_take_written(c->log));
+    __atomic_store_n(&t->log_in_tail, journal_in_tail(c->log), __ATOMIC_RELAXED);
+    __atomic_store_n(&c->active->log_bytes, journal_size(c->log), __ATOMIC_RELAXED);
+}
+
 /* Everything, in the order of invariant 3 of commit.h. */
 static int sync_files(struct commit *c)
 {
@@ -74,6 +82,7 @@ static int sync_files(struct commit *c)
     if (err == 0) {
         c->folder_dirty = false;
         err = journal_sync(c->log);
+        commit_tell_log(c);
     }
     if (err == 0)
         c->mark_bytes = journal_size(c->log);
@@ -158,7 +167,9 @@ static int write_blobs(struct commit *c, struct commit_group *g)
 /* Gives the writers their numbers and writes their records. On failure no number is used. */
 static int write_log(struct commit *c, struct commit_group *g, uint64_t *end_seq)
 {
-    uint64_t seq = c->next_seq, before = journal_size(c->log);
+    const struct store_options *live = &c->tree->settings.live;
+    uint64_t seq = c->next_seq;
+    journal_use_rows(c->log, setting_int(&live->log_zstd), setting_u32(&live->log_row_bytes));
     if (c->mark_bytes > 0) { /* so that damage can be told from a power cut (replay_proof.h) */
         buf_clear(&c->record);
         batch_mark_encode(seq, c->mark_bytes, &c->record);
@@ -179,11 +190,10 @@ static int write_log(struct commit *c, struct commit_group *g, uint64_t *end_seq
     if (c->record.cap > RECORD_KEPT_BYTES)
         buf_release(&c->record);
     int err = journal_write(c->log);
+    commit_tell_log(c);
     if (err < 0)
         return err;
     c->mark_bytes = 0;
-    tree_count(&c->tree->counters.written_log, journal_size(c->log) - before);
-    __atomic_store_n(&c->active->log_bytes, journal_size(c->log), __ATOMIC_RELAXED);
     *end_seq = seq;
     return 0;
 }

@@ -42,6 +42,8 @@ void commit_insert_points(struct memtable *m, const struct commit_writer *w);
 void commit_group(struct commit *c, struct commit_group *g);
 /* Invariant 3, in its order: everything that was written is on disk. 0 or -EROFS. */
 int commit_sync(struct commit *c);
+/* Tells those who watch (store_stats_get()) how large the log is, and what was written to it. */
+void commit_tell_log(struct commit *c);
 
 /* ---- commit_room.c ---- */
 

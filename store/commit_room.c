@@ -48,7 +48,11 @@ int commit_push_gen(struct commit *c)
     struct tree *t = c->tree;
     struct journal_writer *log = NULL;
     uint64_t number = tree_new_file(t);
-    int err = c->log ? journal_seal(c->log) : 0;
+    int err = 0;
+    if (c->log) {
+        err = journal_seal(c->log);
+        commit_tell_log(c);
+    }
     if (err == 0)
         err = create_log(c, number, &log);
     if (err < 0) {

@@ -4,6 +4,7 @@
 #include "store/batch.h"
 #include "store/dump.h"
 #include "store/edit.h"
+#include "store/journal.h"
 
 /* ---- a log ---- */
 
@@ -16,20 +17,20 @@ static void show_mark(struct dump *d, uint64_t offset, uint64_t synced_bytes)
     dump_end(d);
 }
 
-void dump_record(struct dump *d, const struct dump_frame *frame, const char *where)
+static void show_record(struct dump *d, uint64_t offset, struct slice record, const char *where)
 {
     struct batch_reader r;
     struct entry e;
     uint64_t synced;
-    if (batch_mark_decode(frame->payload, &synced)) {
-        show_mark(d, frame->offset, synced);
+    if (batch_mark_decode(record, &synced)) {
+        show_mark(d, offset, synced);
         return;
     }
-    int rc = batch_reader_init(&r, frame->payload);
+    int rc = batch_reader_init(&r, record);
     if (rc == 0) {
         dump_begin(d, "record");
-        dump_number(d, "offset", frame->offset);
-        dump_number(d, "bytes", frame->payload.len);
+        dump_number(d, "offset", offset);
+        dump_number(d, "bytes", record.len);
         dump_number(d, "first_seq", r.first_seq);
         dump_number(d, "operations", r.count);
         if (where)
@@ -39,7 +40,29 @@ void dump_record(struct dump *d, const struct dump_frame *frame, const char *whe
             dump_entry(d, NULL, &e);
     }
     if (rc < 0)
-        dump_damage(d, frame->offset, "a record does not decode");
+        dump_damage(d, offset, "a record does not decode");
+}
+
+static void show_row(struct dump *d, const struct dump_frame *frame)
+{
+    struct slice row = frame->payload, record;
+    dump_begin(d, "row");
+    dump_number(d, "offset", frame->offset);
+    dump_number(d, "stored_bytes", frame->header.stored_len);
+    dump_number(d, "bytes", frame->payload.len);
+    dump_end(d);
+    while (d->stop == 0 && row.len > 0 && journal_row_take(&row, &record))
+        show_record(d, frame->offset, record, NULL);
+    if (d->stop == 0 && row.len > 0)
+        dump_damage(d, frame->offset, "a row of records does not decode");
+}
+
+void dump_record(struct dump *d, const struct dump_frame *frame, const char *where)
+{
+    if (journal_is_row(FILE_LOG, &frame->header))
+        show_row(d, frame);
+    else
+        show_record(d, frame->offset, frame->payload, where);
 }
 
 /* ---- a manifest ---- */

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 
 #include "store/dump.h"
+#include "store/journal.h"
 #include "store/logtail.h"
 
 struct tail {
     uint64_t number, base, log_bytes;
     struct buf bytes;
     struct file log;
+    bool row_in_file;
 };
 
 static uint64_t size_of_log(struct dump *d, const struct tail *t)
@@ -45,9 +47,25 @@ static int frame_at(const struct tail *t, uint64_t at, struct dump_frame *out, s
     return 0;
 }
 
+/* Has the log's file a row where TAIL begins? That stands for all that TAIL holds. */
+static bool row_in_file(const struct tail *t)
+{
+    struct buf bytes = {0};
+    struct frame_header h = {0};
+    uint64_t left = t->log_bytes > t->base ? t->log_bytes - t->base : 0;
+    size_t len = left < LOGTAIL_ROOM ? (size_t)left : LOGTAIL_ROOM;
+    bool row = len > 0 && file_read(&t->log, t->base, buf_reserve(&bytes, len), len) == 0 &&
+               frame_verify(&t->log.codec, t->base, slice_of(bytes.data, len), &h) == FRAME_OK &&
+               journal_is_row(FILE_LOG, &h);
+    buf_release(&bytes);
+    return row;
+}
+
 /* Has the log's file these bytes at that place? It may end before, or have zeros there. */
 static bool is_in_file(const struct tail *t, uint64_t at, size_t len)
 {
+    if (t->row_in_file)
+        return true;
     struct buf bytes = {0};
     bool same = at + len <= t->log_bytes &&
                 file_read(&t->log, at, buf_reserve(&bytes, len), len) == 0 &&
@@ -98,10 +116,12 @@ int dump_tail(struct dump *d)
     } else if (err == 0) {
         t.log_bytes = size_of_log(d, &t);
         show_tail(d, &t);
-        if (dump_open_file(d, FILE_LOG, t.number, &t.log) == 0)
+        if (dump_open_file(d, FILE_LOG, t.number, &t.log) == 0) {
+            t.row_in_file = row_in_file(&t);
             show_records(d, &t);
-        else
+        } else {
             dump_damage(d, t.base, "the log that TAIL goes on with does not open");
+        }
         file_close(&t.log);
     }
     buf_release(&t.bytes);

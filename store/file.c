@@ -122,6 +122,8 @@ int file_create(struct env *env, const char *dir, enum file_kind kind, uint64_t 
     *out = (struct file){.path = name_file(dir, kind, number)};
     out->header = (struct file_header){.kind = kind, .version = FORMAT_VERSION, .number = number};
     memcpy(out->header.uuid, uuid, UUID_SIZE);
+    if (kind == FILE_LOG)
+        out->header.features = FEATURE_ROWS;
     if (env->keys) {
         out->header.cipher = CIPHER_AES256_GCM;
         out->header.key_epoch = keyring_current(env->keys);

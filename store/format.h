@@ -63,8 +63,10 @@ enum {
     LEVEL_COUNT = 7,
 };
 
-/* Feature bits: an opener that meets an incompatible bit it does not know refuses the volume. */
-#define FEATURES_KNOWN UINT64_C(0)
+/* Feature bits: an opener that meets an incompatible bit it does not know refuses the volume, or
+ * the file. */
+#define FEATURE_ROWS   UINT64_C(1) /* of a log: frames may be rows of records (journal.h) */
+#define FEATURES_KNOWN FEATURE_ROWS
 
 /* ---- names ---- */
 

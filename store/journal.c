@@ -7,7 +7,9 @@
  * Invariants of a reader:
  * 1. The window holds the bytes of the file from `window_at` on; `next` is inside it or at its end.
  * 2. Everything before window_at + next was returned or is the header.
- * 3. `end` leaves JOURNAL_MORE once and for all, and so does `err` 0. */
+ * 3. `end` leaves JOURNAL_MORE once and for all, and so does `err` 0.
+ * 4. TAIL goes on where the file ends, unless the file has a row from TAIL's base on: that stands
+ *    for all that TAIL holds, whatever place among its frames the row's end may fall on. */
 #include "store/journal.h"
 
 #include "store/err.h"
@@ -29,7 +31,9 @@ struct journal_reader {
     uint64_t window_at;
     size_t next;
     uint64_t record_at;
-    struct buf value; /* a record that had to be decoded */
+    struct buf value; /* a record or row that had to be decoded */
+    struct slice row; /* what is left of a row */
+    uint64_t row_at;  /* where the last row begins; 0: there was none */
     struct buf tail;  /* of TAIL: the file's bytes from `tail_at` on, that may not be in it */
     uint64_t tail_at;
     uint64_t from_tail; /* offset from which on records are taken from there; 0: from the file */
@@ -154,7 +158,8 @@ static bool all_zero(struct slice s)
 static bool tail_begin(struct journal_reader *r)
 {
     uint64_t here = r->record_at;
-    if (r->from_tail || here < r->tail_at || here - r->tail_at >= r->tail.len)
+    if (r->from_tail || here < r->tail_at || here - r->tail_at >= r->tail.len ||
+        (r->row_at && r->row_at >= r->tail_at))
         return false;
     r->from_tail = here;
     r->window_at = r->tail_at;
@@ -211,6 +216,23 @@ static int frame_next(struct journal_reader *r, struct slice *frame, struct fram
     return 0;
 }
 
+bool journal_is_row(enum file_kind kind, const struct frame_header *h)
+{
+    return kind == FILE_LOG && h->codec == CODEC_ZSTD;
+}
+
+bool journal_row_take(struct slice *row, struct slice *record)
+{
+    return take_lenbytes(row, record);
+}
+
+static int row_next(struct journal_reader *r, struct slice *payload)
+{
+    if (journal_row_take(&r->row, payload))
+        return 0;
+    return corrupt(r->file.path, r->record_at, "a malformed row of records");
+}
+
 static int record_value(struct journal_reader *r, const struct frame_header *h, struct slice stored,
                         struct slice *payload)
 {
@@ -222,13 +244,19 @@ static int record_value(struct journal_reader *r, const struct frame_header *h, 
         return corrupt(r->file.path, r->record_at,
                        "the record does not decode (codec %u, cipher %u)", h->codec, h->cipher);
     *payload = buf_slice(&r->value);
-    return 0;
+    if (!journal_is_row(r->file.header.kind, h))
+        return 0;
+    r->row = *payload;
+    r->row_at = r->record_at;
+    return row_next(r, payload);
 }
 
 static int record_next(struct journal_reader *r, struct slice *payload)
 {
     struct slice frame;
     struct frame_header h;
+    if (r->row.len)
+        return row_next(r, payload);
     r->record_at = r->window_at + r->next;
     int rc = frame_next(r, &frame, &h);
     if (!rc) {

@@ -2,9 +2,12 @@
  *
  * Writing: records are framed into one buffer and written with one write; those of a log go to TAIL
  * first (logtail.h), and many at a time to its file. The writer keeps its own offset, so a write
- * that failed is overwritten by the next and never leaves a hole in the middle. Records are stored
- * raw. Reading: in order, up to the first frame that does not verify, then on in TAIL; how it ended
- * is told apart. */
+ * that failed is overwritten by the next and never leaves a hole in the middle. Reading: in order,
+ * up to the first frame that does not verify, then on in TAIL; how it ended is told apart.
+ *
+ * A record is the raw payload of a frame of its own. But a frame of codec zstd in a log is a *row*:
+ * its value is one or more records, each with its length (varint) in front. What TAIL held becomes
+ * one when it goes to the file. Readers of records do not notice; all of a row have its offset. */
 #ifndef VARVE_STORE_JOURNAL_H
 #define VARVE_STORE_JOURNAL_H
 
@@ -24,6 +27,10 @@ int journal_create(struct env *env, const char *dir, enum file_kind kind, uint64
  * its file (journal_flush()). Borrowed; not needed any more once it is flushed. Whatever fails with
  * it, records go to the file instead. */
 void journal_use_tail(struct journal_writer *w, struct logtail *tail);
+/* From now on records that go to the file together, and take at least `min` bytes with their
+ * frames, become a row, made at this level of zstd (0: none do). Of a log that has a TAIL; at any
+ * time, and in force from the next records on that have nothing pending before them. */
+void journal_use_rows(struct journal_writer *w, int zstd_level, size_t min);
 /* Closes without syncing; frees. NULL is fine. */
 void journal_writer_free(struct journal_writer *w);
 /* Frames `payload` for the end of what is pending. Nothing is written yet. */
@@ -45,8 +52,13 @@ void journal_discard(struct journal_writer *w);
 /* Flushes, and syncs if anything was written since the last sync. Nothing may be pending
  * (asserted). */
 int journal_sync(struct journal_writer *w);
-/* Bytes written so far, to the file or TAIL, header included. */
+/* Bytes written so far, to the file or TAIL, header included. Becomes less when a row takes the
+ * place of what TAIL held. */
 uint64_t journal_size(const struct journal_writer *w);
+/* Of these, those that only TAIL has. */
+uint64_t journal_in_tail(const struct journal_writer *w);
+/* Bytes that went to the file since this was asked last. */
+uint64_t journal_take_written(struct journal_writer *w);
 
 /* ---- reading ---- */
 struct journal_reader;
@@ -76,5 +88,13 @@ enum journal_end journal_end(const struct journal_reader *r);
  * the log; living as long as the reader. Empty: there were none. */
 struct slice journal_from_tail(const struct journal_reader *r, uint64_t *offset);
 const struct file_header *journal_header(const struct journal_reader *r);
+
+/* ---- rows, for those who read frames and not records ---- */
+
+/* Is a frame `h` of a file of that kind a row? */
+bool journal_is_row(enum file_kind kind, const struct frame_header *h);
+/* Takes the next record from the front of the decoded row. False at its end, and where it is
+ * malformed: then something is left. */
+bool journal_row_take(struct slice *row, struct slice *record);
 
 #endif

@@ -8,7 +8,12 @@
  * written records. The rest are no records yet.
  *   2. Space on the disk is reserved for what is in TAIL alone: writing it out does not fail for
  * want of space.
- *   3. A frame that is dropped was never put in TAIL, or TAIL holds nothing any more. */
+ *   3. A frame that is dropped was never put in TAIL, or TAIL holds nothing any more, or a row
+ * stands in the file where TAIL begins, by which readers know that TAIL has nothing to add
+ * (journal.c).
+ *   4. `row` holds all records that are pending, in plain, as a row has them; of these the first
+ * `row_kept` bytes are those of the `tail.kept` bytes that are in TAIL. Or it is empty, while
+ *      `row_level` is 0. */
 #include "store/journal.h"
 
 #include "store/append.h"
@@ -25,6 +30,9 @@ enum {
     RESERVE_BYTES_MAX = 4 << 20,
     AHEAD_BYTES_MIN = 4 << 10,
     AHEAD_BYTES_MAX = 128 << 10,
+    /* More does not become a row: it comes from writers of large values, who gain less and would
+     * wait longer. */
+    ROW_BYTES_MAX = LOGTAIL_ROOM + (64 << 10),
 };
 
 struct journal_writer {
@@ -33,6 +41,12 @@ struct journal_writer {
     uint64_t reserved;      /* space is reserved up to here */
     uint64_t reserve_more;  /* this much more next time */
     size_t ahead;           /* zeros that are written behind what is synced, next time */
+
+    struct buf row, packed; /* records that are pending; the frame that they become */
+    size_t row_kept;
+    int row_level;  /* of what is pending; 0: it does not become a row */
+    int next_level; /* of what comes when nothing is pending */
+    size_t row_min;
 };
 
 int journal_create(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
@@ -56,26 +70,62 @@ void journal_writer_free(struct journal_writer *w)
     if (!w)
         return;
     append_close(&w->tail);
+    buf_release(&w->row);
+    buf_release(&w->packed);
     free(w);
 }
 
-/* Stored raw: a log is read at most once, and its writers wait for it. */
+void journal_use_rows(struct journal_writer *w, int zstd_level, size_t min)
+{
+    w->next_level = zstd_level;
+    w->row_min = min;
+}
+
+/* Stored raw: nobody waits for a record to be compressed. */
 void journal_add(struct journal_writer *w, struct slice payload)
 {
     size_t at = w->tail.pending.len;
+    if (at == 0)
+        w->row_level = w->window ? w->next_level : 0;
     frame_pack(payload, 0, &w->tail.pending);
     append_seal(&w->tail, at);
+    if (w->row_level > 0)
+        buf_put_lenbytes(&w->row, payload);
+}
+
+/* What is fresh is pending no more. */
+static void drop_fresh(struct journal_writer *w)
+{
+    append_discard(&w->tail);
+    w->row.len = w->row_kept;
 }
 
 /* ---- to the file ---- */
 
+/* Makes one frame of all that is pending, if that pays. */
+static bool make_row(struct journal_writer *w)
+{
+    size_t len = w->tail.pending.len;
+    buf_clear(&w->packed);
+    if (w->row_level == 0 || len < w->row_min || len > ROW_BYTES_MAX)
+        return false;
+    struct pack_how how = {.zstd_level = w->row_level};
+    struct frame_header h;
+    frame_pack_how(buf_slice(&w->row), &how, &w->packed);
+    frame_header_decode(w->packed.data, &h);
+    return journal_is_row(w->tail.file.header.kind, &h);
+}
+
 static int write_out(struct journal_writer *w, size_t zeros)
 {
-    int err = append_write_ahead(&w->tail, zeros);
+    int err = make_row(w) ? append_write_instead(&w->tail, &w->packed, zeros)
+                          : append_write_ahead(&w->tail, zeros);
     if (err < 0) {
         w->reserved = 0; /* the cut behind a failed write gave it back */
+        w->row.len = w->row_kept;
         return err;
     }
+    w->row.len = w->row_kept = 0;
     if (w->window && logtail_begin(w->window, w->tail.file.header.number, w->tail.size) < 0)
         w->window = NULL;
     return 0;
@@ -119,8 +169,10 @@ static int show(struct journal_writer *w)
     struct append *a = &w->tail;
     struct slice fresh = slice_of(a->pending.data + a->kept, a->pending.len - a->kept);
     int err = logtail_put(w->window, a->kept, fresh);
-    if (err == 0)
+    if (err == 0) {
         a->kept = a->pending.len;
+        w->row_kept = w->row.len;
+    }
     return err;
 }
 
@@ -138,14 +190,14 @@ int journal_write(struct journal_writer *w)
 {
     struct append *a = &w->tail;
     if (a->spent || a->pending.len == a->kept) {
-        append_discard(a);
+        drop_fresh(w);
         return a->spent ? -EIO : 0;
     }
     if (!w->window)
         return write_out(w, 0);
     int err = reserve(w);
     if (err < 0) {
-        append_discard(a);
+        drop_fresh(w);
         return err;
     }
     bool fits = a->pending.len <= LOGTAIL_ROOM;
@@ -174,7 +226,7 @@ int journal_seal(struct journal_writer *w)
 
 void journal_discard(struct journal_writer *w)
 {
-    append_discard(&w->tail);
+    drop_fresh(w);
 }
 
 /* ---- syncing ---- */
@@ -200,4 +252,16 @@ int journal_sync(struct journal_writer *w)
 uint64_t journal_size(const struct journal_writer *w)
 {
     return w->tail.size + w->tail.kept;
+}
+
+uint64_t journal_in_tail(const struct journal_writer *w)
+{
+    return w->tail.kept;
+}
+
+uint64_t journal_take_written(struct journal_writer *w)
+{
+    uint64_t written = w->tail.written;
+    w->tail.written = 0;
+    return written;
 }

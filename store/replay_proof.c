@@ -6,13 +6,27 @@
 #include "store/framescan.h"
 #include "store/journal.h"
 
-/* Is there a mark behind `from` that covers more than `covered` bytes? */
+/* Is there a mark in that frame that covers more than `covered` bytes? */
+static bool mark_in(const struct frame_header *h, struct slice payload, uint64_t covered)
+{
+    struct slice record = payload;
+    uint64_t synced;
+    bool row = journal_is_row(FILE_LOG, h);
+    while (!row || journal_row_take(&payload, &record)) {
+        if (batch_mark_decode(record, &synced) && synced > covered)
+            return true;
+        if (!row)
+            break;
+    }
+    return false;
+}
+
+/* Is there one behind `from`? */
 static bool has_mark(const struct file *f, uint64_t from, uint64_t size, uint64_t covered)
 {
     struct framescan scan;
     struct framescan_item item;
     struct buf payload = {0};
-    uint64_t synced;
     bool found = false;
     framescan_init(&scan, f, from, size);
     while (!found && framescan_next(&scan, &item) == 0) {
@@ -20,7 +34,7 @@ static bool has_mark(const struct file *f, uint64_t from, uint64_t size, uint64_
         found = item.what == FRAMESCAN_FRAME &&
                 frame_unpack(&f->codec, item.offset, &item.header, frame_stored(item.frame),
                              &payload) == 0 &&
-                batch_mark_decode(buf_slice(&payload), &synced) && synced > covered;
+                mark_in(&item.header, buf_slice(&payload), covered);
     }
     framescan_release(&scan);
     buf_release(&payload);

@@ -129,7 +129,9 @@ struct store_options {
      * for the oldest blob_age_percent of the files, default 25); and by compactions of their own
      * when more than this part of all blob bytes is garbage (default 25). 1 to 100. */
     uint32_t blob_stale_percent, blob_age_percent, blob_garbage_percent;
-    int zstd_level; /* 0: no compression; default 1 */
+    int zstd_level;         /* 0: no compression; default 1 */
+    int log_zstd;           /* of what is written to the log at once, if it has at least */
+    uint32_t log_row_bytes; /* so many bytes; defaults 1 and 16 KiB */
     /* Where another level is set it goes before that: 1 + the level; 0, the default: none is. For
      * tables by their level in the tree, and for classes of keys, which go before that. */
     uint32_t level_zstd[STORE_LEVELS], class_zstd[STORE_CLASSES];

@@ -130,7 +130,7 @@ int store_get_stats(struct store *s, struct store_stats *out)
     out->flushes = load(&t->counters.flushes);
     out->compactions = load(&t->counters.compactions);
     out->bytes_written_user = load(&t->counters.written_user);
-    out->bytes_written_log = load(&t->counters.written_log);
+    out->bytes_written_log = load(&t->counters.written_log) + load(&t->log_in_tail);
     out->bytes_written_flush = load(&t->counters.written_flush);
     out->bytes_written_compaction = load(&t->counters.written_compaction);
     out->bytes_written_blob = load(&t->counters.written_blob);

@@ -75,6 +75,7 @@ struct tree {
     uint32_t level0;         /* atomic: tables of level 0 in the current version */
     uint64_t debt_bytes;     /* atomic: what its deeper levels have over their targets */
     uint64_t sealed_bytes;   /* atomic: memory of the sealed memtables */
+    uint64_t log_in_tail;    /* atomic: bytes of the log that only TAIL has */
     uint64_t flush_rate;     /* atomic: bytes of memtables a second, lately; 0: not known */
     uint64_t level0_asked;   /* atomic: COUNT_LEVEL0_ASKED when level 0 went down last */
     uint64_t flush_left;     /* atomic: bytes of memtables the running flush still has to write */

@@ -18,6 +18,7 @@ static inline void small_store(struct store_options *o)
     o->cache_bytes = 256 << 10;
     o->reserve_bytes = 0;
     o->events_bytes = 0;
+    o->log_row_bytes = 512;
 }
 
 #endif

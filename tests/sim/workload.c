@@ -259,6 +259,7 @@ void workload_options(struct store_options *o, struct env *env)
     o->env = env;
     o->workers = 0;
     o->memtable_bytes = 16 << 10;
+    o->log_row_bytes = 512;
     o->block_bytes = 256;
     o->table_bytes = 4 << 10;
     o->blob_bytes = 8 << 10;

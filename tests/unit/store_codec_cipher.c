@@ -472,13 +472,25 @@ struct seen {
     uint32_t draft;
 };
 
-/* Every frame that was ever sealed for one file, by way of writes that fail, are cut back, and
- * pending frames that are dropped: no offset comes twice with one draft, though offsets do. */
+/* How often the offset was there before; never with that draft. */
+static size_t check_unseen(const struct seen *seen, size_t count, struct seen now)
+{
+    size_t again = 0;
+    for (size_t i = 0; i < count; i++) {
+        again += seen[i].offset == now.offset;
+        assert_false(seen[i].offset == now.offset && seen[i].draft == now.draft);
+    }
+    return again;
+}
+
+/* Every frame that was ever sealed for one file, by way of writes that fail, are cut back, pending
+ * frames that are dropped, and frames that take the place of others: no offset comes twice with one
+ * draft, though offsets do. */
 static void no_nonce_comes_twice(void **state)
 {
     struct fixture *x = *state;
     enum { ROUNDS = 400, FRAMES_MAX = 6 };
-    static struct seen seen[ROUNDS * FRAMES_MAX];
+    static struct seen seen[ROUNDS * (FRAMES_MAX + 1)];
     struct simrng rng = {unit_seed()};
     struct append a;
     size_t count = 0, again = 0;
@@ -492,20 +504,29 @@ static void no_nonce_comes_twice(void **state)
             frame_pack(slice_of(value, simrng_below(&rng, sizeof value)), 0, &a.pending);
             append_seal(&a, at);
             now.draft = get_u32(a.pending.data + a.pending.len - 4);
-            for (size_t j = 0; j < count; j++) {
-                again += seen[j].offset == now.offset;
-                assert_false(seen[j].offset == now.offset && seen[j].draft == now.draft);
-            }
+            again += check_unseen(seen, count, now);
             seen[count++] = now;
         }
         struct sim_fault fault = {.call = SIM_WRITE, .err = -ENOSPC};
-        uint64_t what = simrng_below(&rng, 3);
-        if (what == 0)
+        uint64_t what = simrng_below(&rng, 5);
+        int err = what % 2 == 0 ? -ENOSPC : 0;
+        if (err)
             simdisk_fail(x->disk, &fault);
-        if (what == 1)
+        if (what == 4) {
+            simdisk_heal(x->disk);
             append_discard(&a);
-        else
-            assert_int_equal(append_write(&a), what == 0 ? -ENOSPC : 0);
+        } else if (what < 2) {
+            assert_int_equal(append_write(&a), err);
+        } else {
+            struct buf frame = {0};
+            struct seen now = {a.size, 0};
+            frame_pack(slice_of(value, 1), 0, &frame);
+            assert_int_equal(append_write_instead(&a, &frame, 0), err);
+            now.draft = get_u32(frame.data + frame.len - 4);
+            check_unseen(seen, count, now);
+            seen[count++] = now;
+            buf_release(&frame);
+        }
     }
     assert_true(again > 100);
     append_close(&a);

@@ -233,6 +233,39 @@ static void test_torn_log(void **state)
     rig_close_clean(r);
 }
 
+/* Records that are together in one frame are shown one by one. */
+static void test_rows(void **state)
+{
+    struct rig *r = *state;
+    r->opt.log_row_bytes = 512;
+    rig_open(r);
+    rig_fill(r, 0, 20, 60, 0);
+    struct rig *k = rig_kill(r);
+    struct shown s = dump(r, "TAIL", &all);
+    assert_int_equal(count(&s, "record"), 20);
+    assert_true(has(&s, "where=in TAIL alone"));
+    buf_release(&s.text);
+    assert_ok(store_sync(r->s));
+    s = dump(r, nth(r, FILE_LOG, 0), &all);
+    assert_int_equal(count(&s, "row"), 1);
+    assert_int_equal(count(&s, "record"), 21);
+    assert_int_equal(count(&s, "entry"), 20);
+    assert_int_equal(count(&s, "damage"), 0);
+    buf_release(&s.text);
+    /* Killed before TAIL began anew: what it has is in the row. */
+    struct buf log = {0};
+    assert_ok(simdisk_get(r->disk, rig_path(r, nth(r, FILE_LOG, 0)), &log));
+    assert_ok(simdisk_put(k->disk, rig_path(k, nth(k, FILE_LOG, 0)), buf_slice(&log)));
+    s = dump(k, "TAIL", &all);
+    assert_int_equal(count(&s, "record"), 20);
+    assert_true(has(&s, "where=also in the log"));
+    assert_false(has(&s, "where=in TAIL alone"));
+    buf_release(&s.text);
+    buf_release(&log);
+    rig_drop(k);
+    rig_close_clean(r);
+}
+
 /* What is acknowledged and not in the log's file yet is in TAIL, and shown, until a sync; what is
  * behind it is no damage. */
 static void test_tail(void **state)
@@ -354,7 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_SIM(test_table),         RIG_SIM(test_log_and_blob), RIG_SIM(test_manifest),
         RIG_SIM(test_damaged_table), RIG_SIM(test_torn_log),     RIG_SIM(test_names_that_are_none),
-        RIG_SIM(test_history),       RIG_SIM(test_tail),
+        RIG_SIM(test_history),       RIG_SIM(test_rows),         RIG_SIM(test_tail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

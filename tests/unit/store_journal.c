@@ -406,15 +406,18 @@ static void append_frame(struct fixture *x, int level, uint8_t codec)
     uint64_t size;
     uint8_t text[500];
     memset(text, 'x', sizeof text);
+    struct buf row = {0};
+    buf_put_lenbytes(&row, slice_of(text, sizeof text));
     codec_file_init(&cf, journal_header(r));
     journal_reader_free(r);
     assert_ok(x->env->file_size(x->env, PATH, &size));
-    frame_pack(slice_of(text, sizeof text), level, &frame);
+    frame_pack(level > 0 ? buf_slice(&row) : slice_of(text, sizeof text), level, &frame);
     if (codec)
         frame.data[8] = codec;
     frame_seal(&cf, size, frame.data, frame.len);
     appended(x, frame.data, frame.len);
     buf_release(&frame);
+    buf_release(&row);
 }
 
 static void compressed_records_are_read(void **state)

@@ -54,6 +54,7 @@ static void test_written_out(void **state)
 {
     struct rig *r = *state;
     r->opt.memtable_bytes = 64 << 20;
+    r->opt.log_zstd = 0;
     rig_open(r);
     uint64_t first = tail_bytes_of_file(r), n = 0;
     for (int round = 0; round < 6; round++) {

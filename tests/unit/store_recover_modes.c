@@ -48,7 +48,7 @@ static void put_synced(struct rig *r, uint64_t from, uint64_t to, bool sync)
 static uint64_t log_bytes(const struct rig *r, uint64_t log)
 {
     const struct memgen *active = viewbox_peek(r->s->tree.box)->gens[0];
-    return active->log_number == log ? active->log_bytes
+    return active->log_number == log ? journal_size(r->s->commit.log)
                                      : rig_file_bytes(r, rig_file(r, FILE_LOG, log));
 }
 
@@ -87,6 +87,29 @@ static void test_damage_in_the_middle(void **state)
     assert_prefix(killed, STORE_RECOVER_TAIL, count + 5);
     rig_close_clean(killed);
     rig_drop(killed);
+    rig_close_clean(k);
+    rig_drop(k);
+    rig_close(r);
+}
+
+/* The same of a log whose records are in rows, the mark among them. */
+static void test_damage_in_a_row(void **state)
+{
+    struct rig *r = *state;
+    r->opt.log_row_bytes = 512;
+    rig_open(r);
+    put_synced(r, 0, COUNT, false);
+    assert_ok(store_sync(r->s));
+    put_synced(r, COUNT, 2 * COUNT, false);
+    assert_ok(journal_flush(r->s->commit.log));
+    assert_true(log_bytes(r, last_log(r)) < 2 * COUNT * VALUE); /* so they are rows */
+    struct rig *k = damaged(r, last_log(r), 1, 4);
+    assert_refused(k, STORE_RECOVER_TAIL, "recovery=point");
+    assert_prefix(k, STORE_RECOVER_POINT, 0);
+    rig_close_clean(k);
+    rig_drop(k);
+    k = damaged(r, last_log(r), 3, 4); /* behind what was synced: a power cut explains it */
+    assert_prefix(k, STORE_RECOVER_TAIL, COUNT);
     rig_close_clean(k);
     rig_drop(k);
     rig_close(r);
@@ -280,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_SIM(test_damage_in_the_middle),
+        RIG_SIM(test_damage_in_a_row),
         RIG_SIM(test_damage_that_was_never_synced),
         RIG_SIM(test_torn_tail),
         RIG_SIM(test_sound_logs_pass_all_modes),

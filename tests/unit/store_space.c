@@ -344,8 +344,7 @@ static void test_full_while_flushing(void **state)
     assert_true(simdisk_used_bytes(r->disk) == used); /* no half-made tables are left */
     rig_assert_fill(r, 0, 700, 300, 0);
     /* A little room is enough: the memtables are flushed one by one, each giving its log back. */
-    uint64_t logs = rig_stats(r).log_bytes;
-    set_room(r, logs / 2);
+    set_room(r, 2 * r->opt.memtable_bytes);
     assert_ok(store_flush(r->s));
     rig_work(r);
     rig_assert_fill(r, 0, 700, 300, 0);
