@@ -30,9 +30,10 @@ enum {
     RESERVE_BYTES_MAX = 4 << 20,
     AHEAD_BYTES_MIN = 4 << 10,
     AHEAD_BYTES_MAX = 128 << 10,
-    /* More does not become a row: it comes from writers of large values, who gain less and would
-     * wait longer. */
+    /* More does not become a row, nor what comes in larger records on average: that is contents,
+     * which are compressed soon where they end up, and whose writers would wait twice as long. */
     ROW_BYTES_MAX = LOGTAIL_ROOM + (64 << 10),
+    ROW_RECORD_MAX = 1 << 10,
 };
 
 struct journal_writer {
@@ -44,8 +45,9 @@ struct journal_writer {
 
     struct buf row, packed; /* records that are pending; the frame that they become */
     size_t row_kept;
-    int row_level;  /* of what is pending; 0: it does not become a row */
-    int next_level; /* of what comes when nothing is pending */
+    uint32_t records; /* that are pending, or were and are discarded */
+    int row_level;    /* of what is pending; 0: it does not become a row */
+    int next_level;   /* of what comes when nothing is pending */
     size_t row_min;
 };
 
@@ -85,8 +87,11 @@ void journal_use_rows(struct journal_writer *w, int zstd_level, size_t min)
 void journal_add(struct journal_writer *w, struct slice payload)
 {
     size_t at = w->tail.pending.len;
-    if (at == 0)
+    if (at == 0) {
         w->row_level = w->window ? w->next_level : 0;
+        w->records = 0;
+    }
+    w->records++;
     frame_pack(payload, 0, &w->tail.pending);
     append_seal(&w->tail, at);
     if (w->row_level > 0)
@@ -107,7 +112,8 @@ static bool make_row(struct journal_writer *w)
 {
     size_t len = w->tail.pending.len;
     buf_clear(&w->packed);
-    if (w->row_level == 0 || len < w->row_min || len > ROW_BYTES_MAX)
+    if (w->row_level == 0 || len < w->row_min || len > ROW_BYTES_MAX ||
+        len / w->records > ROW_RECORD_MAX)
         return false;
     struct pack_how how = {.zstd_level = w->row_level};
     struct frame_header h;

@@ -242,7 +242,8 @@ const struct setting settings_table[] = {
      .min = 512,
      .max = 128 * KIB,
      .preset = 16 * KIB,
-     .help = "so much of the log has to be written at once to be compressed"},
+     .help = "so much of the log has to be written at once, in records of at most 1 KiB on "
+             "average, to be compressed"},
     {.name = "memtable.bytes",
      .kind = STORE_SETTING_BYTES,
      .when = SETTING_LIVE,

@@ -202,12 +202,17 @@ static void tail_is_full(void **state)
     struct fixture *x = *state;
     start(x, 1);
     put_many(x, 100);
-    put(x, LOGTAIL_ROOM - 1000, false);
+    for (int i = 0; i < 10; i++)
+        put_many(x, 5);
+    put(x, LOGTAIL_ROOM - 9000, false);
     assert_int_equal(journal_in_tail(x->w), 0);
     assert_int_equal(assert_reads(x), 1);
     put_many(x, 100);
-    put(x, 2 * LOGTAIL_ROOM, false); /* too much for a row */
+    put(x, LOGTAIL_ROOM, false); /* more, and for so few records too much */
     assert_int_equal(assert_reads(x), 1 + 101);
+    put_many(x, 50);
+    put(x, 2 * LOGTAIL_ROOM, false); /* too much for any */
+    assert_int_equal(assert_reads(x), 1 + 101 + 51);
 }
 
 /* ---- kills ---- */
