@@ -3,7 +3,11 @@
  *
  * The kernel keeps an inode as long as it likes and gives it back with FORGET; an inode without a
  * name must live until then. Only inodes of the present are counted: those of snapshots, the root
- * and the control folders cannot go. All functions are thread-safe. */
+ * and the control folders cannot go.
+ *
+ * Memory: after a walk through ten million files the kernel may know all of them. Numbers that were
+ * given out one after the other take 3 bytes each at most, single ones 43. All functions are
+ * thread-safe. */
 #ifndef VARVE_MOUNT_LOOKUPS_H
 #define VARVE_MOUNT_LOOKUPS_H
 
@@ -26,7 +30,8 @@ void lookups_open(struct lookups *t, uint64_t ino);
 void lookups_close(struct lookups *t, uint64_t ino);
 bool lookups_has_writer(struct lookups *t, uint64_t ino);
 
-/* Inodes that the kernel knows of. */
+/* Inodes that the kernel knows of, and the memory that knowing this takes. */
 size_t lookups_count(struct lookups *t);
+size_t lookups_bytes(struct lookups *t);
 
 #endif

@@ -75,38 +75,79 @@ static void writers(void **state)
     lookups_free(t);
 }
 
-/* Numbers as the file system gives them out, and ones that collide. */
+/* Numbers as the file system gives them out, and ones that collide; few of them are asked for so
+ * often that their counts do not fit beside their neighbours'. */
+enum { INODES = 3000, HOT = 40, ROUNDS = 300000 };
+
+static uint64_t number(uint64_t i)
+{
+    return i % 2 ? FS_INO_FIRST + 1 + i / 2 : (i << 32) + FS_INO_FIRST;
+}
+
 static void against_array(void **state)
 {
-    enum { INODES = 3000, ROUNDS = 300000 };
-    static uint64_t model[INODES];
-    uint64_t seed = unit_seed();
+    static uint64_t model[INODES], open[INODES];
+    uint64_t seed = unit_seed(), most = 0;
     struct lookups *t = lookups_new();
     size_t known = 0;
     (void)state;
     memset(model, 0, sizeof model);
+    memset(open, 0, sizeof open);
     for (int round = 0; round < ROUNDS; round++) {
-        uint64_t i = next_random(&seed) % INODES;
-        uint64_t ino = i % 2 ? FS_INO_FIRST + i : (i << 32) + FS_INO_FIRST;
+        uint64_t i = next_random(&seed) % (next_random(&seed) % 4 ? INODES : HOT);
+        uint64_t what = next_random(&seed) % 100;
         /* In phases it grows and shrinks. */
-        if (next_random(&seed) % 100 < (round / 50000 % 2 ? 35u : 65u)) {
-            lookups_add(t, ino);
+        if (what < (round / 50000 % 2 ? 30u : 60u)) {
+            lookups_add(t, number(i));
             known += model[i]++ == 0;
-        } else {
+        } else if (what < 70) {
             uint64_t count = next_random(&seed) % 3 + 1;
             bool last = model[i] > 0 && model[i] <= count;
-            assert_int_equal(lookups_forget(t, ino, count), last);
+            assert_int_equal(lookups_forget(t, number(i), count), last);
             model[i] = model[i] > count ? model[i] - count : 0;
+            open[i] = model[i] ? open[i] : 0;
             known -= last;
+        } else if (what < 85) {
+            lookups_open(t, number(i));
+            open[i] += model[i] > 0;
+        } else {
+            lookups_close(t, number(i));
+            open[i] -= open[i] > 0;
         }
+        assert_int_equal(lookups_has_writer(t, number(i)), open[i] > 0);
+        most = model[i] > most ? model[i] : most;
         if (round % 1000 == 0)
             assert_int_equal(lookups_count(t), known);
     }
+    assert_true(most > 100);
     for (uint64_t i = 0; i < INODES; i++)
-        assert_int_equal(
-            lookups_forget(t, i % 2 ? FS_INO_FIRST + i : (i << 32) + FS_INO_FIRST, UINT64_MAX),
-            model[i] > 0);
+        assert_int_equal(lookups_forget(t, number(i), UINT64_MAX), model[i] > 0);
     assert_int_equal(lookups_count(t), 0);
+    lookups_free(t);
+}
+
+/* A walk through everything. */
+static void memory(void **state)
+{
+    enum { MANY = 1000 * 1000, FEW = 1000, BYTES = 3, BYTES_SINGLE = 43 };
+    struct lookups *t = lookups_new();
+    size_t empty = lookups_bytes(t);
+    (void)state;
+    for (uint64_t i = 0; i < MANY; i++) {
+        lookups_add(t, FS_INO_FIRST + i); /* created */
+        lookups_open(t, FS_INO_FIRST + i);
+        lookups_close(t, FS_INO_FIRST + i);
+        lookups_add(t, FS_INO_FIRST + i); /* listed */
+    }
+    assert_int_equal(lookups_count(t), MANY);
+    assert_true(lookups_bytes(t) - empty <= (size_t)MANY * BYTES);
+    for (uint64_t i = 0; i < MANY; i++)
+        assert_true(lookups_forget(t, FS_INO_FIRST + i, 2));
+    size_t least = lookups_bytes(t);
+    for (uint64_t i = 0; i < FEW; i++)
+        lookups_add(t, FS_INO_FIRST + i * 1000);
+    assert_true(least < (size_t)MANY / 10);
+    assert_true(lookups_bytes(t) - empty <= (size_t)FEW * BYTES_SINGLE + least);
     lookups_free(t);
 }
 
@@ -158,7 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts),        cmocka_unit_test(fixed_ones), cmocka_unit_test(writers),
-        cmocka_unit_test(against_array), cmocka_unit_test(threads),
+        cmocka_unit_test(against_array), cmocka_unit_test(memory),     cmocka_unit_test(threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
