@@ -50,8 +50,11 @@ static int check_tree(struct fs *fs, uint64_t number, const char *prefix, struct
     int err = reader_begin(fs, ino_join(number, FS_INO_ROOT), &c.reader);
     if (err < 0)
         return err;
+    c.sums = mem_zalloc(CHECK_SUMS * sizeof *c.sums);
     corrupt_forget();
     err = check_walk(&c);
+    if (err == 0)
+        err = check_gather_rest(&c);
     if (err < 0)
         check_say(&c, FINDING_CHUNK, STORE_DAMAGE, prefix, "%s", reason(err));
     check_sort(&c);
@@ -61,6 +64,9 @@ static int check_tree(struct fs *fs, uint64_t number, const char *prefix, struct
         check_quotas(&c);
     }
     reader_end(&c.reader);
+    if (c.inode_count + c.entry_count > k->report->lines)
+        k->report->lines = c.inode_count + c.entry_count;
+    free(c.sums);
     free(c.inodes);
     free(c.entries);
     free(c.orphans);

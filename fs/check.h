@@ -2,8 +2,12 @@
  * the door.
  *
  * One pass over all keys in order meets each inode's attributes, extended attributes, entries and
- * data together, and gathers a line per inode and one per entry; sorting these by inode then tells
- * links, parents and reachability. Memory: 40 bytes an inode and 24 an entry. */
+ * data together, and gathers a line per folder and one per entry of a folder; sorting these by
+ * inode then tells links, parents and reachability. Of all other inodes and entries it keeps sums
+ * alone, by hashes of inode numbers: where the links that inodes have and the entries that name
+ * them do not agree, a second pass gathers the lines of these, too. Memory: 64 bytes a folder, and
+ * 1 MiB; for each inode with wrong links the same as for a folder, and for one in 65,536 of all
+ * others. */
 #ifndef VARVE_FS_CHECK_H
 #define VARVE_FS_CHECK_H
 
@@ -30,6 +34,13 @@ struct check_entry {
     uint8_t type;
 };
 
+/* Of all inodes with numbers of one hash that are no folders: links less entries. Twice, with
+ * hashes that do not depend on each other. */
+struct check_sum {
+    uint64_t one, other;
+};
+enum { CHECK_SUMS_LOG2 = 16, CHECK_SUMS = 1 << CHECK_SUMS_LOG2 };
+
 struct check {
     struct fs *fs;
     store_finding_fn *fn;
@@ -43,6 +54,8 @@ struct check {
     size_t inode_count, inode_cap;
     struct check_entry *entries; /* after the pass: ascending child, then folder */
     size_t entry_count, entry_cap;
+    struct check_sum *sums; /* CHECK_SUMS */
+    bool again;             /* in the second pass: nothing is said, and the sums are as they are */
     bool sorted;
     uint64_t looked;   /* entries that were looked at to tell paths */
     uint64_t *orphans; /* ascending */
@@ -65,6 +78,14 @@ void check_say_inode(struct check *c, int code, uint64_t ino, const char *format
 /* The pass over all keys that c->reader sees. 0 or an error that ended it. */
 int check_walk(struct check *c);
 
+/* ---- check_gather.c ---- */
+/* Keeps an inode's line, or adds it to the sums. In ascending order. */
+void check_gather_inode(struct check *c, const struct check_inode *n);
+/* The same of an entry. */
+void check_gather_entry(struct check *c, const struct check_entry *e);
+/* After the pass: the second one, if it takes one. 0 or an error that ended it. */
+int check_gather_rest(struct check *c);
+
 /* ---- check_quota.c ---- */
 /* A key of a limit, or of what counts towards it. */
 void check_quota_key(struct check *c, uint8_t kind, struct slice rest, struct slice value);
@@ -84,7 +105,10 @@ void check_policy_inode(struct check *c, const struct inode *n);
 void check_sort(struct check *c);
 /* The entries for `ino`; NULL if there are none. [after check_sort()] */
 const struct check_entry *check_entries_of(const struct check *c, uint64_t ino, size_t *count);
+/* NULL if it has no line. */
 struct check_inode *check_find(const struct check *c, uint64_t ino);
+/* Is it in the list of orphans? */
+bool check_is_orphan(const struct check *c, uint64_t ino);
 /* Inodes that do not decode. [after check_sort()] */
 void check_damaged(struct check *c);
 /* Links, parents, orphans, reachability. [after check_sort()] */

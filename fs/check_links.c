@@ -51,7 +51,7 @@ struct check_inode *check_find(const struct check *c, uint64_t ino)
     return lo < c->inode_count && c->inodes[lo].ino == ino ? &c->inodes[lo] : NULL;
 }
 
-static bool is_orphan(const struct check *c, uint64_t ino)
+bool check_is_orphan(const struct check *c, uint64_t ino)
 {
     size_t lo = 0, hi = c->orphan_count;
     while (lo < hi) {
@@ -129,7 +129,7 @@ static void check_names(struct check *c, struct check_inode *n, const struct che
                             "folder %" PRIu64 " lists it as another type", names[i].folder);
     if (n->ino == FS_INO_ROOT)
         check_root(c, n, count);
-    else if (count == 0 && is_orphan(c, n->ino))
+    else if (count == 0 && check_is_orphan(c, n->ino))
         return; /* check_orphans() looks at it */
     else if (count == 0)
         check_say_inode(c, FINDING_LOST, n->ino,

@@ -25,6 +25,8 @@ void check_say(struct check *c, int code, enum store_severity severity, const ch
 {
     char text[512];
     va_list args;
+    if (c->again)
+        return;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
@@ -100,6 +102,8 @@ void check_say_inode(struct check *c, int code, uint64_t ino, const char *format
     char text[400], full[512];
     struct buf path = {0}, shown = {0};
     va_list args;
+    if (c->again)
+        return;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);

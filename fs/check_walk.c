@@ -27,15 +27,6 @@ struct walk {
     bool has_counters;
 };
 
-/* Room for one more in a list. */
-static void *grow(void *list, size_t count, size_t *cap, size_t each_bytes)
-{
-    if (count < *cap)
-        return list;
-    *cap = *cap ? *cap * 2 : 1024;
-    return mem_realloc(list, *cap * each_bytes);
-}
-
 static uint64_t span_count(const struct walk *w)
 {
     uint64_t chunk = w->c->fs->super.chunk_bytes;
@@ -77,16 +68,17 @@ static void end_inode(struct walk *w)
         return;
     c->counted.inodes++;
     c->counted.chunks += (int64_t)w->chunks;
-    c->inodes = grow(c->inodes, c->inode_count, &c->inode_cap, sizeof *c->inodes);
-    struct check_inode *line = &c->inodes[c->inode_count++];
-    *line = (struct check_inode){.ino = w->ino, .subfolders = w->subfolders, .damaged = true};
-    if (w->attr == ATTR_DAMAGED)
+    struct check_inode line = {
+        .ino = w->ino, .subfolders = w->subfolders, .damaged = w->attr == ATTR_DAMAGED};
+    if (!line.damaged) {
+        line.parent = w->n.parent;
+        line.mode = w->n.mode;
+        line.nlink = w->n.nlink;
+        line.quota = w->n.quota;
+    }
+    check_gather_inode(c, &line);
+    if (line.damaged)
         return;
-    line->damaged = false;
-    line->parent = w->n.parent;
-    line->mode = w->n.mode;
-    line->nlink = w->n.nlink;
-    line->quota = w->n.quota;
     check_quota_inode(c, &w->n);
     check_policy_inode(c, &w->n);
     check_counts(w);
@@ -171,9 +163,8 @@ static void on_dirent(struct walk *w, struct slice rest, struct slice value)
     w->entries++;
     w->subfolders += d.type == S_IFDIR >> 12;
     c->report->entries++;
-    c->entries = grow(c->entries, c->entry_count, &c->entry_cap, sizeof *c->entries);
-    c->entries[c->entry_count++] =
-        (struct check_entry){.child = d.ino, .folder = w->ino, .type = d.type};
+    const struct check_entry line = {.child = d.ino, .folder = w->ino, .type = d.type};
+    check_gather_entry(c, &line);
 }
 
 /* The last chunk of a file: the others' lengths do not matter to any reader; that they can be read,
@@ -251,6 +242,15 @@ static void on_xattr(struct walk *w, struct slice rest)
 
 /* ---- the superblock's keys ---- */
 
+static void add_orphan(struct check *c, uint64_t ino)
+{
+    if (c->orphan_count == c->orphan_cap) {
+        c->orphan_cap = c->orphan_cap ? c->orphan_cap * 2 : 64;
+        c->orphans = mem_realloc(c->orphans, c->orphan_cap * sizeof *c->orphans);
+    }
+    c->orphans[c->orphan_count++] = ino;
+}
+
 static void on_super(struct walk *w, uint8_t kind, struct slice rest, struct slice value)
 {
     struct check *c = w->c;
@@ -266,8 +266,7 @@ static void on_super(struct walk *w, uint8_t kind, struct slice rest, struct sli
     } else if (kind == SUPER_RECEIVED && rest.len == 0 && received_decode(value, &received) == 0) {
         return; /* which snapshot it is of, and of which volume, is not to be seen from here */
     } else if (kind == SUPER_ORPHAN && take_be64(&rest, &ino) && rest.len == 0) {
-        c->orphans = grow(c->orphans, c->orphan_count, &c->orphan_cap, sizeof *c->orphans);
-        c->orphans[c->orphan_count++] = ino;
+        add_orphan(c, ino);
     } else if (kind == SUPER_QUOTA || kind == SUPER_QUOTA_USED) {
         check_quota_key(c, kind, rest, value);
     } else if (kind == SUPER_POLICY) {

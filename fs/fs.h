@@ -551,6 +551,7 @@ enum fs_finding_code {
 
 struct fs_check_report {
     uint64_t inodes, folders, files, symlinks, others, entries, chunks, bytes;
+    uint64_t lines; /* of inodes and entries that were in memory at a time, at most */
     uint64_t notes, warnings, damages; /* findings by severity, the store's included */
 };
 /* A finding of either level; file system findings have codes 2xx, `file` is the path as far as it

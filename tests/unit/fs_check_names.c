@@ -184,6 +184,60 @@ static void test_circle(void **state)
     simdisk_free(s.v.disk);
 }
 
+/* ---- memory ---- */
+
+enum { FILES = 2000, LINES_MOST = 40 };
+
+static void name_of(int i, char name[16])
+{
+    snprintf(name, 16, "file%d", i);
+}
+
+/* A volume with many files, some of them with two names and some deleted while they are open. */
+static void many_files(struct site *s)
+{
+    struct fs_attr a;
+    char name[16];
+    site_make(s);
+    for (int i = 0; i < FILES; i++) {
+        name_of(i, name);
+        uint64_t ino = vol_file(&s->v, s->sub, name);
+        if (i % 10 == 0)
+            assert_ok(fs_link(s->v.fs, ino, s->dir, name, &a));
+    }
+    vol_close(&s->v);
+}
+
+/* Files are not kept in memory to tell that their links are right, and of a volume where those of
+ * some are wrong, not many more than these. */
+static void test_many_files(void **state)
+{
+    (void)state;
+    struct site s;
+    struct raw r;
+    struct vol_findings list;
+    struct fs_check_report report;
+    many_files(&s);
+    assert_ok(vol_check_disk(s.v.disk, &list, &report));
+    assert_int_equal(list.count, 0);
+    assert_int_equal(report.files, FILES + 3);
+    assert_int_equal(report.lines, 3 + 2); /* folders, and their names */
+
+    raw_begin(&r, &s.v);
+    links_off(&r, &s);
+    put_name(&r, s.dir, "file7", s.inner, S_IFREG);
+    raw_end(&r);
+    assert_ok(vol_check_disk(s.v.disk, &list, &report));
+    const struct expected both[] = {{FINDING_LINKS, "/dir/file"},
+                                    {FINDING_LINKS, "/dir/sub/inner"}};
+    assert_found(&list, both, 2);
+    assert_int_equal(report.files, FILES + 3); /* counted once */
+    assert_int_equal(report.entries, 8 + FILES + FILES / 10 + 1);
+    assert_in_range(report.lines, 3 + 2 + 2 + 3, LINES_MOST);
+    use_volume(&s.v);
+    simdisk_free(s.v.disk);
+}
+
 /* ---- 218 to 222: what inodes hold ---- */
 
 static void chunk_beyond_end(struct raw *r, const struct site *s)
@@ -272,9 +326,8 @@ static void test_contents(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_folders),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_circle),
+        cmocka_unit_test(test_folders),  cmocka_unit_test(test_names),
+        cmocka_unit_test(test_circle),   cmocka_unit_test(test_many_files),
         cmocka_unit_test(test_contents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
