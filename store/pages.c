@@ -1,27 +1,19 @@
-/* pages: see pages.h.
+/* pages: see pages.h. Slabs of small pieces over runs of pages (pages_run.h).
  *
- * A region's pieces are known by two bitmaps beside it, not by links within it: what is free is
- * never touched, so the system can have its memory back. The descriptor of a region is found by its
- * address, through a table of two levels that is read without a lock.
+ * Which pieces of a slab are free is in a bitmap beside it: what is free is never touched.
  *
  * Invariants (under `lock`):
- *   1. A region is in the list of its class if and only if it has a free piece and one that is
- * used.
- *   2. A piece that is not backed by memory (`cold`) is free.
- *   3. kept_bytes is the size of all free pieces that are not cold and of all free whole regions.
- *
- * Sizes above half a region are spans of whole regions of their own, and sizes below PIECE_MIN are
- * malloc's. */
+ *   1. A slab is in the list of its class if and only if it has a free piece and one that is used.
+ *   2. All that is held is in use, or has no memory, or is kept. */
 #include "store/pages.h"
 
 #include <assert.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "store/bytes.h"
+#include "store/pages_run.h"
 
 /* Under the sanitizers each piece is malloc's, so that they see what happens to it. */
 #ifndef VARVE_SANITIZED
@@ -29,37 +21,32 @@
 #endif
 
 enum {
-    REGION_LOG2 = 21,
-    PIECE_MIN = 1 << 10,
-    PIECE_MAX = PAGES_REGION_BYTES / 2,
-    PIECES_MAX = PAGES_REGION_BYTES / PIECE_MIN,
-    MAP_WORDS = PIECES_MAX / 64,
-    STEPS = 16,                   /* classes to a doubling */
-    CLASS_COUNT = 10 * STEPS + 1, /* from PIECE_MIN to PIECE_MAX */
-    SYSTEM_PAGE = 4096,
-    FREE_REGIONS_MAX = PAGES_KEPT_BYTES / PAGES_REGION_BYTES,
-    TABLE_LOG2 = 13, /* address bits 21 to 33 and 34 to 46 */
+    PIECE_MIN = 1 << 10, /* what is smaller is malloc's */
+    PIECE_MAX = 16 << 10,
+    SLAB_PAGES = 32,
+    SLAB_BYTES = SLAB_PAGES * RUN_PAGE_BYTES,
+    PIECES_MAX = SLAB_BYTES / PIECE_MIN,
+    WORDS = PIECES_MAX / 64,
+    SHRINK_LEAST = 1 << 20,      /* fewer free pages are not worth looking for */
+    STEPS = 16,                  /* classes to a doubling */
+    CLASS_COUNT = 4 * STEPS + 1, /* from PIECE_MIN to PIECE_MAX */
 };
-_Static_assert(1 << REGION_LOG2 == PAGES_REGION_BYTES, "a region is found by its address");
+_Static_assert((int)PAGES_REGION_BYTES == (int)RUN_REGION_BYTES, "regions are of one size");
 
-struct region {
+struct slab {
     uint8_t *base;
     uint32_t class, piece_count, free_count;
-    struct region *prev, *next; /* of its class's list */
-    uint64_t free[MAP_WORDS], cold[MAP_WORDS];
+    struct slab *prev, *next; /* of its class's list */
+    uint64_t free[WORDS];
 };
 
 static struct {
     pthread_mutex_t lock;
-    struct region *partial[CLASS_COUNT]; /* lock, as all that follows */
-    uint8_t *free_regions[FREE_REGIONS_MAX];
-    uint32_t free_region_count;
-    struct region *spare; /* descriptors that are not in use, by `next` */
-    uint64_t used_bytes, kept_bytes, held_bytes;
-    _Atomic(_Atomic(struct region *) *) table[1 << TABLE_LOG2];
+    struct slab *partial[CLASS_COUNT]; /* lock, as all that follows */
+    uint64_t used_bytes, expected_bytes;
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* ---- size classes ---- */
+/* ---- sizes ---- */
 
 /* Class 16 d + s has pieces of 2^d KiB times (16 + s) / 16. */
 static uint32_t class_of(size_t bytes)
@@ -79,235 +66,183 @@ static size_t class_bytes(uint32_t class)
     return step * (STEPS + class % STEPS);
 }
 
-static size_t span_bytes(size_t bytes)
+static size_t round_up(size_t bytes, size_t unit)
 {
-    return (bytes + PAGES_REGION_BYTES - 1) / PAGES_REGION_BYTES * PAGES_REGION_BYTES;
+    return (bytes + unit - 1) / unit * unit;
+}
+
+static uint32_t pages_in(size_t bytes)
+{
+    return (uint32_t)(round_up(bytes, RUN_PAGE_BYTES) / RUN_PAGE_BYTES);
 }
 
 size_t pages_size(size_t bytes)
 {
     if (VARVE_SANITIZED || bytes < PIECE_MIN)
         return bytes;
-    return bytes <= PIECE_MAX ? class_bytes(class_of(bytes)) : span_bytes(bytes);
+    if (bytes <= PIECE_MAX)
+        return class_bytes(class_of(bytes));
+    return round_up(bytes, bytes <= PAGES_REGION_BYTES ? RUN_PAGE_BYTES : PAGES_REGION_BYTES);
 }
 
-/* ---- the system's memory ---- */
+/* ---- how much is kept ---- */
 
-static void give_back(void *p, size_t bytes)
+static uint64_t kept_bytes(void)
 {
-    int err = munmap(p, bytes);
-    assert(err == 0);
-    (void)err;
+    uint64_t there = run_held_bytes() - run_cold_bytes();
+    assert(there >= all.used_bytes);
+    return there - all.used_bytes;
 }
 
-/* Aligned to a region. Out of memory ends the process, as in mem_alloc(). */
-static uint8_t *map_fresh(size_t bytes)
+static bool is_over(void)
 {
-    size_t room = bytes + PAGES_REGION_BYTES;
-    uint8_t *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        abort();
-    size_t before = (PAGES_REGION_BYTES - (uintptr_t)p % PAGES_REGION_BYTES) % PAGES_REGION_BYTES;
-    if (before)
-        give_back(p, before);
-    if (room - before - bytes)
-        give_back(p + before + bytes, room - before - bytes);
-    p += before;
-    madvise(p, bytes, MADV_HUGEPAGE); /* where there are none, small ones serve */
-    return p;
+    uint64_t kept = kept_bytes();
+    bool expected = all.expected_bytes == 0 || all.used_bytes + kept <= all.expected_bytes;
+    return kept > PAGES_KEPT_BYTES || (!expected && kept > PAGES_LEAST_BYTES);
 }
 
-/* ---- descriptors ---- */
-
-static _Atomic(struct region *) *table_slot(const void *p)
+/* Gives back what is free as long as too much is kept: whole regions first, since a part of one
+ * costs the system's huge page. False: that was not enough. What is free within slabs stays. */
+static bool shrink(void)
 {
-    uintptr_t n = (uintptr_t)p >> REGION_LOG2;
-    size_t high = n >> TABLE_LOG2 & ((1 << TABLE_LOG2) - 1), low = n & ((1 << TABLE_LOG2) - 1);
-    _Atomic(struct region *) *leaf = atomic_load_explicit(&all.table[high], memory_order_acquire);
-    if (!leaf) { /* under the lock: a piece that is freed has a leaf */
-        leaf = mem_zalloc(sizeof(*leaf) << TABLE_LOG2);
-        atomic_store_explicit(&all.table[high], leaf, memory_order_release);
-    }
-    return &leaf[low];
+    while (is_over())
+        if (!run_trim() && (run_free_bytes() < SHRINK_LEAST || !run_cool_free()))
+            return false;
+    return true;
 }
 
-static struct region *region_of(const void *p)
-{
-    return atomic_load_explicit(table_slot(p), memory_order_acquire);
-}
+/* ---- slabs ---- */
 
-static void list_add(struct region *r)
+static void list_add(struct slab *s)
 {
-    struct region **head = &all.partial[r->class];
-    r->prev = NULL;
-    r->next = *head;
+    struct slab **head = &all.partial[s->class];
+    s->prev = NULL;
+    s->next = *head;
     if (*head)
-        (*head)->prev = r;
-    *head = r;
+        (*head)->prev = s;
+    *head = s;
 }
 
-static void list_remove(struct region *r)
+static void list_remove(struct slab *s)
 {
-    if (r->prev)
-        r->prev->next = r->next;
+    if (s->prev)
+        s->prev->next = s->next;
     else
-        all.partial[r->class] = r->next;
-    if (r->next)
-        r->next->prev = r->prev;
+        all.partial[s->class] = s->next;
+    if (s->next)
+        s->next->prev = s->prev;
 }
 
-static struct region *region_new(uint32_t class)
+static struct slab *slab_new(uint32_t class)
 {
-    struct region *r = all.spare;
-    if (r)
-        all.spare = r->next;
-    else
-        r = mem_alloc(sizeof *r);
-    uint32_t count = (uint32_t)(PAGES_REGION_BYTES / class_bytes(class));
-    *r = (struct region){.class = class, .piece_count = count, .free_count = count};
-    for (uint32_t i = 0; i < count; i++)
-        r->free[i / 64] |= UINT64_C(1) << i % 64;
-    if (all.free_region_count > 0) {
-        r->base = all.free_regions[--all.free_region_count];
-    } else {
-        r->base = map_fresh(PAGES_REGION_BYTES);
-        all.held_bytes += PAGES_REGION_BYTES;
-        all.kept_bytes += PAGES_REGION_BYTES;
-    }
-    /* From here on its pieces are counted, and its end that is too small for one is not. */
-    all.kept_bytes -= PAGES_REGION_BYTES - count * class_bytes(class);
-    atomic_store_explicit(table_slot(r->base), r, memory_order_release);
-    list_add(r);
-    return r;
+    struct slab *s = mem_zalloc(sizeof *s);
+    s->base = run_take(SLAB_PAGES);
+    s->class = class;
+    s->piece_count = s->free_count = (uint32_t)(SLAB_BYTES / class_bytes(class));
+    for (uint32_t i = 0; i < s->piece_count; i++)
+        s->free[i / 64] |= UINT64_C(1) << i % 64;
+    run_set_owner(s->base, SLAB_PAGES, s);
+    list_add(s);
+    return s;
 }
 
 /* All of it is free. */
-static void region_free(struct region *r)
+static void slab_free(struct slab *s)
 {
-    size_t piece = class_bytes(r->class);
-    bool whole = true;
-    for (uint32_t i = 0; i < MAP_WORDS; i++) {
-        uint32_t cold = (uint32_t)__builtin_popcountll(r->cold[i]);
-        whole = whole && cold == 0;
-        all.kept_bytes += cold * piece;
-    }
-    all.kept_bytes += PAGES_REGION_BYTES - r->piece_count * piece;
-    list_remove(r);
-    atomic_store_explicit(table_slot(r->base), NULL, memory_order_release);
-    if (whole && all.kept_bytes <= PAGES_KEPT_BYTES && all.free_region_count < FREE_REGIONS_MAX) {
-        all.free_regions[all.free_region_count++] = r->base;
-    } else {
-        give_back(r->base, PAGES_REGION_BYTES);
-        all.held_bytes -= PAGES_REGION_BYTES;
-        all.kept_bytes -= PAGES_REGION_BYTES;
-    }
-    r->next = all.spare;
-    all.spare = r;
+    list_remove(s);
+    run_put(s->base, SLAB_PAGES, !shrink());
+    free(s);
 }
 
-/* ---- pieces ---- */
-
-/* The first free piece that has memory, or else the first. */
-static uint32_t find_free(const struct region *r)
+static bool all_free(const struct slab *s, uint32_t from, uint32_t to)
 {
-    uint32_t any = PIECES_MAX;
-    for (uint32_t i = 0; i < MAP_WORDS && i * 64 < r->piece_count; i++) {
-        uint64_t warm = r->free[i] & ~r->cold[i];
-        if (warm)
-            return i * 64 + (uint32_t)__builtin_ctzll(warm);
-        if (any == PIECES_MAX && r->free[i])
-            any = i * 64 + (uint32_t)__builtin_ctzll(r->free[i]);
-    }
-    assert(any < r->piece_count);
-    return any;
+    for (uint32_t i = from; i < to && i < s->piece_count; i++)
+        if (!(s->free[i / 64] >> i % 64 & 1))
+            return false;
+    return true;
 }
 
-static void *piece_take(uint32_t class)
+/* The pages that piece `i` has a part of. */
+static size_t first_page(const struct slab *s, uint32_t i)
 {
-    struct region *r = all.partial[class];
-    if (!r)
-        r = region_new(class);
-    uint32_t i = find_free(r);
-    uint64_t bit = UINT64_C(1) << i % 64;
+    return i * class_bytes(s->class) / RUN_PAGE_BYTES;
+}
+static size_t end_page(const struct slab *s, uint32_t i)
+{
+    return round_up((i + 1) * class_bytes(s->class), RUN_PAGE_BYTES) / RUN_PAGE_BYTES;
+}
+
+/* The first piece that has a part of the page. */
+static uint32_t piece_at(const struct slab *s, size_t page)
+{
+    return (uint32_t)(page * RUN_PAGE_BYTES / class_bytes(s->class));
+}
+
+/* Gives back the pages that piece `i` has a part of, as far as nobody uses the rest of them. */
+static void piece_cool(struct slab *s, uint32_t i)
+{
+    size_t first = first_page(s, i), end = end_page(s, i), bytes = class_bytes(s->class);
+    while (first < end && !all_free(s, piece_at(s, first), i))
+        first++;
+    while (end > first && !all_free(s, i + 1, (uint32_t)((end * RUN_PAGE_BYTES - 1) / bytes) + 1))
+        end--;
+    if (first < end)
+        run_cool(s->base + first * RUN_PAGE_BYTES, (uint32_t)(end - first));
+}
+
+static void *piece_take(size_t size)
+{
+    uint32_t class = class_of(size), word = 0;
     size_t bytes = class_bytes(class);
-    assert(r->class == class && (r->free[i / 64] & bit));
-    if (!(r->cold[i / 64] & bit))
-        all.kept_bytes -= bytes;
-    r->free[i / 64] &= ~bit;
-    r->cold[i / 64] &= ~bit;
-    if (--r->free_count == 0)
-        list_remove(r);
-    all.used_bytes += bytes;
-    return r->base + (size_t)i * bytes;
-}
-
-/* Gives the memory of a piece back, as far as it is whole pages of the system. */
-static bool piece_cool(uint8_t *p, size_t bytes)
-{
-    uintptr_t from = ((uintptr_t)p + SYSTEM_PAGE - 1) / SYSTEM_PAGE * SYSTEM_PAGE;
-    uintptr_t to = ((uintptr_t)p + bytes) / SYSTEM_PAGE * SYSTEM_PAGE;
-    return from < to && madvise((void *)from, to - from, MADV_DONTNEED) == 0;
+    struct slab *s = all.partial[class];
+    if (!s)
+        s = slab_new(class);
+    while (s->free[word] == 0)
+        word++;
+    uint32_t i = word * 64 + (uint32_t)__builtin_ctzll(s->free[word]);
+    assert(i < s->piece_count && s->class == class);
+    s->free[word] &= s->free[word] - 1;
+    if (--s->free_count == 0)
+        list_remove(s);
+    size_t first = first_page(s, i);
+    run_warm(s->base + first * RUN_PAGE_BYTES, (uint32_t)(end_page(s, i) - first));
+    return s->base + i * bytes;
 }
 
 static void piece_put(uint8_t *p, size_t size)
 {
-    struct region *r = region_of(p);
-    uint32_t class = class_of(size);
-    assert(r && r->class == class);
-    size_t bytes = class_bytes(class);
-    uint32_t i = (uint32_t)((size_t)(p - r->base) / bytes);
+    struct slab *s = run_owner(p);
+    size_t bytes = class_bytes(class_of(size));
+    assert(s && s->class == class_of(size));
+    uint32_t i = (uint32_t)((size_t)(p - s->base) / bytes);
     uint64_t bit = UINT64_C(1) << i % 64;
-    assert(p == r->base + i * bytes && !(r->free[i / 64] & bit));
-    r->free[i / 64] |= bit;
-    all.used_bytes -= bytes;
-    if (all.kept_bytes + bytes > PAGES_KEPT_BYTES && piece_cool(p, bytes))
-        r->cold[i / 64] |= bit;
-    else
-        all.kept_bytes += bytes;
-    if (r->free_count++ == 0)
-        list_add(r);
-    if (r->free_count == r->piece_count)
-        region_free(r);
-}
-
-/* ---- spans ---- */
-
-static void *span_take(size_t bytes)
-{
-    if (bytes == PAGES_REGION_BYTES && all.free_region_count > 0) {
-        all.kept_bytes -= bytes;
-        all.used_bytes += bytes;
-        return all.free_regions[--all.free_region_count];
-    }
-    all.held_bytes += bytes;
-    all.used_bytes += bytes;
-    return map_fresh(bytes);
-}
-
-static void span_put(uint8_t *p, size_t bytes)
-{
-    all.used_bytes -= bytes;
-    for (; bytes > 0; bytes -= PAGES_REGION_BYTES, p += PAGES_REGION_BYTES) {
-        if (all.kept_bytes + PAGES_REGION_BYTES > PAGES_KEPT_BYTES ||
-            all.free_region_count == FREE_REGIONS_MAX)
-            break;
-        all.free_regions[all.free_region_count++] = p;
-        all.kept_bytes += PAGES_REGION_BYTES;
-    }
-    if (bytes > 0)
-        give_back(p, bytes);
-    all.held_bytes -= bytes;
+    assert(p == s->base + i * bytes && i < s->piece_count && !(s->free[i / 64] & bit));
+    s->free[i / 64] |= bit;
+    if (s->free_count++ == 0)
+        list_add(s);
+    if (s->free_count == s->piece_count)
+        slab_free(s);
+    else if (!shrink())
+        piece_cool(s, i);
 }
 
 /* ---- the door ---- */
 
 void *pages_alloc(size_t bytes)
 {
+    void *p;
     assert(bytes > 0 && bytes < SIZE_MAX / 2);
     if (VARVE_SANITIZED || bytes < PIECE_MIN)
         return mem_aligned(PAGES_ALIGN, (bytes + PAGES_ALIGN - 1) / PAGES_ALIGN * PAGES_ALIGN);
     pthread_mutex_lock(&all.lock);
-    void *p = bytes <= PIECE_MAX ? piece_take(class_of(bytes)) : span_take(span_bytes(bytes));
+    if (bytes <= PIECE_MAX)
+        p = piece_take(bytes);
+    else if (bytes <= PAGES_REGION_BYTES)
+        p = run_take(pages_in(bytes));
+    else
+        p = run_map(pages_size(bytes));
+    all.used_bytes += pages_size(bytes);
+    shrink();
     pthread_mutex_unlock(&all.lock);
     assert((uintptr_t)p % PAGES_ALIGN == 0);
     return p;
@@ -322,28 +257,39 @@ void pages_free(void *p, size_t bytes)
         return;
     }
     pthread_mutex_lock(&all.lock);
+    assert(all.used_bytes >= pages_size(bytes));
+    all.used_bytes -= pages_size(bytes);
     if (bytes <= PIECE_MAX)
         piece_put(p, bytes);
+    else if (bytes <= PAGES_REGION_BYTES)
+        run_put(p, pages_in(bytes), !shrink());
     else
-        span_put(p, span_bytes(bytes));
+        run_unmap(p, pages_size(bytes));
+    pthread_mutex_unlock(&all.lock);
+}
+
+void pages_expect(int64_t bytes)
+{
+    pthread_mutex_lock(&all.lock);
+    assert(bytes >= 0 || all.expected_bytes >= (uint64_t)-bytes);
+    all.expected_bytes += (uint64_t)bytes;
     pthread_mutex_unlock(&all.lock);
 }
 
 void pages_stats(struct pages_stats *out)
 {
     pthread_mutex_lock(&all.lock);
-    *out = (struct pages_stats){
-        .used_bytes = all.used_bytes, .kept_bytes = all.kept_bytes, .held_bytes = all.held_bytes};
+    *out = (struct pages_stats){.used_bytes = all.used_bytes,
+                                .kept_bytes = kept_bytes(),
+                                .held_bytes = run_held_bytes(),
+                                .expected_bytes = all.expected_bytes};
     pthread_mutex_unlock(&all.lock);
 }
 
 void pages_trim(void)
 {
     pthread_mutex_lock(&all.lock);
-    while (all.free_region_count > 0) {
-        give_back(all.free_regions[--all.free_region_count], PAGES_REGION_BYTES);
-        all.held_bytes -= PAGES_REGION_BYTES;
-        all.kept_bytes -= PAGES_REGION_BYTES;
-    }
+    while (run_trim())
+        ;
     pthread_mutex_unlock(&all.lock);
 }

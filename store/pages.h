@@ -5,10 +5,11 @@
  * large fresh from the system each time. So memtables, cached blocks and buffers come from here:
  * from regions of 2 MiB that the system is asked to back by one huge page each, and that are kept.
  *
- * A region is cut in pieces of one size class (16 classes to each doubling: 1/16 is lost at most).
- * What is free and yet kept is bounded by PAGES_KEPT_BYTES, and a region for each class in use:
- * beyond it a region that is free as a whole goes back, and so does the memory of a free piece in a
- * region that is not.
+ * Pieces of up to 16 KiB are of one of 16 classes to each doubling, and share slabs of 128 KiB with
+ * those of their class; larger ones are whole pages of 4 KiB, and what is above 2 MiB whole
+ * regions. What is free and yet kept is bounded, by PAGES_KEPT_BYTES, and where all that may be in
+ * use at a time has been announced, by what is left of that: beyond, the memory of what is freed
+ * goes back.
  *
  * Thread-safe. */
 #ifndef VARVE_STORE_PAGES_H
@@ -20,6 +21,7 @@
 enum {
     PAGES_REGION_BYTES = 2 << 20,
     PAGES_KEPT_BYTES = 32 << 20, /* free and yet not given back, at most */
+    PAGES_LEAST_BYTES = 8 << 20, /* so much is kept in any case */
     PAGES_ALIGN = 64,
 };
 
@@ -31,10 +33,16 @@ void pages_free(void *p, size_t bytes);
 /* What pages_alloc(bytes) really takes: ask for all of it, or count it against a budget. */
 size_t pages_size(size_t bytes);
 
+/* So much more (or less) is going to be in use at a time, at most. While somebody has announced
+ * something, what is kept and what is in use shall not be more together, but for
+ * PAGES_LEAST_BYTES. */
+void pages_expect(int64_t bytes);
+
 struct pages_stats {
-    uint64_t used_bytes; /* handed out, in pieces of their class's size */
-    uint64_t kept_bytes; /* free, and not given back */
-    uint64_t held_bytes; /* of address space: what regions there are */
+    uint64_t used_bytes;     /* handed out, as pages_size() has it */
+    uint64_t kept_bytes;     /* free, and not given back */
+    uint64_t held_bytes;     /* of address space: what regions there are */
+    uint64_t expected_bytes; /* sum of what was announced */
 };
 void pages_stats(struct pages_stats *out);
 /* Gives back all that is free as whole regions. */

@@ -166,6 +166,7 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
     counters_init(&t->counts);
     t->cache = cache_new(o->cache_bytes);
     t->values = values_new(t->cache, o->cache_bytes);
+    tree_expect_memory(t, o);
     purge_init(&t->purge, t->env, t->dir);
     care_init(&t->care);
     tree_init_locks(t);
@@ -202,6 +203,7 @@ static void tree_teardown(struct tree *t)
     purge_release(&t->purge);
     values_free(t->values);
     cache_free(t->cache);
+    tree_expect_memory(t, NULL);
     keyslots_free(t->keys);
     settings_box_release(&t->settings);
     counters_release(&t->counts);

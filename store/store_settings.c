@@ -35,6 +35,7 @@ static int apply(struct store *s, const struct store_options *now)
 {
     cache_set_capacity(s->tree.cache, now->cache_bytes);
     values_set_capacity(s->tree.values, now->cache_bytes);
+    tree_expect_memory(&s->tree, now);
     int err = store_adjust_workers(s);
     tree_wake(&s->tree); /* there may be more to do, or less to wait for */
     return err;

@@ -14,6 +14,16 @@
 #include <time.h>
 
 #include "store/env_posix.h"
+#include "store/pages.h"
+
+/* ---- memory ---- */
+
+void tree_expect_memory(struct tree *t, const struct store_options *o)
+{
+    uint64_t bytes = o ? o->cache_bytes + o->memtables_max * o->memtable_bytes : 0;
+    pages_expect((int64_t)bytes - t->expected_bytes);
+    t->expected_bytes = (int64_t)bytes;
+}
 
 /* ---- waiting ---- */
 

@@ -83,6 +83,7 @@ struct tree {
                                 the flush's own */
     bool space_low;          /* atomic: when a writer looked last there was little for it */
     uint64_t blob_bytes_max; /* of a blob file, whatever is set: a part of the disk's size */
+    int64_t expected_bytes;  /* announced by tree_expect_memory(); changed as settings are */
     struct settings_box settings; /* see settings.h: a job takes a snapshot, others read `live` */
 
     pthread_mutex_t install;
@@ -145,6 +146,10 @@ static inline bool tree_closing(const struct tree *t)
 {
     return __atomic_load_n(&t->closing, __ATOMIC_ACQUIRE);
 }
+
+/* Announces the memory that cache and memtables may take by these settings (NULL: none), in place
+ * of what was announced before: pages_expect(). */
+void tree_expect_memory(struct tree *t, const struct store_options *o);
 
 /* The locks and the condition. Everything else of `t` is the opener's to fill in. */
 void tree_init_locks(struct tree *t);

@@ -24,11 +24,13 @@ static void test_sizes(void **state)
         size_t size = pages_size(bytes);
         assert_true(size >= bytes && size >= last);
         assert_int_equal(pages_size(size), size); /* all of it can be asked for */
-        if (bytes > 1024 && bytes <= PAGES_REGION_BYTES / 2)
+        if (bytes > 1024 && bytes <= 16 << 10)
             assert_true(size - bytes <= bytes / 16 + 1);
+        else if (bytes <= PAGES_REGION_BYTES)
+            assert_true(size - bytes < 4096);
         last = size;
     }
-    assert_int_equal(pages_size(PAGES_REGION_BYTES / 2 + 1), PAGES_REGION_BYTES);
+    assert_int_equal(pages_size(PAGES_REGION_BYTES), PAGES_REGION_BYTES);
     assert_int_equal(pages_size(PAGES_REGION_BYTES + 1), 2 * PAGES_REGION_BYTES);
 }
 
@@ -143,13 +145,94 @@ static void test_kept_is_bounded(void **state)
     free(all);
 }
 
+/* Pieces of many sizes do not each take a region. */
+static void test_many_sizes(void **state)
+{
+    (void)state;
+    enum { SIZES = 120, MOST = 12 << 20 };
+    struct pages_stats s;
+    void *all[SIZES];
+    size_t bytes[SIZES], count = 0;
+    for (size_t b = 1024; b < 300000 && count < SIZES; b += b / 20) {
+        bytes[count] = b;
+        all[count++] = pages_alloc(b);
+    }
+    pages_stats(&s);
+    assert_true(s.kept_bytes <= MOST);
+    for (size_t i = 0; i < count; i++)
+        pages_free(all[i], bytes[i]);
+    pages_trim();
+    pages_stats(&s);
+    assert_int_equal(s.held_bytes, 0);
+}
+
+/* What is in the place of what, in a cache whose contents change: pieces in random places of some
+ * kind go and others come, until all are of another kind. What is in use stays the same, and what
+ * is kept is bounded. */
+static void change(struct piece *pieces, size_t count, struct simrng *rng, size_t least,
+                   size_t spread, uint64_t most)
+{
+    struct pages_stats s;
+    for (size_t i = 0; i < 3 * count; i++) {
+        struct piece *p = &pieces[simrng_next(rng) % count];
+        pages_stats(&s);
+        bool full = s.used_bytes > most;
+        if (p->at)
+            check_piece(p);
+        pages_free(p->at, p->bytes);
+        p->at = NULL;
+        p->bytes = full ? 0 : least + (size_t)(simrng_next(rng) % spread);
+        if (full)
+            continue;
+        p->mark = (uint8_t)i;
+        p->at = pages_alloc(p->bytes);
+        memset(p->at, p->mark, p->bytes);
+        pages_stats(&s);
+        assert_true(s.kept_bytes <= PAGES_KEPT_BYTES + 2 * PAGES_REGION_BYTES);
+        assert_true(s.expected_bytes == 0 ||
+                    s.kept_bytes <= PAGES_LEAST_BYTES + 3 * PAGES_REGION_BYTES ||
+                    s.used_bytes + s.kept_bytes <= s.expected_bytes + 3 * PAGES_REGION_BYTES);
+    }
+}
+
+static void change_all(int64_t expected)
+{
+    enum { PIECES = 8000, MOST = 48 << 20 };
+    struct piece *pieces = calloc(PIECES, sizeof *pieces);
+    struct pages_stats s;
+    struct simrng rng;
+    rng.state = unit_seed();
+    pages_expect(expected);
+    change(pieces, PIECES, &rng, 1500, 6000, MOST);
+    change(pieces, PIECES, &rng, 130000, 100, MOST);
+    change(pieces, PIECES, &rng, 1024, 60000, MOST);
+    change(pieces, PIECES, &rng, 4200, 100, MOST);
+    for (size_t i = 0; i < PIECES; i++)
+        pages_free(pieces[i].at, pieces[i].bytes);
+    pages_stats(&s);
+    assert_true(s.used_bytes + s.kept_bytes <= PAGES_KEPT_BYTES + PAGES_REGION_BYTES);
+    pages_expect(-expected);
+    pages_trim();
+    pages_stats(&s);
+    assert_int_equal(s.used_bytes, 0);
+    assert_int_equal(s.held_bytes, 0);
+    assert_int_equal(s.expected_bytes, 0);
+    free(pieces);
+}
+
+static void test_change_of_contents(void **state)
+{
+    (void)state;
+    change_all(0);
+    change_all(50 << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_kept_is_bounded),
+        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_random),
+        cmocka_unit_test(test_reuse),      cmocka_unit_test(test_kept_is_bounded),
+        cmocka_unit_test(test_many_sizes), cmocka_unit_test(test_change_of_contents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
