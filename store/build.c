@@ -165,13 +165,18 @@ static int end_table(struct build *b, struct rangedel *dels)
     return 0;
 }
 
+static bool is_full(const struct build *b)
+{
+    const struct build_options *o = &b->opt;
+    return (o->table_bytes > 0 && table_estimate_bytes(b->table) >= o->table_bytes) ||
+           (o->memory_bytes > 0 && table_writer_bytes(b->table) >= o->memory_bytes);
+}
+
 /* Ends the open table before `key` if it has grown enough. */
 static int maybe_split(struct build *b, struct slice key)
 {
     bool wide = b->opt.too_wide && b->opt.too_wide(b->opt.ctx, key);
-    bool full =
-        b->table && b->opt.table_bytes > 0 && table_estimate_bytes(b->table) >= b->opt.table_bytes;
-    if (!b->table || !(full || wide) || slice_eq(key, buf_slice(&b->last_key)))
+    if (!b->table || !(wide || is_full(b)) || slice_eq(key, buf_slice(&b->last_key)))
         return 0;
     assert(slice_cmp(key, buf_slice(&b->last_key)) > 0);
     struct rangedel *dels = b->opt.rangedels(b->opt.ctx, key);

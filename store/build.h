@@ -13,6 +13,7 @@ struct build_options {
     const uint8_t *uuid;
     struct table_options table;
     uint64_t table_bytes;  /* a table is ended at this size, between user keys; 0: one table */
+    uint64_t memory_bytes; /* or when its writer takes so much memory; 0: whatever that is */
     uint64_t blob_bytes;   /* the same for blob files */
     uint32_t separate_min; /* inline values (PUT, MERGE) from this size on become blobs; 0: none */
     struct strength blob_strength; /* of values that become blobs */

@@ -118,6 +118,8 @@ void table_set_rangedel(struct table_writer *w, struct rangedel *r);
 void table_add_held(struct table_writer *w, uint64_t pin, uint64_t bytes);
 /* Bytes written and waiting; where a writer of several tables decides to start the next. */
 uint64_t table_estimate_bytes(const struct table_writer *w);
+/* Memory that grows with the table until its end: hashes for the filter, and the index. */
+uint64_t table_writer_bytes(const struct table_writer *w);
 uint64_t table_entry_count(const struct table_writer *w);
 /* Writes the rest and syncs the file (the folder is the caller's). Frees `w` in any case; on
  * failure the file is removed. A table must hold at least one entry or tombstone (asserted).

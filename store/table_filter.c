@@ -37,22 +37,28 @@ static uint32_t part_of(uint64_t hash, uint32_t parts)
     return (uint32_t)((unsigned __int128)hash * parts >> 64);
 }
 
-void table_filter_sort(uint64_t **hashes, size_t count, uint32_t parts, size_t *ends)
+/* In place (American flag sort, McIlroy et al. 1993): what stands where another part's are to be is
+ * changed for what stands where it is to be itself. */
+void table_filter_sort(uint64_t *hashes, size_t count, uint32_t parts, size_t *ends)
 {
-    uint64_t *sorted = mem_alloc(count * sizeof *sorted);
+    size_t *next = mem_alloc(parts * sizeof *next), begin = 0;
     memset(ends, 0, parts * sizeof *ends);
     for (size_t i = 0; i < count; i++)
-        ends[part_of((*hashes)[i], parts)]++;
-    for (uint32_t p = 1; p < parts; p++)
-        ends[p] += ends[p - 1];
+        ends[part_of(hashes[i], parts)]++;
+    for (uint32_t p = 0; p < parts; begin = ends[p++]) {
+        next[p] = begin;
+        ends[p] += begin;
+    }
     assert(ends[parts - 1] == count);
-    for (size_t i = count; i-- > 0;)
-        sorted[--ends[part_of((*hashes)[i], parts)]] = (*hashes)[i];
-    for (uint32_t p = 0; p + 1 < parts; p++) /* they are where the parts begin now */
-        ends[p] = ends[p + 1];
-    ends[parts - 1] = count;
-    free(*hashes);
-    *hashes = sorted;
+    for (uint32_t p = 0; p < parts; p++)
+        while (next[p] < ends[p]) {
+            uint64_t *here = &hashes[next[p]];
+            uint64_t *there = &hashes[next[part_of(*here, parts)]++];
+            uint64_t hash = *here;
+            *here = *there;
+            *there = hash;
+        }
+    free(next);
 }
 
 void table_filter_directory(const struct frame_ref *parts, uint32_t count, struct buf *out)

@@ -122,8 +122,8 @@ struct table_filter {
 
 /* How many parts a filter is written in; 1: it is whole. */
 uint32_t table_filter_parts(size_t hash_count, uint32_t whole_max);
-/* Puts the hashes in the order of their parts, in memory anew; part p ends before ends[p]. */
-void table_filter_sort(uint64_t **hashes, size_t count, uint32_t parts, size_t *ends);
+/* Puts the hashes in the order of their parts; part p ends before ends[p]. */
+void table_filter_sort(uint64_t *hashes, size_t count, uint32_t parts, size_t *ends);
 /* Appends the payload of the filter's frame when it is in parts, which follow each other. */
 void table_filter_directory(const struct frame_ref *parts, uint32_t count, struct buf *out);
 /* Opens it by the payload of the filter's frame, which may be taken over; parts lie before `end` in

@@ -387,6 +387,11 @@ uint64_t table_estimate_bytes(const struct table_writer *w)
            filter;
 }
 
+uint64_t table_writer_bytes(const struct table_writer *w)
+{
+    return w->hash_count * sizeof *w->hashes + w->index.estimate_bytes;
+}
+
 uint64_t table_entry_count(const struct table_writer *w)
 {
     return w->meta->entry_count;
@@ -440,7 +445,7 @@ static int put_parts(struct table_writer *w, uint32_t parts, struct frame_ref *w
     size_t *ends = mem_alloc(parts * sizeof *ends), begin = 0;
     struct frame_ref *refs = mem_alloc(parts * sizeof *refs);
     int rc = 0;
-    table_filter_sort(&w->hashes, w->hash_count, parts, ends);
+    table_filter_sort(w->hashes, w->hash_count, parts, ends);
     for (uint32_t p = 0; p < parts && !rc; begin = ends[p++])
         rc = put_whole_filter(w, w->hashes + begin, ends[p] - begin, &refs[p]);
     if (!rc) {

@@ -295,6 +295,38 @@ static void tables_end_between_keys(void **state)
     job_release(&j);
 }
 
+/* Small keys: the hashes of a table take more memory than all else. */
+static void tables_end_when_their_writer_has_enough(void **state)
+{
+    (void)state;
+    enum {
+        KEYS = 5000,
+        HASHES = 1000,
+        MORE = 100 /* the index may have so many bytes as hashes */
+    };
+    struct job j = {0};
+    char key[16];
+    world_init(&j.w, 1 << 20);
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(key, sizeof key, "%05d", i);
+        history_add(&j.w.h, slice_str(key), (uint64_t)i + 1, ENTRY_PUT, slice_str("v"));
+    }
+    job_prepare(&j);
+    j.opt.table_bytes = 1 << 20;
+    j.opt.memory_bytes = HASHES * sizeof(uint64_t);
+    assert_ok(job_run(&j));
+    struct version *v = job_install(&j);
+    uint64_t sum = 0;
+    assert_in_range(v->levels[LEVEL].count, KEYS / HASHES, KEYS / (HASHES - MORE) + 1);
+    for (uint32_t i = 0; i < v->levels[LEVEL].count; i++) {
+        assert_true(v->levels[LEVEL].tables[i]->meta->entry_count <= HASHES);
+        sum += v->levels[LEVEL].tables[i]->meta->entry_count;
+    }
+    assert_int_equal(sum, KEYS);
+    version_unref(v);
+    job_release(&j);
+}
+
 static void without_a_size_there_is_one_table(void **state)
 {
     (void)state;
@@ -441,6 +473,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_built_is_what_was_given),
         cmocka_unit_test(tables_end_between_keys),
+        cmocka_unit_test(tables_end_when_their_writer_has_enough),
         cmocka_unit_test(without_a_size_there_is_one_table),
         cmocka_unit_test(nothing_makes_nothing_and_tombstones_make_a_table),
         cmocka_unit_test(abandoning_leaves_nothing),
