@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,9 +53,21 @@ void daemon_close_stdio(void)
         close(fd);
 }
 
+/* Memory that malloc() has had goes back to the system once it is free: jobs take some MiB for a
+ * while, and other threads other such. By default each of up to eight arenas a processor keeps what
+ * its largest had, and what comes from the system by itself is decided by what was freed before. */
+static void bound_malloc(void)
+{
+    enum { ARENAS = 4, MAPPED_FROM = 512 << 10, KEPT = 1 << 20 };
+    mallopt(M_ARENA_MAX, ARENAS);
+    mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+    mallopt(M_TRIM_THRESHOLD, KEPT);
+}
+
 void daemon_prepare(int ready_fd)
 {
     sigset_t set;
+    bound_malloc();
     daemon_signals(&set);
     signal(SIGPIPE, SIG_IGN);
     umask(0);

@@ -12,7 +12,9 @@
  *  4. At most READERS_MAX workers wait for requests, the others are parked; and while requests are
  * handled some worker waits for the next, unless all are busy. With all of them waiting, each
  * request would wake the one that has slept longest, on a cold and sleeping CPU: measured, that
- * cost a client that creates files a third of its speed.
+ * cost a client that creates files a third of its speed. The worker that was parked last is the
+ * first to go on, so that only as many as there is work for are ever used: each has memory for a
+ * request, and contexts to compress with.
  *  5. The kernel never loses a request by EINTR: it is taken off its queue only when the wait for
  * it is over. */
 #include "mount/session.h"
@@ -32,10 +34,13 @@ enum { WAKE_SIGNAL = SIGUSR1, WAKE_PERIOD_NS = 200 * 1000, READERS_MAX = 3 };
 struct worker {
     struct session *session;
     pthread_t thread;
-    uint64_t passes; /* atomic */
-    bool busy;       /* atomic: has a request in hand. A hint: who is busy is not worth waking */
-    bool parked;     /* atomic: waits for its turn to read; has nothing in hand */
-    bool ended;      /* atomic */
+    pthread_cond_t turn;  /* it is called */
+    struct worker *below; /* [lock] of those that are parked: the next */
+    bool called;          /* [lock] its turn has come */
+    uint64_t passes;      /* atomic */
+    bool busy;   /* atomic: has a request in hand. A hint: who is busy is not worth waking */
+    bool parked; /* atomic: waits for its turn to read; has nothing in hand */
+    bool ended;  /* atomic */
 };
 
 struct session {
@@ -44,24 +49,41 @@ struct session {
     void *raw_ctx;
     sem_t ended; /* posted by each worker at its end */
     pthread_mutex_t lock;
-    pthread_cond_t turn;
-    unsigned reading, parked; /* [lock] workers that wait for a request, or for their turn to */
+    struct worker *parked; /* [lock] workers that wait for their turn to read, the last first */
+    unsigned reading;      /* [lock] those that wait for a request */
     unsigned count;
     struct worker workers[];
 };
+
+/* [lock held] */
+static void park(struct worker *w)
+{
+    struct session *s = w->session;
+    w->below = s->parked;
+    w->called = false;
+    s->parked = w;
+    __atomic_store_n(&w->parked, true, __ATOMIC_SEQ_CST);
+    while (!w->called)
+        pthread_cond_wait(&w->turn, &s->lock);
+    __atomic_store_n(&w->parked, false, __ATOMIC_SEQ_CST);
+}
+
+/* [lock held; one is parked] */
+static void call_one(struct session *s)
+{
+    struct worker *w = s->parked;
+    s->parked = w->below;
+    w->called = true;
+    pthread_cond_signal(&w->turn);
+}
 
 /* Waits until it is this worker's turn to read. */
 static void begin_reading(struct worker *w)
 {
     struct session *s = w->session;
     pthread_mutex_lock(&s->lock);
-    while (s->reading >= READERS_MAX && !fuse_session_exited(s->fuse)) {
-        s->parked++;
-        __atomic_store_n(&w->parked, true, __ATOMIC_SEQ_CST);
-        pthread_cond_wait(&s->turn, &s->lock);
-        __atomic_store_n(&w->parked, false, __ATOMIC_SEQ_CST);
-        s->parked--;
-    }
+    while (s->reading >= READERS_MAX && !fuse_session_exited(s->fuse))
+        park(w);
     s->reading++;
     pthread_mutex_unlock(&s->lock);
 }
@@ -71,8 +93,8 @@ static void end_reading(struct session *s)
     pthread_mutex_lock(&s->lock);
     assert(s->reading > 0);
     s->reading--;
-    if (s->reading == 0 && s->parked > 0)
-        pthread_cond_signal(&s->turn);
+    if (s->reading == 0 && s->parked)
+        call_one(s);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -81,7 +103,8 @@ static void end_turns(struct session *s)
 {
     fuse_session_exit(s->fuse);
     pthread_mutex_lock(&s->lock);
-    pthread_cond_broadcast(&s->turn);
+    while (s->parked)
+        call_one(s);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -149,9 +172,9 @@ int session_start(struct fuse_session *se, unsigned threads, session_raw_fn *raw
     s->raw_ctx = ctx;
     sem_init(&s->ended, 0, 0);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->turn, NULL);
     for (; s->count < threads && err == 0; s->count += err == 0) {
         s->workers[s->count].session = s;
+        pthread_cond_init(&s->workers[s->count].turn, NULL);
         err = -pthread_create(&s->workers[s->count].thread, NULL, work, &s->workers[s->count]);
     }
     if (s->count == 0) {
@@ -202,10 +225,10 @@ void session_free(struct session *s)
     for (unsigned i = 0; i < s->count; i++) {
         assert(__atomic_load_n(&s->workers[i].ended, __ATOMIC_SEQ_CST));
         pthread_join(s->workers[i].thread, NULL);
+        pthread_cond_destroy(&s->workers[i].turn);
     }
     sem_destroy(&s->ended);
     pthread_mutex_destroy(&s->lock);
-    pthread_cond_destroy(&s->turn);
     free(s);
 }
 
