@@ -36,17 +36,22 @@ static struct piece piece_at(const struct fs *fs, uint64_t offset, size_t len, s
 
 /* ---- reading ---- */
 
-static int read_piece(const struct reader *r, uint64_t ino, const struct piece *p, uint8_t *out,
-                      struct store_value *v)
+/* Whoever reads a chunk from its beginning to its end, or to the end of the file, most likely keeps
+ * it (the kernel does in its pages): that goes past the store's cache. Parts of chunks do not, for
+ * the next part may be asked for soon. */
+static int read_piece(const struct reader *r, const struct inode *n, const struct piece *p,
+                      uint8_t *out, struct store_value *v)
 {
-    struct key k = key_chunk(ino, p->chunk);
-    int err = store_get(&r->read, key_slice(&k), v);
+    struct key k = key_chunk(n->ino, p->chunk);
+    uint64_t end = p->chunk * r->fs->super.chunk_bytes + p->len;
+    bool all = p->offset == 0 && (p->len == r->fs->super.chunk_bytes || end == n->size);
+    int err = store_get_into(&r->read, key_slice(&k), all ? out : NULL, all ? p->len : 0, v);
     if (err < 0)
         return err;
     size_t have = err == 0 && v->data.len > p->offset ? v->data.len - p->offset : 0;
     if (have > p->len)
         have = p->len;
-    if (have)
+    if (have && v->data.data != out)
         memcpy(out, v->data.data + p->offset, have);
     memset(out + have, 0, p->len - have);
     return 0;
@@ -65,7 +70,7 @@ int extent_read(const struct reader *r, const struct inode *n, uint64_t offset, 
         len = (size_t)(n->size - offset);
     while (*got < len && err == 0) {
         struct piece p = piece_at(r->fs, offset, len, *got);
-        err = read_piece(r, n->ino, &p, (uint8_t *)data + p.at, &v);
+        err = read_piece(r, n, &p, (uint8_t *)data + p.at, &v);
         *got += p.len;
     }
     store_value_release(&v);

@@ -308,10 +308,16 @@ void store_value_release(struct store_value *v);
 
 /* 0 with v->data until the value is reused or released (it must be before the read ends), or 1. */
 int store_get(const struct store_read *r, struct slice key, struct store_value *v);
-/* The same for a reader that cannot wait: v->data lives until the value is reused or released, also
- * when the read has ended, but not beyond store_close(). It lies in the cache, without a copy, if
- * it came from a block there; a small one from a memtable is copied; a larger one keeps the read's
- * view alive, which holds memory and files back. Any thread may release it. */
+/* The same for a reader that wants the value in `into`, which has `room` bytes, and is likely to
+ * keep it: v->data is there if it was decoded there, past the cache, as large values are the first
+ * time; otherwise it is as store_get() leaves it, and the caller copies. `into` may have been
+ * written to in either case. */
+int store_get_into(const struct store_read *r, struct slice key, void *into, size_t room,
+                   struct store_value *v);
+/* store_get() for a reader that cannot wait: v->data lives until the value is reused or released,
+ * also when the read has ended, but not beyond store_close(). It lies in the cache, without a copy,
+ * if it came from a block there; a small one from a memtable is copied; a larger one keeps the
+ * read's view alive, which holds memory and files back. Any thread may release it. */
 int store_get_pinned(const struct store_read *r, struct slice key, struct store_value *v);
 /* store_get() of many keys, in any order: results[i] and values[i] are those of keys[i]. Faster
  * than one after the other: keys that the memtables do not settle are sorted, and go through the

@@ -13,14 +13,20 @@ static struct view_context *context(const struct store_read *r)
 
 /* ---- points ---- */
 
-int store_get(const struct store_read *r, struct slice key, struct store_value *v)
+int store_get_into(const struct store_read *r, struct slice key, void *into, size_t room,
+                   struct store_value *v)
 {
     struct tree *t = &r->store->tree;
     struct counter_stripe *mine = counters_mine(&t->counts);
     uint64_t began = counter_start(mine, STORE_TIME_GET, t->env);
-    int err = view_get(r->view, &t->read_ctx, key, r->seq, v);
+    int err = view_get_into(r->view, &t->read_ctx, key, r->seq, into, room, v);
     counter_stop(mine, STORE_TIME_GET, t->env, began);
     return err;
+}
+
+int store_get(const struct store_read *r, struct slice key, struct store_value *v)
+{
+    return store_get_into(r, key, NULL, 0, v);
 }
 
 int store_get_pinned(const struct store_read *r, struct slice key, struct store_value *v)

@@ -108,6 +108,21 @@ struct cache_item *values_get(struct values *vs, uint64_t file, uint64_t offset)
     return cache_get(vs->cache, STORE_CACHE_VALUE, file, offset);
 }
 
+/* Notes a miss of a value that may be let in. */
+static bool asked_before(struct values *vs, uint64_t file, uint64_t offset, size_t len,
+                         uint64_t capacity)
+{
+    uint64_t missed = atomic_fetch_add_explicit(&vs->missed, len, memory_order_relaxed);
+    uint64_t now = missed / (capacity / HORIZON_TICKS + 1);
+    return ghost_note(vs, hash_of(file, offset), (uint16_t)now);
+}
+
+bool values_wanted(struct values *vs, uint64_t file, uint64_t offset, size_t len)
+{
+    uint64_t capacity = atomic_load_explicit(&vs->capacity, memory_order_relaxed);
+    return len <= capacity / LARGEST_PART && asked_before(vs, file, offset, len, capacity);
+}
+
 struct cache_item *values_put(struct values *vs, uint64_t file, uint64_t offset,
                               struct cache_item *item)
 {
@@ -115,9 +130,7 @@ struct cache_item *values_put(struct values *vs, uint64_t file, uint64_t offset,
     uint64_t capacity = atomic_load_explicit(&vs->capacity, memory_order_relaxed);
     if (len > capacity / LARGEST_PART)
         return cache_insert_loose(vs->cache, item);
-    uint64_t missed = atomic_fetch_add_explicit(&vs->missed, len, memory_order_relaxed);
-    uint64_t now = missed / (capacity / HORIZON_TICKS + 1);
-    if (ghost_note(vs, hash_of(file, offset), (uint16_t)now))
+    if (asked_before(vs, file, offset, len, capacity))
         return cache_insert(vs->cache, file, offset, item);
     return cache_insert_if_room(vs->cache, file, offset, item);
 }

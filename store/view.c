@@ -72,9 +72,9 @@ static int no_blob(const struct blob_ref *ref)
     return corrupt(name, ref->where.offset, "a value is in it, but the manifest does not name it");
 }
 
-/* Decoded to where it stays. The reference may be damaged: memory is taken once the frame has
- * shown that its lengths are right. */
-static int decode_blob(struct blob_reader *reader, const struct blob_ref *ref,
+/* Decoded to `into`, or, if that is NULL, to where it stays. The reference may be damaged: memory
+ * is taken once the frame has shown that its lengths are right. */
+static int decode_blob(struct blob_reader *reader, const struct blob_ref *ref, uint8_t *into,
                        struct cache_item **value)
 {
     struct buf frame = {0};
@@ -82,14 +82,30 @@ static int decode_blob(struct blob_reader *reader, const struct blob_ref *ref,
     *value = NULL;
     int err = blob_fetch(reader, ref, &frame);
     if (err == 0) {
-        room = cache_alloc(ref->raw_len);
-        err = blob_unpack(reader, ref, buf_slice(&frame), cache_bytes(room));
+        if (!into)
+            room = cache_alloc(ref->raw_len);
+        err = blob_unpack(reader, ref, buf_slice(&frame), into ? into : cache_bytes(room));
     }
     buf_release(&frame);
     if (err < 0)
         cache_discard(room);
     else
         *value = room;
+    return err;
+}
+
+static int decode_current(struct version_blob *blob, const struct blob_ref *ref, uint8_t *into,
+                          struct cache_item **value)
+{
+    struct blob_reader *reader;
+    int err = version_blob_open(blob, &reader);
+    if (err < 0)
+        return err;
+    struct blob_reader *used = reader;
+    err = decode_blob(reader, ref, into, value);
+    /* The file may have been replaced by a healed one just now (version_blob_reopen()). */
+    if (err == -EIO && version_blob_open(blob, &reader) == 0 && reader != used)
+        err = decode_blob(reader, ref, into, value);
     return err;
 }
 
@@ -106,38 +122,59 @@ static struct cache_item *cached_blob(struct view_context *ctx, const struct blo
     return item;
 }
 
-int view_read_blob(struct view *v, struct view_context *ctx, struct slice encoded_ref, bool keep,
-                   struct cache_item **value)
+/* A reader's own memory for a value: empty if it has none. */
+struct room {
+    uint8_t *data;
+    size_t len;
+};
+
+static bool goes_past_the_cache(struct view_context *ctx, const struct blob_ref *ref,
+                                const struct room *own)
 {
-    struct blob_ref ref;
-    struct blob_reader *reader;
-    struct cache_item *room = NULL;
+    return own->data && ref->raw_len <= own->len &&
+           !(ctx->values && values_wanted(ctx->values, ref->file, ref->where.offset, ref->raw_len));
+}
+
+/* `*value` stays NULL if the value went to `own`. */
+static int read_blob(struct view *v, struct view_context *ctx, const struct blob_ref *ref,
+                     bool keep, const struct room *own, struct cache_item **value)
+{
+    struct cache_item *item;
     *value = NULL;
-    if (!blob_ref_decode(encoded_ref, &ref))
-        return corrupt("a table", UINT64_MAX, "a malformed reference to a blob file");
-    struct version_blob *blob = find_blob(v, ref.file);
+    struct version_blob *blob = find_blob(v, ref->file);
     if (!blob)
-        return no_blob(&ref);
-    *value = cached_blob(ctx, &ref);
+        return no_blob(ref);
+    *value = cached_blob(ctx, ref);
     if (*value) {
         counter_add(counters_mine(ctx->counters), COUNT_BLOB_CACHED, 1);
         return 0;
     }
-    int err = version_blob_open(blob, &reader);
-    if (err == 0) {
-        struct blob_reader *used = reader;
-        err = decode_blob(reader, &ref, &room);
-        /* The file may have been replaced by a healed one just now (version_blob_reopen()). */
-        if (err == -EIO && version_blob_open(blob, &reader) == 0 && reader != used)
-            err = decode_blob(reader, &ref, &room);
-    }
+    bool past = goes_past_the_cache(ctx, ref, own);
+    int err = decode_current(blob, ref, past ? own->data : NULL, &item);
     if (err < 0)
         return err;
     counter_add(counters_mine(ctx->counters), COUNT_BLOB_READ, 1);
-    *value = keep && ctx->values ? values_put(ctx->values, ref.file, ref.where.offset, room)
-                                 : cache_insert_loose(ctx->cache, room);
-    assert((*value)->data.len == ref.raw_len);
+    if (past)
+        return 0;
+    *value = keep && ctx->values ? values_put(ctx->values, ref->file, ref->where.offset, item)
+                                 : cache_insert_loose(ctx->cache, item);
+    assert((*value)->data.len == ref->raw_len);
     return 0;
+}
+
+static int malformed(void)
+{
+    return corrupt("a table", UINT64_MAX, "a malformed reference to a blob file");
+}
+
+int view_read_blob(struct view *v, struct view_context *ctx, struct slice encoded_ref, bool keep,
+                   struct cache_item **value)
+{
+    struct blob_ref ref;
+    *value = NULL;
+    if (!blob_ref_decode(encoded_ref, &ref))
+        return malformed();
+    return read_blob(v, ctx, &ref, keep, &(struct room){0}, value);
 }
 
 /* ---- the walk ---- */
@@ -277,8 +314,10 @@ void view_reset_value(struct store_value *out)
 }
 
 static int base_only(struct view *v, struct view_context *ctx, struct lookup *l,
-                     struct store_value *out)
+                     const struct room *own, struct store_value *out)
 {
+    struct blob_ref ref;
+    struct cache_item *value;
     assert(l->state == LOOKUP_FOUND && l->operand_count == 0);
     if (!entry_type_is_blob(l->type)) {
         out->data = l->base;
@@ -287,13 +326,14 @@ static int base_only(struct view *v, struct view_context *ctx, struct lookup *l,
         l->pin = NULL;
         return 0;
     }
-    struct cache_item *value;
-    int err = view_read_blob(v, ctx, l->base, true, &value);
+    if (!blob_ref_decode(l->base, &ref))
+        return malformed();
+    int err = read_blob(v, ctx, &ref, true, own, &value);
     if (err < 0)
         return err;
-    out->data = value->data;
+    out->data = value ? value->data : slice_of(own->data, ref.raw_len);
     out->pin = value;
-    out->pin_owner = ctx->cache;
+    out->pin_owner = value ? ctx->cache : NULL;
     return 0;
 }
 
@@ -352,8 +392,8 @@ static int folded(struct view *v, struct view_context *ctx, struct lookup *l,
     return err;
 }
 
-int view_finish(struct view *v, struct view_context *ctx, struct lookup *l, int err,
-                struct store_value *out)
+static int finish(struct view *v, struct view_context *ctx, struct lookup *l, int err,
+                  const struct room *own, struct store_value *out)
 {
     if (err == 0) {
         if (!lookup_done(l))
@@ -361,7 +401,7 @@ int view_finish(struct view *v, struct view_context *ctx, struct lookup *l, int 
         if (l->operand_count > 0)
             err = folded(v, ctx, l, out);
         else
-            err = l->state == LOOKUP_FOUND ? base_only(v, ctx, l, out) : 1;
+            err = l->state == LOOKUP_FOUND ? base_only(v, ctx, l, own, out) : 1;
     }
     assert(err == 0 || out->data.len == 0);
     count(ctx, l, err);
@@ -369,14 +409,26 @@ int view_finish(struct view *v, struct view_context *ctx, struct lookup *l, int 
     return err;
 }
 
-int view_get(struct view *v, struct view_context *ctx, struct slice key, uint64_t read_seq,
-             struct store_value *out)
+int view_finish(struct view *v, struct view_context *ctx, struct lookup *l, int err,
+                struct store_value *out)
+{
+    return finish(v, ctx, l, err, &(struct room){0}, out);
+}
+
+int view_get_into(struct view *v, struct view_context *ctx, struct slice key, uint64_t read_seq,
+                  uint8_t *into, size_t room, struct store_value *out)
 {
     struct lookup l;
     view_reset_value(out);
     lookup_init(&l, key, read_seq);
     int err = walk(v, &l);
-    return view_finish(v, ctx, &l, err, out);
+    return finish(v, ctx, &l, err, &(struct room){into, room}, out);
+}
+
+int view_get(struct view *v, struct view_context *ctx, struct slice key, uint64_t read_seq,
+             struct store_value *out)
+{
+    return view_get_into(v, ctx, key, read_seq, NULL, 0, out);
 }
 
 int view_trace(struct view *v, struct view_context *ctx, struct slice key, uint64_t read_seq,

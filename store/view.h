@@ -68,7 +68,13 @@ struct view_context {
  * store_get(); `key` may not lie in it. */
 int view_get(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq,
              struct store_value *out);
-/* The same without fetching or folding: 0 when the key exists, 1 when not. */
+/* The same for a reader that wants the value in memory of its own: `into` has `room` bytes. A
+ * separated value that fits and is read for the first time is decoded there, past the cache, and
+ * out->data is there; otherwise out->data is as view_get() leaves it, and copying is the caller's.
+ * `into` may have been written to in either case. */
+int view_get_into(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq,
+                  uint8_t *into, size_t room, struct store_value *out);
+/* view_get() without fetching or folding: 0 when the key exists, 1 when not. */
 int view_has(struct view *view, struct view_context *ctx, struct slice key, uint64_t read_seq);
 /* What a read of the key at `read_seq` is made of, unfolded and unfetched: `l`, to be released with
  * lookup_release(l, ctx->cache) in either case; `key` lives as long. 0 or -EIO. */

@@ -45,6 +45,85 @@ static void filters_are_counted(void **state)
     rig_close(r);
 }
 
+/* ---- past the cache ---- */
+
+enum { LARGE = 8 << 10, LARGES = 8 };
+
+static void put_larges(struct rig *r)
+{
+    uint8_t value[LARGE];
+    struct store_batch *b = store_batch_new(r->s);
+    for (int i = 0; i < LARGES; i++) {
+        memset(value, 'a' + i, sizeof value);
+        store_batch_put(b, slice_of("abcdefgh" + i, 1), slice_of(value, sizeof value));
+    }
+    store_batch_merge(b, slice_str("b"), slice_str("more"));
+    store_batch_put(b, slice_str("small"), slice_str("value"));
+    assert_ok(store_write(r->s, b, 0));
+    store_batch_free(b);
+    assert_ok(store_flush(r->s));
+}
+
+/* True: the value was decoded to where the reader wanted it. */
+static bool read_into(const struct store_read *read, const char *key, size_t room,
+                      struct slice expected)
+{
+    uint8_t into[LARGE];
+    struct store_value v = {0};
+    assert_true(room <= sizeof into);
+    assert_ok(store_get_into(read, slice_str(key), into, room, &v));
+    bool there = v.data.data == into;
+    assert_slice(v.data, expected.data, expected.len);
+    store_value_release(&v);
+    return there;
+}
+
+/* The first time a value goes past the cache, though that is empty; the second time it stays. */
+static void a_value_goes_past_the_cache_once(void **state)
+{
+    struct rig *r = *state;
+    uint8_t value[LARGE];
+    struct store_read read;
+    rig_open(r);
+    put_larges(r);
+    store_read_begin(r->s, &read);
+    memset(value, 'c', sizeof value);
+    uint64_t cached = rig_stats(r).cache_bytes, reads = rig_stats(r).blob_reads;
+    assert_true(read_into(&read, "c", LARGE, slice_of(value, LARGE)));
+    assert_true(rig_stats(r).cache_bytes < cached + LARGE);
+    assert_false(read_into(&read, "c", LARGE, slice_of(value, LARGE)));
+    assert_true(rig_stats(r).cache_bytes >= cached + LARGE);
+    assert_int_equal(rig_stats(r).blob_reads, reads + 2);
+    assert_false(read_into(&read, "c", LARGE, slice_of(value, LARGE)));
+    assert_int_equal(rig_stats(r).blob_reads, reads + 2);
+    store_read_end(&read);
+    rig_close(r);
+}
+
+/* What does not fit, is to be folded, or is in a block, is where store_get() would leave it. */
+static void other_values_are_for_the_reader_to_copy(void **state)
+{
+    struct rig *r = *state;
+    uint8_t value[LARGE + 4];
+    struct store_read read;
+    struct store_value v = {0};
+    uint8_t into[16];
+    rig_open(r);
+    put_larges(r);
+    store_read_begin(r->s, &read);
+    memset(value, 'd', sizeof value);
+    assert_false(read_into(&read, "d", LARGE - 1, slice_of(value, LARGE)));
+    memset(value, 'b', LARGE);
+    memcpy(value + LARGE, "more", 4);
+    assert_false(read_into(&read, "b", LARGE, slice_of(value, LARGE + 4)));
+    assert_false(read_into(&read, "small", LARGE, slice_str("value")));
+    assert_absent(store_get_into(&read, slice_str("none"), into, sizeof into, &v));
+    assert_int_equal(v.data.len, 0);
+    store_value_release(&v);
+    store_read_end(&read);
+    rig_close(r);
+}
+
 /* ---- a store beside its model ---- */
 
 enum { KEYS = 60, PINS_MAX = 4 };
@@ -618,6 +697,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_SIM(filters_are_counted),
+        RIG_SIM(a_value_goes_past_the_cache_once),
+        RIG_SIM(other_values_are_for_the_reader_to_copy),
         RIG_SIM(reads_as_the_model_does),
         RIG_SIM(scans_ask_the_filters_for_prefixes),
         RIG_SIM(the_last_level_may_do_without),
