@@ -35,6 +35,7 @@ void store_batch_clear(struct store_batch *b)
 {
     b->count = b->blob_count = b->rangedel_count = 0;
     b->bytes.len = 0;
+    b->hurry = (struct pack_hurry){0};
     if (b->bytes.cap > KEEP_BYTES)
         buf_release(&b->bytes);
 }
@@ -52,6 +53,17 @@ static struct batch_op *add_op(struct store_batch *b, enum entry_type type, stru
     return op;
 }
 
+static uint32_t pack(struct store_batch *b, struct slice key, struct slice value)
+{
+    struct pack_how how = {.zstd_level = strength_of_key(&b->strength, key)};
+    if (b->packers && packers_begin(b->packers))
+        how.hurry = &b->hurry;
+    uint32_t len = frame_pack_how(value, &how, &b->bytes);
+    if (b->packers)
+        packers_end(b->packers);
+    return len;
+}
+
 static void add_value(struct store_batch *b, struct batch_op *op, enum entry_type blob_type,
                       struct slice value)
 {
@@ -64,8 +76,7 @@ static void add_value(struct store_batch *b, struct batch_op *op, enum entry_typ
     }
     op->type = blob_type;
     op->raw_len = (uint32_t)value.len;
-    struct slice key = slice_of(b->bytes.data + op->key, op->key_len);
-    op->value_len = frame_pack(value, strength_of_key(&b->strength, key), &b->bytes);
+    op->value_len = pack(b, slice_of(b->bytes.data + op->key, op->key_len), value);
     b->blob_count++;
 }
 

@@ -10,6 +10,7 @@
 
 #include "store/blob.h"
 #include "store/entry.h"
+#include "store/packers.h"
 #include "store/strength.h"
 
 /* An operation as collected. Offsets are into `bytes`. */
@@ -26,7 +27,9 @@ struct batch_op {
 struct store_batch {
     uint32_t direct_min; /* from the store's options */
     struct strength strength;
-    bool sums; /* operations have hashes, which batch_verify() goes by */
+    struct packers *packers; /* shared with other batches; NULL: there is never a hurry */
+    struct pack_hurry hurry; /* of the values, once there was one */
+    bool sums;               /* operations have hashes, which batch_verify() goes by */
     struct batch_op *ops;
     uint32_t count, cap;
     uint32_t blob_count, rangedel_count;

@@ -8,7 +8,12 @@
  *
  * Invariants:
  *   1. A context belongs to one thread and ends with it. Which dictionary it uses is set for each
- *      value, so that none outlives its owner's reference there. */
+ *      value, so that none outlives its owner's reference there. What is set for one value in a
+ * hurry is taken back before the next.
+ *   2. zstd has no level that counts bytes and looks for no repeats; it is put together from
+ *      parameters, of which one is not promised to stay. Where zstd does not take it hurrying does
+ *      nothing (hurry_begin()), and all else goes on. */
+#define ZSTD_STATIC_LINKING_ONLY /* for ZSTD_c_literalCompressionMode: invariant 2 */
 #include "store/codec_priv.h"
 
 #include <assert.h>
@@ -28,6 +33,10 @@ enum {
     MISSES_WARY = 4,      /* after so many misses in a row bytes are counted first, */
     MISSES_TRY_EACH = 16, /* but each so many-th is tried whatever they say */
     COUNTED = 512,
+    HURRY_LEVEL = 1,              /* hurrying is for this level, */
+    HURRY_ABOVE = 32 * 1024,      /* and for values longer than this */
+    HURRY_SAMPLE = 16 * 1024,     /* from the middle of one */
+    HURRY_VALUES = 8,             /* that go by one sample: what a write of the kernel holds */
     SCRATCH_KEPT_BYTES = 1 << 20, /* memory beyond this is not kept for the next frame */
 };
 
@@ -177,13 +186,71 @@ static void note(uint8_t *misses, bool shrunk)
         (*misses)++;
 }
 
+/* ---- in a hurry ---- */
+
+static bool set(ZSTD_cParameter what, int value)
+{
+    return !ZSTD_isError(ZSTD_CCtx_setParameter(compress_context(), what, value));
+}
+
+/* From here on zstd hardly looks for repeats: it steps over 64 bytes after each that it looked for
+ * in vain, and codes what is left by how often bytes occur, which it otherwise does not do when it
+ * takes such steps. */
+static bool hurry_begin(void)
+{
+    return set(ZSTD_c_targetLength, 64) && set(ZSTD_c_minMatch, 7) && set(ZSTD_c_hashLog, 10) &&
+           set(ZSTD_c_literalCompressionMode, ZSTD_ps_enable);
+}
+
+static void hurry_end(void)
+{
+    bool back = set(ZSTD_c_targetLength, 0) && set(ZSTD_c_minMatch, 0) && set(ZSTD_c_hashLog, 0);
+    assert(back);
+    (void)back;
+    set(ZSTD_c_literalCompressionMode, ZSTD_ps_auto);
+}
+
+/* As compress_within() at HURRY_LEVEL. */
+static size_t compress_hurried(struct slice in, uint8_t *out, size_t room)
+{
+    size_t len = hurry_begin() ? compress_within(in, HURRY_LEVEL, NULL, out, room) : 0;
+    hurry_end();
+    return len;
+}
+
+/* Do repeats save less than a fifth of a piece of the value? In program text they save half, in
+ * text that is all its own a tenth. */
+static bool repeats_save_little(struct slice in)
+{
+    uint8_t out[HURRY_SAMPLE];
+    struct slice sample = slice_of(in.data + (in.len - HURRY_SAMPLE) / 2, HURRY_SAMPLE);
+    size_t without = compress_hurried(sample, out, HURRY_SAMPLE);
+    size_t with = without ? compress_within(sample, HURRY_LEVEL, NULL, out, HURRY_SAMPLE) : 0;
+    return with > without / 5 * 4;
+}
+
+static bool is_for_hurry(struct slice in, const struct pack_how *how)
+{
+    struct pack_hurry *h = how->hurry;
+    if (!h || how->zstd_level != HURRY_LEVEL || how->dict || in.len <= HURRY_ABOVE)
+        return false;
+    if (h->left == 0) {
+        h->no_match = repeats_save_little(in);
+        h->left = HURRY_VALUES;
+    }
+    h->left--;
+    return h->no_match;
+}
+
 size_t zstd_pack(struct slice in, const struct pack_how *how, uint8_t *out)
 {
     assert(how->zstd_level >= 0 && how->zstd_level <= ZSTD_LEVEL_MAX);
     if (how->zstd_level == 0 || in.len < COMPRESS_MIN || is_hopeless(in, how))
         return 0;
     size_t room = zstd_useful_len(in.len);
-    size_t len = compress_within(in, how->zstd_level, how->dict, out, room);
+    size_t len = is_for_hurry(in, how) ? compress_hurried(in, out, room) : 0;
+    if (len == 0)
+        len = compress_within(in, how->zstd_level, how->dict, out, room);
     note(how->misses, len > 0);
     return len;
 }

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,6 +233,14 @@ static uint64_t posix_preemptions(struct env *env)
     return getrusage(RUSAGE_THREAD, &usage) == 0 ? (uint64_t)usage.ru_nivcsw : 0;
 }
 
+static uint32_t posix_processors(struct env *env)
+{
+    cpu_set_t set;
+    (void)env;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+    return count > 0 ? (uint32_t)count : 1; /* more than the set has room for, or not known */
+}
+
 /* Priorities are of threads, whatever POSIX says: setpriority(2). */
 static void posix_give_way(struct env *env)
 {
@@ -321,6 +330,7 @@ struct env *env_posix(void)
         .realtime_ns = posix_realtime_ns,
         .monotonic_ns = posix_monotonic_ns,
         .preemptions = posix_preemptions,
+        .processors = posix_processors,
         .give_way = posix_give_way,
         .random = posix_random,
         .thread_start = posix_thread_start,

@@ -581,6 +581,12 @@ static uint64_t mem_preemptions(struct env *env)
     return env_posix()->preemptions(env_posix());
 }
 
+static uint32_t mem_processors(struct env *env)
+{
+    (void)env;
+    return env_posix()->processors(env_posix());
+}
+
 static void mem_give_way(struct env *env)
 {
     (void)env;
@@ -623,6 +629,7 @@ struct memdisk *memdisk_new(void)
                                      .realtime_ns = mem_realtime_ns,
                                      .monotonic_ns = mem_monotonic_ns,
                                      .preemptions = mem_preemptions,
+                                     .processors = mem_processors,
                                      .give_way = mem_give_way,
                                      .random = mem_random,
                                      .thread_start = mem_thread_start,

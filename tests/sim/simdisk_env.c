@@ -121,6 +121,13 @@ static uint64_t sim_preemptions(struct env *env)
     return 0;
 }
 
+/* One: what is written is to be the same each time, however threads meet. */
+static uint32_t sim_processors(struct env *env)
+{
+    (void)env;
+    return 1;
+}
+
 static void sim_give_way(struct env *env)
 {
     (void)env;
@@ -167,6 +174,7 @@ const struct env simdisk_env_table = {
     .realtime_ns = sim_realtime_ns,
     .monotonic_ns = sim_monotonic_ns,
     .preemptions = sim_preemptions,
+    .processors = sim_processors,
     .give_way = sim_give_way,
     .random = sim_random,
     .thread_start = sim_thread_start,

@@ -4,6 +4,7 @@
 
 #include "tests/unit/dict_maker.h"
 #include "tests/unit/logged.h"
+#include "tests/unit/uneven.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -264,6 +265,85 @@ static void what_only_looks_random_is_tried_in_the_end(void **state)
     assert_true(zstd_pack(slice_of(value, sizeof value), &how, stored) > 0);
 }
 
+/* ---- in a hurry ---- */
+
+enum { HURRIED_LEN = UNEVEN_LEN };
+
+static void in_a_hurry_repeats_are_not_looked_for(void **state)
+{
+    (void)state;
+    struct simrng rng = {unit_seed()};
+    uint8_t *value = mem_alloc(HURRIED_LEN), *stored = mem_alloc(HURRIED_LEN),
+            *back = mem_alloc(HURRIED_LEN);
+    struct pack_hurry hurry = {0};
+    struct pack_how calm = {.zstd_level = 1}, hurried = {.zstd_level = 1, .hurry = &hurry};
+    uneven_fill(&rng, value, HURRIED_LEN);
+    uneven_repeats(&rng, value);
+    struct slice in = slice_of(value, HURRIED_LEN);
+    for (int i = 0; i < 20; i++) {
+        size_t calm_len = zstd_pack(in, &calm, stored);
+        size_t len = zstd_pack(in, &hurried, stored);
+        assert_true(calm_len > 0);
+        assert_true(len > calm_len + calm_len / 8 && len <= zstd_useful_len(HURRIED_LEN));
+        assert_ok(zstd_unpack(slice_of(stored, len), NULL, back, HURRIED_LEN));
+        assert_memory_equal(back, value, HURRIED_LEN);
+    }
+    free(value);
+    free(stored);
+    free(back);
+}
+
+/* Values with repeats, small ones, and other levels come out as without a hurry, to the byte. */
+static void in_a_hurry_the_rest_is_compressed_as_ever(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t len;
+        int level;
+        bool records;
+    } cases[] = {{HURRIED_LEN, 1, true}, {16 << 10, 1, false}, {HURRIED_LEN, 2, false}};
+    struct simrng rng = {unit_seed()};
+    uint8_t *value = mem_alloc(HURRIED_LEN), *calm = mem_alloc(HURRIED_LEN),
+            *hurried = mem_alloc(HURRIED_LEN);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pack_hurry hurry = {0};
+        struct pack_how how = {.zstd_level = cases[i].level};
+        if (cases[i].records)
+            records_fill(&rng, 0, value, cases[i].len);
+        else
+            uneven_fill(&rng, value, cases[i].len);
+        size_t len = zstd_pack(slice_of(value, cases[i].len), &how, calm);
+        how.hurry = &hurry;
+        assert_true(len > 0);
+        assert_int_equal(zstd_pack(slice_of(value, cases[i].len), &how, hurried), len);
+        assert_memory_equal(calm, hurried, len);
+    }
+    free(value);
+    free(calm);
+    free(hurried);
+}
+
+/* One sample speaks for a few values, not for ever. */
+static void a_verdict_of_a_hurry_does_not_last(void **state)
+{
+    (void)state;
+    enum { VALUES_MOST = 8 };
+    struct simrng rng = {unit_seed()};
+    uint8_t *value = mem_alloc(HURRIED_LEN), *stored = mem_alloc(HURRIED_LEN);
+    struct pack_hurry hurry = {0};
+    struct pack_how calm = {.zstd_level = 1}, hurried = {.zstd_level = 1, .hurry = &hurry};
+    uneven_fill(&rng, value, HURRIED_LEN);
+    assert_true(zstd_pack(slice_of(value, HURRIED_LEN), &hurried, stored) > 0);
+    records_fill(&rng, 0, value, HURRIED_LEN);
+    size_t len = zstd_pack(slice_of(value, HURRIED_LEN), &calm, stored);
+    int worse = 0;
+    while (zstd_pack(slice_of(value, HURRIED_LEN), &hurried, stored) > len && worse < 100)
+        worse++;
+    assert_in_range(worse, 1, VALUES_MOST);
+    free(value);
+    free(stored);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +356,9 @@ int main(void)
         cmocka_unit_test(threads_share_a_dictionary),
         cmocka_unit_test(bad_luck_ends_with_the_first_text),
         cmocka_unit_test(what_only_looks_random_is_tried_in_the_end),
+        cmocka_unit_test(in_a_hurry_repeats_are_not_looked_for),
+        cmocka_unit_test(in_a_hurry_the_rest_is_compressed_as_ever),
+        cmocka_unit_test(a_verdict_of_a_hurry_does_not_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

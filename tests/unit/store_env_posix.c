@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -264,6 +265,21 @@ static void test_threads_give_way(void **state)
     assert_int_equal(getpriority(PRIO_PROCESS, 0), mine);
 }
 
+static void test_processors_are_those_the_process_may_use(void **state)
+{
+    struct place *p = *state;
+    cpu_set_t all, one;
+    assert_ok(sched_getaffinity(0, sizeof all, &all));
+    assert_int_equal(p->env->processors(p->env), CPU_COUNT(&all));
+    CPU_ZERO(&one);
+    for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    assert_ok(sched_setaffinity(0, sizeof one, &one));
+    assert_int_equal(p->env->processors(p->env), 1);
+    assert_ok(sched_setaffinity(0, sizeof all, &all));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +292,7 @@ int main(void)
         PLACE_POSIX(test_threads_take_no_signals),
         PLACE_POSIX(test_threads),
         PLACE_POSIX(test_threads_give_way),
+        PLACE_POSIX(test_processors_are_those_the_process_may_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
