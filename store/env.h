@@ -42,6 +42,15 @@ struct env_space {
         free_bytes; /* for this process: without what is reserved for root, unless it is root */
 };
 
+/* What a file has on its disk. */
+struct env_usage {
+    uint64_t links;        /* names, in any folder */
+    uint64_t stored_bytes; /* storage: without holes, in the disk's own units */
+};
+
+/* What env_file_ops.punch gives back comes in whole ones of these. */
+enum { ENV_PUNCH_UNIT = 4096 };
+
 struct env_file_ops {
     /* Reads up to `len` bytes at `offset`; `*got` < `len` only at the end of the file. */
     int (*read)(struct env_file *f, uint64_t offset, void *data, size_t len, size_t *got);
@@ -55,6 +64,11 @@ struct env_file_ops {
     /* Reserves space so that writes inside need no more of it; does not change the size that read()
      * sees. -EOPNOTSUPP where it cannot be done: the caller goes on without. */
     int (*allocate)(struct env_file *f, uint64_t offset, uint64_t len);
+    /* Gives the storage of [offset, offset + len), multiples of ENV_PUNCH_UNIT, back to the disk:
+     * what lies before the end reads as zeros from then on, and the size stays. After a power cut
+     * it may be done, not done, or done for some of the units, unless sync() has returned since.
+     * -EOPNOTSUPP where it cannot be done; that is said, too, for a place behind the end. */
+    int (*punch)(struct env_file *f, uint64_t offset, uint64_t len);
     int (*size)(struct env_file *f, uint64_t *size);
     /* The next read of that interval is to come from the disk, as far as the system allows, and not
      * from memory that may be better than the disk. A hint; may be NULL. */
@@ -90,6 +104,7 @@ struct env {
      * cut. */
     int (*sync_dir)(struct env *env, const char *path);
     int (*file_size)(struct env *env, const char *path, uint64_t *size);
+    int (*file_usage)(struct env *env, const char *path, struct env_usage *out);
     /* Takes an exclusive lock on file `path`, made if needed, which ends with the process at the
      * latest. -EAGAIN when another holder has it, also within this process. */
     int (*lock)(struct env *env, const char *path, struct env_lock **out);

@@ -115,17 +115,40 @@ static int posix_sync_dir(struct env *env, const char *path)
     return err;
 }
 
+static int stat_file(const char *path, struct stat *st)
+{
+    if (stat(path, st))
+        return -errno;
+    if (!S_ISREG(st->st_mode))
+        return S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL;
+    return 0;
+}
+
 static int posix_file_size(struct env *env, const char *path, uint64_t *size)
 {
     (void)env;
     struct stat st;
     *size = 0;
-    if (stat(path, &st))
-        return -errno;
-    if (!S_ISREG(st.st_mode))
-        return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+    int err = stat_file(path, &st);
+    if (err)
+        return err;
     assert(st.st_size >= 0);
     *size = (uint64_t)st.st_size;
+    return 0;
+}
+
+static int posix_file_usage(struct env *env, const char *path, struct env_usage *out)
+{
+    enum { BLOCK_BYTES = 512 }; /* the unit of st_blocks, whatever the file system's is */
+    (void)env;
+    struct stat st;
+    *out = (struct env_usage){0};
+    int err = stat_file(path, &st);
+    if (err)
+        return err;
+    assert(st.st_blocks >= 0);
+    *out = (struct env_usage){.links = st.st_nlink,
+                              .stored_bytes = (uint64_t)st.st_blocks * BLOCK_BYTES};
     return 0;
 }
 
@@ -323,6 +346,7 @@ struct env *env_posix(void)
         .list = posix_list,
         .sync_dir = posix_sync_dir,
         .file_size = posix_file_size,
+        .file_usage = posix_file_usage,
         .lock = posix_lock,
         .lock_read = posix_lock_read,
         .unlock = posix_unlock,

@@ -157,6 +157,26 @@ static int posix_allocate(struct env_file *file, uint64_t offset, uint64_t len)
     return err == -ENOSYS ? -EOPNOTSUPP : err;
 }
 
+static int posix_punch(struct env_file *file, uint64_t offset, uint64_t len)
+{
+    struct posix_file *f = posix_file_of(file);
+    int err;
+    assert(offset % ENV_PUNCH_UNIT == 0 && len % ENV_PUNCH_UNIT == 0);
+    if (f->pooled)
+        return -EBADF;
+    if (len == 0)
+        return 0;
+    if (offset > INT64_MAX || len > INT64_MAX - offset)
+        return -EFBIG;
+    do
+        err =
+            fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len)
+                ? -errno
+                : 0;
+    while (err == -EINTR);
+    return err == -ENOSYS ? -EOPNOTSUPP : err;
+}
+
 static int posix_size(struct env_file *file, uint64_t *size)
 {
     struct posix_file *f = posix_file_of(file);
@@ -202,6 +222,7 @@ static const struct env_file_ops posix_file_ops = {
     .sync = posix_sync,
     .truncate = posix_truncate,
     .allocate = posix_allocate,
+    .punch = posix_punch,
     .size = posix_size,
     .forget = posix_forget,
     .close = posix_close,

@@ -274,6 +274,15 @@ static int mem_allocate(struct env_file *f, uint64_t offset, uint64_t len)
     return len == 0 ? 0 : too_far(offset, len) ? -EFBIG : -EOPNOTSUPP;
 }
 
+/* Storage is given back with the file. */
+static int mem_punch(struct env_file *f, uint64_t offset, uint64_t len)
+{
+    assert(offset % ENV_PUNCH_UNIT == 0 && len % ENV_PUNCH_UNIT == 0);
+    if (!file_of(f)->writable)
+        return -EBADF;
+    return len == 0 ? 0 : too_far(offset, len) ? -EFBIG : -EOPNOTSUPP;
+}
+
 static int mem_size(struct env_file *f, uint64_t *size)
 {
     struct memnode *n = file_of(f)->node;
@@ -307,6 +316,7 @@ static int mem_open(struct env *env, const char *path, enum env_open_mode mode,
                                             .sync = mem_sync,
                                             .truncate = mem_truncate,
                                             .allocate = mem_allocate,
+                                            .punch = mem_punch,
                                             .size = mem_size,
                                             .close = mem_close};
     struct memdisk *d = disk_of(env);
@@ -474,6 +484,26 @@ static int mem_file_size(struct env *env, const char *path, uint64_t *size)
     return 0;
 }
 
+static int mem_file_usage(struct env *env, const char *path, struct env_usage *out)
+{
+    struct memdisk *d = disk_of(env);
+    struct memnode *node;
+    char *at = normalized(path);
+    *out = (struct env_usage){0};
+    pthread_mutex_lock(&d->names_lock);
+    int err = look_for_file(d, at, &node);
+    for (size_t i = 0; i < d->count && err == 0; i++)
+        out->links += d->names[i].node == node;
+    if (err == 0) {
+        pthread_rwlock_rdlock(&node->lock);
+        out->stored_bytes = node->bytes.len;
+        pthread_rwlock_unlock(&node->lock);
+    }
+    pthread_mutex_unlock(&d->names_lock);
+    free(at);
+    return err;
+}
+
 /* ---- locks and the rest ---- */
 
 /* [names_lock] */
@@ -622,6 +652,7 @@ struct memdisk *memdisk_new(void)
                                      .list = mem_list,
                                      .sync_dir = mem_sync_dir,
                                      .file_size = mem_file_size,
+                                     .file_usage = mem_file_usage,
                                      .lock = mem_lock,
                                      .lock_read = mem_lock_read,
                                      .unlock = mem_unlock,

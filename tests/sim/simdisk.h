@@ -42,7 +42,7 @@ void simdisk_advance(struct simdisk *d, uint64_t ns);
 enum sim_call {
     SIM_OPEN, /* of a file that is there */
     SIM_READ,
-    SIM_SIZE,     /* file.size and file_size */
+    SIM_SIZE,     /* file.size, file_size and file_usage */
     SIM_ALLOCATE, /* file.allocate */
     SIM_LIST,
     SIM_LOCK, /* lock, and SIM_CREATE if the file was not there; lock_read */
@@ -51,6 +51,7 @@ enum sim_call {
     SIM_CREATE,       /* from here on: calls that change what is on the disk */
     SIM_WRITE,
     SIM_TRUNCATE,
+    SIM_PUNCH,
     SIM_SYNC,
     SIM_SYNC_DIR,
     SIM_RENAME,
@@ -88,8 +89,9 @@ void simdisk_assert_valid(const struct simdisk *d);
  * locks obtained before are dead: all that they allow is close() and unlock(), and neither is
  * needed. SIM_RANDOM: a pending write was kept, lost, torn at a sector of 512 bytes, scattered
  * (each sector kept or not), or extended the file without its data, with zeros or garbage in its
- * place; a pending truncation was kept or lost; pending changes of names were kept up to some
- * point, or each or not as long as none overtakes an earlier one of the same name. */
+ * place; a pending truncation was kept or lost, a hole there, not there, or in part; pending
+ * changes of names were kept up to some point, or each or not as long as none overtakes an earlier
+ * one of the same name. */
 void simdisk_crash(struct simdisk *d, enum sim_crash mode, uint64_t seed);
 
 struct sim_fault {

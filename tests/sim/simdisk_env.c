@@ -167,6 +167,7 @@ const struct env simdisk_env_table = {
     .list = simdisk_list,
     .sync_dir = simdisk_sync_dir,
     .file_size = simdisk_file_size,
+    .file_usage = simdisk_file_usage,
     .lock = sim_lock,
     .lock_read = sim_lock_read,
     .unlock = sim_unlock,

@@ -100,6 +100,28 @@ static int sim_truncate(struct env_file *file, uint64_t size)
     return err;
 }
 
+static int sim_punch(struct env_file *file, uint64_t offset, uint64_t len)
+{
+    struct simhandle *h = handle_of(file);
+    bool go;
+    struct simfile *f;
+    assert(offset % ENV_PUNCH_UNIT == 0 && len % ENV_PUNCH_UNIT == 0);
+    if (!h->writable)
+        return -EBADF;
+    if (len == 0)
+        return 0;
+    if (too_far(offset, len))
+        return -EFBIG;
+    int err = enter_file(h, SIM_PUNCH, &go, &f);
+    if (!go)
+        return err;
+    if (err) /* it ends somewhere within */
+        len = simrng_below(&h->disk->rng, len / ENV_PUNCH_UNIT + 1) * ENV_PUNCH_UNIT;
+    if (len > 0)
+        simfile_punch(f, offset, len);
+    return err;
+}
+
 static int sim_allocate(struct env_file *file, uint64_t offset, uint64_t len)
 {
     struct simhandle *h = handle_of(file);
@@ -145,6 +167,7 @@ static const struct env_file_ops sim_file_ops = {
     .sync = sim_sync,
     .truncate = sim_truncate,
     .allocate = sim_allocate,
+    .punch = sim_punch,
     .size = sim_size,
     .close = sim_close,
 };

@@ -234,3 +234,21 @@ int simdisk_file_size(struct env *env, const char *path, uint64_t *size)
         *size = simimage_size(d->nodes[place.node].file.now);
     return err;
 }
+
+int simdisk_file_usage(struct env *env, const char *path, struct env_usage *out)
+{
+    struct simdisk *d = simdisk_of(env);
+    const struct simnames *names = &d->tree.now;
+    bool go;
+    struct simentry place;
+    *out = (struct env_usage){0};
+    int err = simdisk_enter(d, SIM_SIZE, path, &go);
+    if (!err)
+        err = simdisk_find(d, path, &place);
+    if (err)
+        return err;
+    out->stored_bytes = simimage_stored_bytes(d->nodes[place.node].file.now);
+    for (size_t i = 0; i < names->count; i++)
+        out->links += names->at[i].node == place.node;
+    return 0;
+}

@@ -98,6 +98,7 @@ int simdisk_mkdir(struct env *env, const char *path);
 int simdisk_list(struct env *env, const char *path, env_list_fn *fn, void *fn_ctx);
 int simdisk_sync_dir(struct env *env, const char *path);
 int simdisk_file_size(struct env *env, const char *path, uint64_t *size);
+int simdisk_file_usage(struct env *env, const char *path, struct env_usage *out);
 
 /* All of them, with `ctx` still to be set. */
 extern const struct env simdisk_env_table;

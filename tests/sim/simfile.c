@@ -16,13 +16,18 @@
 
 #include "store/bytes.h"
 
+enum change_kind {
+    CHANGE_WRITE,    /* of `data` at `offset` */
+    CHANGE_TRUNCATE, /* to `offset` */
+    CHANGE_PUNCH,    /* of `len` bytes at `offset` */
+};
+
 struct simfile_change {
     atomic_uint refs;
     struct simfile_change *older;
-    size_t index;    /* how many are older */
-    bool truncation; /* to `offset`; otherwise a write of `data` at `offset` */
-    uint64_t offset;
-    size_t len;
+    size_t index; /* how many are older */
+    enum change_kind kind;
+    uint64_t offset, len;
     uint8_t data[];
 };
 
@@ -61,17 +66,19 @@ void simfile_clone(struct simfile *to, const struct simfile *from)
         atomic_fetch_add_explicit(&to->pending->refs, 1, memory_order_relaxed);
 }
 
-static void push_change(struct simfile *f, bool truncation, uint64_t offset, struct slice data)
+static void push_change(struct simfile *f, enum change_kind kind, uint64_t offset, uint64_t len,
+                        const void *data)
 {
-    struct simfile_change *c = mem_alloc(sizeof *c + data.len);
+    size_t data_len = kind == CHANGE_WRITE ? (size_t)len : 0;
+    struct simfile_change *c = mem_alloc(sizeof *c + data_len);
     atomic_init(&c->refs, 1);
     c->index = f->pending ? f->pending->index + 1 : 0;
     c->older = f->pending; /* takes over the reference */
-    c->truncation = truncation;
+    c->kind = kind;
     c->offset = offset;
-    c->len = data.len;
-    if (data.len)
-        memcpy(c->data, data.data, data.len);
+    c->len = len;
+    if (data_len)
+        memcpy(c->data, data, data_len);
     f->pending = c;
 }
 
@@ -80,13 +87,19 @@ void simfile_write(struct simfile *f, uint64_t offset, const void *data, size_t 
     if (len == 0)
         return;
     simimage_write(&f->now, offset, data, len);
-    push_change(f, false, offset, slice_of(data, len));
+    push_change(f, CHANGE_WRITE, offset, len, data);
 }
 
 void simfile_truncate(struct simfile *f, uint64_t size)
 {
     simimage_truncate(&f->now, size);
-    push_change(f, true, size, slice_of(NULL, 0));
+    push_change(f, CHANGE_TRUNCATE, size, 0, NULL);
+}
+
+void simfile_punch(struct simfile *f, uint64_t offset, uint64_t len)
+{
+    simimage_punch(&f->now, offset, len);
+    push_change(f, CHANGE_PUNCH, offset, len, NULL);
 }
 
 void simfile_reserve(struct simfile *f, uint64_t offset, uint64_t len)
@@ -96,10 +109,12 @@ void simfile_reserve(struct simfile *f, uint64_t offset, uint64_t len)
 
 static void apply(struct simimage **m, const struct simfile_change *c)
 {
-    if (c->truncation)
+    if (c->kind == CHANGE_TRUNCATE)
         simimage_truncate(m, c->offset);
+    else if (c->kind == CHANGE_PUNCH)
+        simimage_punch(m, c->offset, c->len);
     else
-        simimage_write(m, c->offset, c->data, c->len);
+        simimage_write(m, c->offset, c->data, (size_t)c->len);
 }
 
 /* The pending changes, oldest first, in an array that the caller frees. */
@@ -186,15 +201,27 @@ static void extend_without_data(struct simimage **m, uint64_t offset, size_t len
     write_garbage(m, from, (size_t)(end - from), rng);
 }
 
+/* Each unit was given back or not. */
+static void punch_some(struct simimage **m, const struct simfile_change *c, struct simrng *rng)
+{
+    for (uint64_t done = 0; done < c->len; done += SIMIMAGE_CHUNK)
+        if (simrng_coin(rng))
+            simimage_punch(m, c->offset + done, SIMIMAGE_CHUNK);
+}
+
 /* Each sector arrived or not. */
 static void scatter(struct simimage **m, const struct simfile_change *c, struct simrng *rng)
 {
+    if (c->kind == CHANGE_PUNCH) {
+        punch_some(m, c, rng);
+        return;
+    }
     bool extend = simrng_coin(rng), garbage = simrng_coin(rng);
     for (size_t done = 0, n; done < c->len; done += n) {
         uint64_t at = c->offset + done;
         n = SIM_SECTOR - (size_t)(at % SIM_SECTOR);
         if (n > c->len - done)
-            n = c->len - done;
+            n = (size_t)c->len - done;
         if (simrng_coin(rng))
             simimage_write(m, at, c->data + done, n);
         else if (extend)
@@ -202,19 +229,22 @@ static void scatter(struct simimage **m, const struct simfile_change *c, struct 
     }
 }
 
-/* A truncation is kept or lost: file systems journal it. */
+/* A truncation is kept or lost: file systems journal it. A hole may be there in part. */
 static void apply_perhaps(struct simimage **m, const struct simfile_change *c, struct simrng *rng)
 {
-    enum { LOST, KEPT, TORN, SCATTERED, SIZE_ONLY, OUTCOMES };
-    uint64_t outcome = simrng_below(rng, c->truncation ? TORN : OUTCOMES);
+    enum { LOST, KEPT, SCATTERED, TORN, SIZE_ONLY, OUTCOMES };
+    static const uint64_t outcomes[] = {
+        [CHANGE_WRITE] = OUTCOMES, [CHANGE_TRUNCATE] = KEPT + 1, [CHANGE_PUNCH] = SCATTERED + 1};
+    uint64_t outcome = simrng_below(rng, outcomes[c->kind]);
+    size_t len = (size_t)c->len;
     if (outcome == KEPT)
         apply(m, c);
     else if (outcome == TORN)
-        simimage_write(m, c->offset, c->data, simfile_tear(c->offset, c->len, rng));
+        simimage_write(m, c->offset, c->data, simfile_tear(c->offset, len, rng));
     else if (outcome == SCATTERED)
         scatter(m, c, rng);
     else if (outcome == SIZE_ONLY)
-        extend_without_data(m, c->offset, c->len, simrng_coin(rng), rng);
+        extend_without_data(m, c->offset, len, simrng_coin(rng), rng);
 }
 
 /* Applies a random part of what is pending to `durable`. Left to chance alone, a long list would

@@ -32,6 +32,7 @@ void simfile_clone(struct simfile *to, const struct simfile *from);
 /* Limits as in simimage.h. */
 void simfile_write(struct simfile *f, uint64_t offset, const void *data, size_t len);
 void simfile_truncate(struct simfile *f, uint64_t size);
+void simfile_punch(struct simfile *f, uint64_t offset, uint64_t len);
 void simfile_reserve(struct simfile *f, uint64_t offset, uint64_t len);
 
 /* All that was done becomes durable, except what an earlier failed sync has given up. */

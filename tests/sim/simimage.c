@@ -233,3 +233,15 @@ void simimage_reserve(struct simimage **m, uint64_t offset, uint64_t len)
         own->stored++;
     }
 }
+
+void simimage_punch(struct simimage **m, uint64_t offset, uint64_t len)
+{
+    assert(offset % SIMIMAGE_CHUNK == 0 && len % SIMIMAGE_CHUNK == 0);
+    struct simimage *own = own_image(m);
+    uint64_t first = offset / SIMIMAGE_CHUNK, end = first + len / SIMIMAGE_CHUNK;
+    for (uint64_t i = first; i < end && i < own->count; i++) {
+        own->stored -= own->at[i] != NULL;
+        chunk_unref(own->at[i]);
+        own->at[i] = NULL;
+    }
+}

@@ -44,5 +44,7 @@ size_t simimage_fit(const struct simimage *m, uint64_t offset, size_t len, uint6
 void simimage_write(struct simimage **m, uint64_t offset, const void *data, size_t len);
 void simimage_truncate(struct simimage **m, uint64_t size);
 void simimage_reserve(struct simimage **m, uint64_t offset, uint64_t len);
+/* Whole chunks (offset and len are multiples of SIMIMAGE_CHUNK) read as zeros, without storage. */
+void simimage_punch(struct simimage **m, uint64_t offset, uint64_t len);
 
 #endif

@@ -193,6 +193,42 @@ static void test_allocate(void **state)
     f->ops->close(f);
 }
 
+/* A hole reads as zeros; size and neighbours stay. What a place can do it says behind the end, too.
+ */
+static void test_punch(void **state)
+{
+    enum { UNIT = ENV_PUNCH_UNIT, SIZE = 16 * UNIT + 100 };
+    struct place *p = *state;
+    static uint8_t data[SIZE], seen[SIZE];
+    struct env_usage before, after;
+    size_t got;
+    uint64_t size;
+    memset(data, 'x', sizeof data);
+    struct env_file *f = file_open(p->env, in(p, "a"), ENV_OPEN_CREATE);
+    assert_ok(f->ops->write(f, 0, data, SIZE));
+    assert_ok(f->ops->sync(f));
+    assert_ok(p->env->file_usage(p->env, in(p, "a"), &before));
+    int can = f->ops->punch(f, (uint64_t)17 * UNIT, UNIT);
+    assert_true(can == 0 || can == -EOPNOTSUPP);
+    assert_int_equal(f->ops->punch(f, UNIT, (uint64_t)12 * UNIT), can);
+    assert_ok(f->ops->punch(f, UNIT, 0));
+    if (can == 0)
+        memset(data + UNIT, 0, 12 * UNIT);
+    assert_ok(f->ops->read(f, 0, seen, SIZE, &got));
+    assert_int_equal(got, SIZE);
+    assert_memory_equal(seen, data, SIZE);
+    assert_ok(f->ops->size(f, &size));
+    assert_int_equal(size, SIZE);
+    assert_ok(f->ops->sync(f));
+    assert_ok(p->env->file_usage(p->env, in(p, "a"), &after));
+    assert_true(after.stored_bytes <= before.stored_bytes);
+    assert_errno(f->ops->punch(f, 0, (uint64_t)1 << 63), EFBIG);
+    f->ops->close(f);
+    f = file_open(p->env, in(p, "a"), ENV_OPEN_READ);
+    assert_errno(f->ops->punch(f, 0, UNIT), EBADF);
+    f->ops->close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +242,7 @@ int main(void)
         PLACE_ALL(test_several_handles),
         PLACE_ALL(test_removed_while_open),
         PLACE_ALL(test_allocate),
+        PLACE_ALL(test_punch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

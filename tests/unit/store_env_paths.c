@@ -151,6 +151,26 @@ static void test_file_size(void **state)
     assert_int_equal(size, 5);
 }
 
+static void test_file_usage(void **state)
+{
+    struct place *p = *state;
+    struct env *e = p->env;
+    struct env_usage u = {9, 9};
+    assert_errno(e->file_usage(e, in(p, "a"), &u), ENOENT);
+    assert_int_equal(u.links + u.stored_bytes, 0);
+    file_make(e, in(p, "a"), "12345");
+    assert_ok(e->file_usage(e, in(p, "a"), &u));
+    assert_int_equal(u.links, 1);
+    assert_ok(e->mkdir(e, in(p, "sub")));
+    assert_errno(e->file_usage(e, in(p, "sub"), &u), EISDIR);
+    assert_ok(e->link(e, in(p, "a"), in(p, "sub/b")));
+    assert_ok(e->file_usage(e, in(p, "a"), &u));
+    assert_int_equal(u.links, 2);
+    assert_ok(e->remove(e, in(p, "a")));
+    assert_ok(e->file_usage(e, in(p, "sub/b"), &u));
+    assert_int_equal(u.links, 1);
+}
+
 static void test_lock(void **state)
 {
     struct place *p = *state;
@@ -233,7 +253,7 @@ int main(void)
         PLACE_ALL(test_rename),  PLACE_ALL(test_list),      PLACE_ALL(test_remove_while_listing),
         PLACE_ALL(test_folders), PLACE_ALL(test_file_size), PLACE_ALL(test_lock),
         PLACE_ALL(test_link),    PLACE_ALL(test_lock_read), PLACE_ALL(test_space),
-        PLACE_ALL(test_clocks),  PLACE_ALL(test_random),
+        PLACE_ALL(test_clocks),  PLACE_ALL(test_random),    PLACE_ALL(test_file_usage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,6 +67,48 @@ static void test_capacity(void **state)
     b->ops->close(b);
 }
 
+/* A hole gives its units back; after a power cut it is there, not there, or in part, and nothing
+ * else is changed. */
+static void test_holes(void **state)
+{
+    enum { UNITS = 8 };
+    struct place *p = *state;
+    uint8_t data[UNITS * ENV_PUNCH_UNIT];
+    memset(data, 7, sizeof data);
+    struct env_file *f = file_open(p->env, in(p, "a"), ENV_OPEN_CREATE);
+    assert_ok(f->ops->write(f, 0, data, sizeof data));
+    assert_ok(f->ops->sync(f));
+    assert_ok(p->env->sync_dir(p->env, p->folder));
+    assert_ok(p->env->sync_dir(p->env, "/"));
+    uint64_t used = simdisk_used_bytes(p->disk);
+    assert_ok(f->ops->punch(f, ENV_PUNCH_UNIT, 6 * ENV_PUNCH_UNIT));
+    assert_int_equal(simdisk_used_bytes(p->disk), used - 6 * ENV_PUNCH_UNIT);
+    assert_ok(f->ops->write(f, 2 * ENV_PUNCH_UNIT, data, 1));
+    assert_int_equal(simdisk_used_bytes(p->disk), used - 5 * ENV_PUNCH_UNIT);
+    f->ops->close(f);
+    bool none = false, part = false, whole = false;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        struct simdisk *after = simdisk_clone(p->disk);
+        struct buf found = {0};
+        int holes = 0;
+        simdisk_crash(after, SIM_RANDOM, seed);
+        assert_ok(simdisk_get(after, in(p, "a"), &found));
+        assert_int_equal(found.len, sizeof data);
+        for (int unit = 0; unit < UNITS; unit++) {
+            const uint8_t *bytes = found.data + unit * ENV_PUNCH_UNIT;
+            holes += bytes[100] == 0;
+            assert_true(bytes[100] == 7 || (unit >= 1 && unit <= 6));
+            assert_memory_equal(bytes + 100, bytes + 101, ENV_PUNCH_UNIT - 101);
+        }
+        none |= holes == 0;
+        part |= holes > 0 && holes < 6;
+        whole |= holes == 6;
+        buf_release(&found);
+        simdisk_free(after);
+    }
+    assert_true(none && part && whole);
+}
+
 static void test_handles_are_counted(void **state)
 {
     struct place *p = *state;
@@ -207,10 +249,15 @@ static void test_clock_and_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLACE_SIM(test_ops_are_changes),     PLACE_SIM(test_capacity),
-        PLACE_SIM(test_handles_are_counted), cmocka_unit_test(test_free_with_open_handles),
-        PLACE_SIM(test_clones_are_apart),    PLACE_SIM(test_durable),
-        PLACE_SIM(test_tampering),           PLACE_SIM(test_clock_and_threads),
+        PLACE_SIM(test_ops_are_changes),
+        PLACE_SIM(test_capacity),
+        PLACE_SIM(test_holes),
+        PLACE_SIM(test_handles_are_counted),
+        cmocka_unit_test(test_free_with_open_handles),
+        PLACE_SIM(test_clones_are_apart),
+        PLACE_SIM(test_durable),
+        PLACE_SIM(test_tampering),
+        PLACE_SIM(test_clock_and_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

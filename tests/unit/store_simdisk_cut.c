@@ -214,6 +214,8 @@ static void random_call(struct place *p, struct simrng *rng)
             f->ops->truncate(f, simrng_below(rng, 9000));
         else if (kind == 4)
             f->ops->sync(f);
+        else if (kind == 5)
+            f->ops->punch(f, simrng_below(rng, 3) * ENV_PUNCH_UNIT, ENV_PUNCH_UNIT);
         else
             f->ops->write(f, simrng_below(rng, 9000), data, simrng_below(rng, sizeof data));
         f->ops->close(f);

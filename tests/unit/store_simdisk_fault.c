@@ -69,12 +69,14 @@ static int call_everything(struct place *p)
     struct env_file *f = file_open(e, in(p, "file"), ENV_OPEN_WRITE), *other = NULL;
     struct env_lock *lock = NULL;
     struct env_space space;
+    struct env_usage usage;
     uint64_t size;
     size_t got;
     char byte = 0;
     int err[SIM_CALLS] = {
         [SIM_READ] = f->ops->read(f, 0, &byte, 1, &got),
-        [SIM_SIZE] = f->ops->size(f, &size) | e->file_size(e, in(p, "file"), &size),
+        [SIM_SIZE] = f->ops->size(f, &size) | e->file_size(e, in(p, "file"), &size) |
+                     e->file_usage(e, in(p, "file"), &usage),
         [SIM_ALLOCATE] = f->ops->allocate(f, 0, 1),
         [SIM_LIST] = e->list(e, p->folder, ignore_name, NULL),
         [SIM_LOCK] = e->lock(e, in(p, "file"), &lock),
@@ -83,6 +85,7 @@ static int call_everything(struct place *p)
         [SIM_CREATE] = e->open(e, in(p, "new"), ENV_OPEN_CREATE, &other),
         [SIM_WRITE] = f->ops->write(f, 0, "x", 1),
         [SIM_TRUNCATE] = f->ops->truncate(f, 1),
+        [SIM_PUNCH] = f->ops->punch(f, 0, ENV_PUNCH_UNIT),
         [SIM_SYNC] = f->ops->sync(f),
         [SIM_SYNC_DIR] = e->sync_dir(e, p->folder),
         [SIM_RENAME] = e->rename(e, in(p, "from"), in(p, "to")),
