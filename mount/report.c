@@ -202,6 +202,8 @@ static void writing(struct report *r, const struct store_stats *s, const struct 
           live_bytes(s));
     count(r, "flushes", "flushes", s->flushes);
     count(r, "compactions", "compactions", s->compactions);
+    count(r, "compaction_slices", "that were slices of one", s->compaction_slices);
+    bytes(r, "punched", "given back between slices", s->bytes_punched);
     count(r, "stalls", "stalls", in->stalls);
     count(r, "stall_ns", "nanoseconds in stalls", in->stall_ns);
     count(r, "stall_ns_max", "the longest", in->stall_ns_max);

@@ -131,6 +131,10 @@ static void writing(FILE *out, const struct store_stats *s, const struct store_i
     plain(out, "syncs_total", "counter", "Times that the log was brought to the disk.", in->syncs);
     plain(out, "flushes_total", "counter", "Memtables that became tables.", s->flushes);
     plain(out, "compactions_total", "counter", "Compactions that ended.", s->compactions);
+    plain(out, "compaction_slices_total", "counter",
+          "Of these: slices of one that was too large for what was free.", s->compaction_slices);
+    plain(out, "punched_bytes_total", "counter",
+          "Bytes that were given back to the disk between slices.", s->bytes_punched);
     plain(out, "stalls_total", "counter", "Times that writers had to wait.", in->stalls);
     family(out, "stall_seconds_total", "counter", "How long writers had to wait.");
     seconds(out, "stall_seconds_total", "", in->stall_ns);

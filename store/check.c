@@ -86,7 +86,7 @@ static void check_one_table(struct check_report *r, struct version_table *vt,
         err = table_check(table, on_finding, on_ref, r->prefix, &ctx);
     if (err < 0)
         check_tell_error(r, FINDING_TABLE_OPEN, name, err);
-    check_did(r, vt->meta->size_bytes);
+    check_did(r, table_meta_bytes(vt->meta));
 }
 
 static void check_level(struct check_report *r, const struct version *v, int level)

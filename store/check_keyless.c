@@ -4,7 +4,8 @@
  *
  * What cannot be said: which files and values are referred to, and what is in them. A frame at the
  * end of a log, a manifest or a blob file that does not verify is what a power cut leaves; in front
- * of sound ones it is damage, and so it is anywhere in a table. */
+ * of sound ones it is damage, and so it is anywhere in a table, but for zeros: they may be a hole
+ * that a compaction in slices has left. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -60,8 +61,21 @@ static void tell_gap(struct walk *w)
     w->gap_at = 0;
 }
 
+static bool is_hole(const struct walk *w, const struct framescan_item *item)
+{
+    return w->file.header.kind == FILE_TABLE && item->what == FRAMESCAN_GAP &&
+           file_hole_end(&w->file, item->offset, item->offset + item->len) > item->offset;
+}
+
 static void take_item(struct walk *w, const struct framescan_item *item)
 {
+    if (is_hole(w, item)) {
+        tell_gap(w);
+        tell(w, FINDING_TABLE_FRAME, STORE_NOTE, item->offset,
+             "there are zeros: a compaction gave this part of the table back to the disk; or they "
+             "are damage, which cannot be told without the key");
+        return;
+    }
     if (item->what == FRAMESCAN_GAP && !w->gap_at)
         w->gap_at = item->offset;
     if (item->what == FRAMESCAN_GAP || item->what == FRAMESCAN_ZEROS)

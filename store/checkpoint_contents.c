@@ -5,31 +5,18 @@
  * tables at once as garbage of the blob files, parts of tables when a compaction rewrites them. */
 #include "store/checkpoint.h"
 
-#include <assert.h>
-
-static struct table_meta *meta_copy(const struct table_meta *m)
-{
-    struct buf bytes = {0};
-    struct table_meta *copy;
-    table_meta_encode(m, &bytes);
-    int err = table_meta_decode(buf_slice(&bytes), &copy);
-    assert(err == 0);
-    (void)err;
-    buf_release(&bytes);
-    return copy;
-}
-
 /* A table of which only a part belongs to the new store. So that it is rewritten some day, about so
  * much of it as lies behind the cut is said to be held for a pin that will never be. */
 static struct table_meta *meta_cut(const struct table_meta *m, uint64_t cut_seq)
 {
-    struct table_meta *cut = meta_copy(m);
+    struct table_meta *cut = table_meta_copy(m);
     uint64_t shares = 0, all = m->max_seq - m->min_seq + 1, behind = m->max_seq - cut_seq + 1;
     for (uint32_t i = 0; i < m->share_count; i++)
         shares += m->shares[i].bytes;
     double part = (double)behind / (double)all;
     cut->cut_seq = cut_seq;
-    table_meta_add_held(cut, SEQ_MAX, 1 + (uint64_t)(part * (double)(m->size_bytes + shares)));
+    table_meta_add_held(cut, SEQ_MAX,
+                        1 + (uint64_t)(part * (double)(table_meta_bytes(m) + shares)));
     return cut;
 }
 

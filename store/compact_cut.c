@@ -2,13 +2,17 @@
  *
  * Cuts need not be keys that exist. Of the span of the job the shared beginning is left as it is,
  * and the eight bytes behind it are taken as a number: bisected, until so much of the inputs lies
- * below, as their indexes tell, as a part should have. */
+ * below, as their indexes tell, as a part should have. Where that is too coarse, since too much
+ * lies between two numbers, the next eight bytes are bisected within. */
 #include "store/compact_cut.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum { NUMBER_SIZE = 8 };
+enum {
+    NUMBER_SIZE = 8,
+    ROUNDS_MAX = 16, /* of finer cuts: so many numbers behind each other */
+};
 
 struct cutting {
     const struct pick *p;
@@ -83,23 +87,66 @@ static uint32_t cut(const struct cutting *c, uint32_t wanted, struct buf *cuts)
     return parts;
 }
 
+static int open_inputs(struct cutting *c, const struct pick *p)
+{
+    struct slice start = buf_slice(&p->start);
+    *c = (struct cutting){.p = p};
+    c->prefix = slice_of(start.data, slice_shared(start, buf_slice(&p->limit)));
+    c->tables = mem_alloc((p->upper_count + p->lower_count) * sizeof(struct table *));
+    int err = open_tables(c, p->upper, p->upper_count);
+    return err < 0 ? err : open_tables(c, p->lower, p->lower_count);
+}
+
 uint32_t compact_cut(const struct pick *p, uint32_t wanted, struct buf cuts[COMPACT_PARTS_MAX - 1])
 {
-    struct cutting c = {.p = p};
+    struct cutting c;
     uint32_t parts = 1;
     assert(wanted >= 1 && wanted <= COMPACT_PARTS_MAX);
     for (uint32_t i = 0; i < COMPACT_PARTS_MAX - 1; i++)
         cuts[i] = (struct buf){0};
-    struct slice start = buf_slice(&p->start);
-    c.prefix = slice_of(start.data, slice_shared(start, buf_slice(&p->limit)));
-    c.tables = mem_alloc((p->upper_count + p->lower_count) * sizeof(struct table *));
-    int err = open_tables(&c, p->upper, p->upper_count);
-    if (err == 0)
-        err = open_tables(&c, p->lower, p->lower_count);
+    int err = open_inputs(&c, p);
     for (uint32_t i = 0; i < c.count; i++)
         c.bytes += table_range_bytes(c.tables[i], (struct slice){0}, (struct slice){0});
     if (err == 0 && c.bytes > 0)
         parts = cut(&c, wanted, cuts);
     free(c.tables);
     return parts;
+}
+
+/* ---- the first piece ---- */
+
+/* Within `c->prefix`, and numbers [lo, end) behind it: the last key with no more than `bytes_max`
+ * below. */
+static void last_below(const struct cutting *c, uint64_t lo, uint64_t end, uint64_t bytes_max,
+                       struct buf *key)
+{
+    uint64_t at = bisect(c, lo, end, bytes_max + 1);
+    number_key(c, at > lo ? at - 1 : lo, key);
+}
+
+int compact_cut_below(const struct pick *p, uint64_t bytes_max, struct buf *key)
+{
+    struct cutting c;
+    struct buf prefix = {0};
+    uint64_t found = 0;
+    int err = open_inputs(&c, p);
+    buf_clear(key);
+    if (err == 0) {
+        last_below(&c, key_number(buf_slice(&p->start), c.prefix.len),
+                   key_number(buf_slice(&p->limit), c.prefix.len), bytes_max, key);
+        found = bytes_below(&c, buf_slice(key));
+    }
+    for (int i = 0; i < ROUNDS_MAX && err == 0 && found < bytes_max / 2; i++) {
+        buf_set(&prefix, buf_slice(key));
+        c.prefix = buf_slice(&prefix);
+        last_below(&c, 0, UINT64_MAX, bytes_max, key);
+        found = bytes_below(&c, buf_slice(key));
+    }
+    if (err == 0 &&
+        (found == 0 || found > bytes_max || slice_cmp(buf_slice(key), buf_slice(&p->start)) <= 0 ||
+         slice_cmp(buf_slice(key), buf_slice(&p->limit)) >= 0))
+        err = 1;
+    buf_release(&prefix);
+    free(c.tables);
+    return err;
 }

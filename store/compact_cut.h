@@ -13,4 +13,9 @@ enum { COMPACT_PARTS_MAX = 4 };
  * release. Opens the inputs: one that does not open (raised) makes it a single part. */
 uint32_t compact_cut(const struct pick *p, uint32_t wanted, struct buf cuts[COMPACT_PARTS_MAX - 1]);
 
+/* A key of the span of `p`, which need not exist, below which lie some of its inputs, but no more
+ * than `bytes_max`, and at least about half of that if any key has it so. Returns 0; 1 when there
+ * is none; or an error of opening the inputs (raised). */
+int compact_cut_below(const struct pick *p, uint64_t bytes_max, struct buf *key);
+
 #endif

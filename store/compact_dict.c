@@ -64,7 +64,7 @@ struct codec_dict *compact_dict(const struct job *j, const struct pick *p,
     struct strength strength;
     uint64_t input_bytes = 0;
     for (size_t i = 0; i < count; i++)
-        input_bytes += table_get_meta(tables[i])->size_bytes;
+        input_bytes += table_meta_bytes(table_get_meta(tables[i]));
     if (tree_closing(j->tree) || set->dict_bytes == 0 ||
         p->output_level < LEVEL_COUNT - LEVELS_WITH || input_bytes / DICT_PART < set->dict_bytes)
         return NULL;

@@ -116,7 +116,7 @@ static uint32_t idle_tables(const struct version_level *level, uint64_t *bytes)
     *bytes = level->bytes;
     for (uint32_t i = 0; i < level->count; i++) {
         if (level->tables[i]->busy) {
-            *bytes -= level->tables[i]->meta->size_bytes;
+            *bytes -= table_meta_bytes(level->tables[i]->meta);
             count--;
         }
     }
@@ -159,7 +159,7 @@ static uint64_t below_overlap(struct below *b, const struct version_table *t,
         if (slice_cmp(buf_slice(&tables[i]->meta->smallest), own.limit) >= 0)
             break;
         pick_span_include(span, pick_table_span(tables[i]));
-        bytes += tables[i]->meta->size_bytes;
+        bytes += table_meta_bytes(tables[i]->meta);
     }
     return bytes;
 }
@@ -178,7 +178,7 @@ static int choose_table(const struct version *v, int level, struct pick_run *out
     for (uint32_t i = 0; i < upper->count; i++) {
         struct pick_span span;
         uint64_t bytes = below_overlap(&below, upper->tables[i], &span);
-        double ratio = (double)bytes / ((double)upper->tables[i]->meta->size_bytes + 1);
+        double ratio = (double)bytes / ((double)table_meta_bytes(upper->tables[i]->meta) + 1);
         if ((found && ratio >= best) || pick_guard_blocks(&guard, span))
             continue;
         found = true;
@@ -264,7 +264,7 @@ static struct pick_run limit_run(const struct version *v, const struct pick_opti
             bytes += pick_run_bytes(lower, below);
             counted = below.end;
         }
-        bytes += upper->tables[i]->meta->size_bytes;
+        bytes += table_meta_bytes(upper->tables[i]->meta);
         if (i > run.first && bytes > opt->inputs_bytes_max)
             return (struct pick_run){run.first, i};
     }

@@ -73,6 +73,7 @@ struct pick {
                                               the arrays are the pick's own */
     uint32_t upper_count, lower_count;
     struct buf start, limit; /* the span of all inputs, half-open */
+    struct buf until;  /* not empty: only a slice, the keys below this one (compact_slice.h) */
     bool trivial_move; /* the upper tables may just change level: nothing below overlaps, and no
                           garbage */
     uint64_t input_bytes;
@@ -80,6 +81,11 @@ struct pick {
 
 /* One that is all zero is fine. */
 void pick_release(struct pick *p);
+/* Is this input part of the slice? Of a job that is none all are. */
+static inline bool pick_takes(const struct pick *p, const struct version_table *t)
+{
+    return p->until.len == 0 || slice_cmp(buf_slice(&t->meta->smallest), buf_slice(&p->until)) < 0;
+}
 
 /* Reckons what tombstones would free, so that compact_pick() need not, and reads nothing from disk:
  * call it before, without locks. Cheap if nothing has changed. Without it compact_pick() does it

@@ -62,7 +62,7 @@ static void choose_deep(const struct version *v, const struct stale *s, struct c
         struct pick_guard guard;
         pick_guard_init(&guard, v, l, l);
         for (uint32_t i = 0; i < level->count; i++) {
-            uint64_t size = level->tables[i]->meta->size_bytes;
+            uint64_t size = table_meta_bytes(level->tables[i]->meta);
             uint64_t moved = sought_bytes(s, level->tables[i]->meta);
             c->rewritten += moved > 0 ? size : 0;
             if (!pick_guard_blocks(&guard, pick_table_span(level->tables[i])))
@@ -118,7 +118,7 @@ static struct pick_run widen(const struct version *v, const struct pick_options 
     const struct version_level *level = &v->levels[c->level];
     struct pick_run run = {c->index, c->index + 1};
     struct pick_guard guard;
-    uint64_t size = level->tables[c->index]->meta->size_bytes;
+    uint64_t size = table_meta_bytes(level->tables[c->index]->meta);
     uint64_t moved = sought_bytes(s, level->tables[c->index]->meta);
     pick_guard_init(&guard, v, c->level, c->level);
     for (bool up = true;;) {
@@ -130,14 +130,15 @@ static struct pick_run widen(const struct version *v, const struct pick_options 
         pick_span_include(&span, pick_table_span(level->tables[run.end - 1]));
         pick_span_include(&span, pick_table_span(t));
         if (more == 0 || moved + more > opt->move_bytes_max ||
-            size + t->meta->size_bytes > opt->inputs_bytes_max || pick_guard_blocks(&guard, span)) {
+            size + table_meta_bytes(t->meta) > opt->inputs_bytes_max ||
+            pick_guard_blocks(&guard, span)) {
             if (!up)
                 return run;
             up = false;
             continue;
         }
         moved += more;
-        size += t->meta->size_bytes;
+        size += table_meta_bytes(t->meta);
         run.end += up;
         run.first -= !up;
     }

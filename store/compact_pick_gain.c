@@ -124,7 +124,7 @@ static double span_weight(struct reckoning *r, const struct version_table *t, st
 {
     assert(slice_cmp(span.start, span.limit) < 0);
     struct table *table = version_table_opened(t);
-    double shares = share_bytes(t->meta), size = (double)t->meta->size_bytes;
+    double shares = share_bytes(t->meta), size = (double)table_meta_bytes(t->meta);
     if (!table)
         return key_part(pick_table_span(t), span) * (size + shares);
     double bytes = (double)table_range_bytes(table, span.start, span.limit);
@@ -152,7 +152,7 @@ static double covered_weight(struct reckoning *r, const struct rangedel *dels,
                              const struct version_table *below, bool *whole)
 {
     struct pick_span table = pick_table_span(below), run = {table.start, table.start};
-    double all = (double)below->meta->size_bytes + share_bytes(below->meta);
+    double all = (double)table_meta_bytes(below->meta) + share_bytes(below->meta);
     double sum = 0, run_part = 0;
     for (size_t i = rangedel_find(dels, table.start); i < rangedel_count(dels); i++) {
         struct rangedel_fragment f = rangedel_at(dels, i);
@@ -182,7 +182,8 @@ static void reckon_table(struct reckoning *r, const struct rangedel *dels,
                          const struct version_table *below, bool rewritten)
 {
     bool whole;
-    double dead = covered_weight(r, dels, below, &whole), size = (double)below->meta->size_bytes;
+    double dead = covered_weight(r, dels, below, &whole),
+           size = (double)table_meta_bytes(below->meta);
     assert(dead >= 0 && (!whole || dead >= size));
     r->gain.freed += dead;
     if (whole)
@@ -219,7 +220,7 @@ static void reckon_deletes(struct reckoning *r, const struct table_meta *m,
     double entries = 0, bytes = 0, deletes = (double)m->delete_count;
     for (uint32_t i = run.first; i < run.end; i++) {
         const struct table_meta *below = level->tables[i]->meta;
-        double weight = (double)below->size_bytes + share_bytes(below);
+        double weight = (double)table_meta_bytes(below) + share_bytes(below);
         entries += (double)below->entry_count;
         bytes += weight * dead_part(r->v, &m->max_seq, 1, below);
     }
@@ -245,6 +246,7 @@ static uint64_t mix_run(uint64_t h, const struct version_level *level, struct pi
 {
     for (uint32_t i = run.first; i < run.end; i++) {
         h = mix(h, level->tables[i]->number);
+        h = mix(h, level->tables[i]->meta->front);
         h = mix(h, version_table_opened(level->tables[i]) != NULL);
     }
     return h;

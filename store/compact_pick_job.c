@@ -5,7 +5,8 @@
  *      (struct pick_guard).
  *   2. Together with a table of the input level its job has everything on the output level that
  *      overlaps the span, so what it writes fits there, and is newer than all below it.
- *   3. Of level 0 a job takes everything, so nothing older of a key stays above what it writes. */
+ *   3. Of level 0 a job takes everything, or what is as old as a table that slices have cut, or
+ * older: so nothing older of a key stays above what it writes. */
 #include "store/compact_pick_priv.h"
 
 #include <assert.h>
@@ -58,7 +59,7 @@ uint64_t pick_run_bytes(const struct version_level *level, struct pick_run run)
     uint64_t bytes = 0;
     assert(run.first <= run.end && run.end <= level->count);
     for (uint32_t i = run.first; i < run.end; i++)
-        bytes += level->tables[i]->meta->size_bytes;
+        bytes += table_meta_bytes(level->tables[i]->meta);
     return bytes;
 }
 
@@ -159,7 +160,7 @@ static bool wants_rewrite(const struct version *v, const struct version_table *t
 {
     const struct table_meta *m = t->meta;
     struct pick_span span = pick_table_span(t);
-    if (version_gone_bytes(v, m) > (thorough ? 0 : m->size_bytes / MOVE_GONE_PART))
+    if (version_gone_bytes(v, m) > (thorough ? 0 : table_meta_bytes(m) / MOVE_GONE_PART))
         return true;
     if (m->delete_count == 0 && m->rangedel_count == 0)
         return false;
@@ -210,6 +211,7 @@ void pick_release(struct pick *p)
     free(p->lower);
     buf_release(&p->start);
     buf_release(&p->limit);
+    buf_release(&p->until);
     *p = (struct pick){0};
 }
 
@@ -258,19 +260,30 @@ int pick_build(const struct version *v, const struct pick_options *opt, enum pic
     return 0;
 }
 
+/* The newest table that slices have cut; 0 also if none is. What came after it waits: taken along,
+ * it would have the slices begin anew, and they might never end. */
+static uint32_t newest_cut(const struct version_level *level0)
+{
+    for (uint32_t i = 0; i < level0->count; i++)
+        if (level0->tables[i]->meta->front)
+            return i;
+    return 0;
+}
+
 int pick_build_level0(const struct version *v, const struct pick_options *opt,
                       enum pick_reason reason, int base, struct pick *out)
 {
     const struct version_level *level0 = &v->levels[0];
     assert(level0->count > 0 && base >= 1 && base < LEVEL_COUNT);
-    struct inputs in = {.v = v, .opt = opt, .to = base, .upper = {0, level0->count}};
+    struct inputs in = {
+        .v = v, .opt = opt, .to = base, .upper = {newest_cut(level0), level0->count}};
     struct pick_guard guard;
     pick_guard_init(&guard, v, 0, base);
-    in.span = pick_table_span(level0->tables[0]);
-    for (uint32_t i = 1; i < level0->count; i++)
+    in.span = pick_table_span(level0->tables[in.upper.first]);
+    for (uint32_t i = in.upper.first + 1; i < level0->count; i++)
         pick_span_include(&in.span, pick_table_span(level0->tables[i]));
     in.lower = pick_overlap(&v->levels[base], in.span);
-    in.bytes = level0->bytes + pick_run_bytes(&v->levels[base], in.lower);
+    in.bytes = pick_run_bytes(level0, in.upper) + pick_run_bytes(&v->levels[base], in.lower);
     for (uint32_t i = in.lower.first; i < in.lower.end; i++)
         pick_span_include(&in.span, pick_table_span(v->levels[base].tables[i]));
     if (pick_guard_blocks(&guard, in.span))

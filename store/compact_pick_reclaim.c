@@ -39,8 +39,8 @@ static void try_held(const struct version *v, int level, uint64_t part, struct c
     for (uint32_t i = 0; i < l->count; i++) {
         const struct table_meta *m = l->tables[i]->meta;
         uint64_t gone = version_gone_bytes(v, m);
-        double ratio = (double)gone / ((double)m->size_bytes + 1);
-        if (gone <= m->size_bytes / part || ratio <= best->ratio ||
+        double ratio = (double)gone / ((double)table_meta_bytes(m) + 1);
+        if (gone <= table_meta_bytes(m) / part || ratio <= best->ratio ||
             pick_guard_blocks(&guard, pick_table_span(l->tables[i])))
             continue;
         *best = (struct candidate){level, i, ratio};
@@ -98,7 +98,7 @@ static void try_table(const struct version *v, const struct pick_guard *guard, i
     if (below.first == below.end)
         g.cost = 0; /* it just moves; where it stands then the rest is reckoned */
     else
-        g.cost += (double)t->meta->size_bytes + (double)pick_run_bytes(next, below);
+        g.cost += (double)table_meta_bytes(t->meta) + (double)pick_run_bytes(next, below);
     try_gain(best, level, index, &g);
 }
 

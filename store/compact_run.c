@@ -8,7 +8,9 @@
  *      each for every reader that sees anything of the table; whatever its own tombstones hide
  *      further down, these hide, too.
  *   4. A large job is cut at user keys into parts that run side by side, each with outputs within
- * its own keys. They are installed by one edit, or, if one fails, removed all. */
+ * its own keys. They are installed by one edit, or, if one fails, removed all.
+ *   5. A slice has outputs below its key only, and the inputs have only keys from there on
+ * afterwards: by the same edit. */
 #include "store/compact_run.h"
 
 #include <assert.h>
@@ -18,6 +20,7 @@
 
 #include "store/compact_cut.h"
 #include "store/compact_dict.h"
+#include "store/compact_slice.h"
 #include "store/pace.h"
 #include "store/rekey.h"
 
@@ -26,9 +29,11 @@ enum { PART_TABLES = 2 }; /* full ones that a part of a job reads at least */
 static void remove_inputs(struct edit *e, const struct pick *p)
 {
     for (uint32_t i = 0; i < p->upper_count; i++)
-        edit_remove_table(e, p->input_level, p->upper[i]->meta->number);
+        if (pick_takes(p, p->upper[i]))
+            edit_remove_table(e, p->input_level, p->upper[i]->meta->number);
     for (uint32_t i = 0; i < p->lower_count; i++)
-        edit_remove_table(e, p->output_level, p->lower[i]->meta->number);
+        if (pick_takes(p, p->lower[i]))
+            edit_remove_table(e, p->output_level, p->lower[i]->meta->number);
 }
 
 static int move(struct tree *t, const struct pick *p)
@@ -47,8 +52,9 @@ static int move(struct tree *t, const struct pick *p)
 
 struct inputs {
     struct job *job;
-    bool whole;  /* the job is all of it; otherwise a part */
-    bool counts; /* what is dropped unread is counted here, not by another part */
+    struct slicing *slicing; /* NULL: it is no slice */
+    bool whole;              /* the job is all of it; otherwise a part */
+    bool counts;             /* what is dropped unread is counted here, not by another part */
     struct iter **children;
     struct table **tables; /* borrowed: of the same number */
     size_t count;
@@ -110,7 +116,7 @@ static void add_rangedels(struct rangedel_builder *b, const struct rangedel *r)
 }
 
 /* A table's entries as a cursor, its tombstones to the builder. */
-static int add_input(struct inputs *in, struct version_table *vt)
+static int add_input(struct inputs *in, int level, struct version_table *vt)
 {
     struct table *table;
     int err = version_table_open(vt, &table);
@@ -118,9 +124,10 @@ static int add_input(struct inputs *in, struct version_table *vt)
         return err;
     add_rangedels(in->dels, table_rangedel(table));
     in->tables[in->count] = table;
-    in->children[in->count++] =
+    struct iter *it =
         in->whole ? table_iter_new_masked(table, TABLE_ITER_READAHEAD, job_drop_blob, in->job)
                   : table_iter_new(table, TABLE_ITER_READAHEAD);
+    in->children[in->count++] = in->slicing ? slicing_watch(in->slicing, level, vt, table, it) : it;
     return 0;
 }
 
@@ -128,7 +135,8 @@ static int add_upper(struct inputs *in, const struct pick *p)
 {
     int err = 0;
     for (uint32_t i = 0; i < p->upper_count && err == 0; i++)
-        err = add_input(in, p->upper[i]);
+        if (pick_takes(p, p->upper[i]))
+            err = add_input(in, p->input_level, p->upper[i]);
     return err;
 }
 
@@ -140,8 +148,10 @@ static int add_lower(struct inputs *in, const struct pick *p)
     for (uint32_t i = 0; i < p->lower_count && err == 0; i++) {
         const struct table_meta *m = p->lower[i]->meta;
         uint64_t lost;
+        if (!pick_takes(p, p->lower[i]))
+            continue;
         if (!hidden(in->job, upper_dels, m, &lost))
-            err = add_input(in, p->lower[i]);
+            err = add_input(in, p->output_level, p->lower[i]);
         else if (in->counts)
             drop(in->job, m, lost);
     }
@@ -171,10 +181,11 @@ static struct rangedel *clip(struct rangedel_builder *all, const struct job *j)
     return clipped;
 }
 
-static int open_inputs(struct job *j, const struct pick *p, bool whole, struct iter **input,
-                       struct rangedel **dels)
+static int open_inputs(struct job *j, const struct pick *p, bool whole, struct slicing *slicing,
+                       struct iter **input, struct rangedel **dels)
 {
     struct inputs in = {.job = j,
+                        .slicing = slicing,
                         .whole = whole,
                         .counts = j->first.len == 0,
                         .children =
@@ -204,7 +215,8 @@ struct part {
     struct job job;
     struct iter *input;
     struct rangedel *dels;
-    bool *stop; /* atomic: of all parts */
+    struct slicing *slicing; /* NULL: it is no slice */
+    bool *stop;              /* atomic: of all parts */
     int err;
     struct env_thread *thread; /* NULL: it runs in the caller's */
 };
@@ -222,7 +234,7 @@ struct parts {
 static bool may_cut(struct tree *t, const struct pick *p)
 {
     if ((p->reason != PICK_LEVEL0 && p->reason != PICK_SIZE && p->reason != PICK_MANUAL) ||
-        rekey_epoch(t) != 0)
+        rekey_epoch(t) != 0 || p->until.len > 0)
         return false;
     for (uint32_t i = 0; i < p->upper_count; i++)
         if (p->upper[i]->meta->cut_seq != 0)
@@ -278,7 +290,12 @@ static int part_open(struct parts *all, uint32_t i, struct tree *t, const struct
     if (i + 1 < all->count)
         j->limit = buf_slice(&all->cuts[i]);
     j->relocate = relocate_begin(t, &j->set->o, j->version, p);
-    return open_inputs(j, p, all->count == 1, &part->input, &part->dels);
+    if (p->until.len > 0) {
+        assert(all->count == 1);
+        j->limit = buf_slice(&p->until);
+        part->slicing = slicing_new(j->limit);
+    }
+    return open_inputs(j, p, all->count == 1, part->slicing, &part->input, &part->dels);
 }
 
 /* The first that fails has the others end. */
@@ -347,7 +364,9 @@ static int install(struct parts *all, struct tree *t, const struct pick *p)
     uint64_t left = 0;
     for (uint32_t i = 0; i < all->count; i++)
         left += relocate_left(all->list[i].job.relocate);
-    int err = tree_install(t, edit, NULL, 0);
+    int err = all->list[0].slicing ? slicing_finish(all->list[0].slicing, edit) : 0;
+    if (err == 0)
+        err = tree_install(t, edit, NULL, 0);
     if (err < 0)
         roll_back(all, err);
     else if (left > 0)
@@ -389,6 +408,7 @@ static int rewrite(struct tree *t, const struct pick *p, const struct job_watch 
     for (uint32_t i = 0; i < opened; i++) {
         iter_free(all.list[i].input);
         rangedel_unref(all.list[i].dels);
+        slicing_free(all.list[i].slicing);
         job_release(&all.list[i].job);
     }
     for (uint32_t i = 0; i < COMPACT_PARTS_MAX - 1; i++)
@@ -403,11 +423,15 @@ int compact_run(struct tree *t, const struct pick *p, const struct job_watch *wa
     int err = p->trivial_move ? move(t, p) : rewrite(t, p, watch, &parts);
     if (err == 0) {
         tree_count(&t->counters.compactions, 1);
+        tree_count(&t->counters.slices, p->until.len > 0);
         log_message(LOG_INFO,
                     "compaction: %" PRIu32 " tables of level %d and %" PRIu32
                     " of level %d, %" PRIu64 " bytes%s%s",
                     p->upper_count, p->input_level, p->lower_count, p->output_level, p->input_bytes,
-                    p->trivial_move ? ", moved" : "", parts > 1 ? ", in parts" : "");
+                    p->trivial_move ? ", moved" : "",
+                    parts > 1          ? ", in parts"
+                    : p->until.len > 0 ? ", a slice of them"
+                                       : "");
     }
     return err;
 }

@@ -52,7 +52,7 @@ static void take(struct drop *d, int level, struct version_table *t, struct stor
         out->value_bytes += m->shares[i].bytes;
     }
     out->tables++;
-    out->table_bytes += m->size_bytes;
+    out->table_bytes += table_meta_bytes(m);
 }
 
 /* [lock held] */

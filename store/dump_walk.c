@@ -1,7 +1,9 @@
 /* dump_walk: the frames of a file, one after another, also behind a damaged place.
  *
  * Where a frame does not verify the next is looked for byte by byte: a frame verifies only at its
- * own offset, so what is found is one. The search ends after SEARCH_MAX bytes. */
+ * own offset, so what is found is one. The search ends after SEARCH_MAX bytes, not counting a hole
+ * in a table: a compaction in slices gave that back, and what borders on it are the ends of frames.
+ */
 #include <assert.h>
 
 #include "store/dump.h"
@@ -69,9 +71,26 @@ static void decode(struct dump_walk *w, struct slice frame, struct dump_frame *o
         dump_damage(w->dump, out->offset, "a frame does not decode");
 }
 
+/* Passes over the hole that begins at, or a little behind, the place where no frame is, and says
+ * so. */
+static bool pass_hole(struct dump_walk *w)
+{
+    bool table = w->file->header.kind == FILE_TABLE;
+    uint64_t behind = table ? file_hole_end(w->file, w->at, w->end) : w->at;
+    if (behind == w->at)
+        return false;
+    dump_begin(w->dump, "hole");
+    dump_number(w->dump, "offset", w->at);
+    dump_number(w->dump, "bytes", behind - w->at);
+    dump_end(w->dump);
+    w->at = behind;
+    return true;
+}
+
 int dump_walk_next(struct dump_walk *w, struct dump_frame *out)
 {
     uint64_t begin = w->at;
+    bool hole = false;
     *out = (struct dump_frame){0};
     while (w->at < w->end && w->at - begin <= SEARCH_MAX) {
         enum frame_verdict verdict;
@@ -87,7 +106,12 @@ int dump_walk_next(struct dump_walk *w, struct dump_frame *out)
         }
         if (w->at == begin && verdict == FRAME_ZERO && w->zeros)
             return 1; /* a journal ends so */
-        if (w->at == begin)
+        if (w->at == begin && !hole && pass_hole(w)) {
+            begin = w->at;
+            hole = true;
+            continue;
+        }
+        if (w->at == begin && !hole)
             dump_damage(w->dump, begin, frame_verdict_text(verdict));
         w->at++;
     }

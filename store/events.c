@@ -143,6 +143,7 @@ void events_say(struct events *e, const char *what, const char *format, ...)
 /* Of tables that are not only moved. */
 struct sum {
     uint32_t in, out, moved, reclaimed_blobs;
+    uint32_t sliced; /* of `in`: only a part of each, the rest stays */
     uint64_t in_bytes, out_bytes;
     uint32_t in_levels; /* a bit for each */
     int out_level;
@@ -156,6 +157,15 @@ static const struct edit_table *added(const struct edit *e, uint64_t number)
     return NULL;
 }
 
+/* Is it what a slice has left of a table, on the level where that was? */
+static bool is_rest(const struct edit *e, const struct edit_table *a)
+{
+    for (uint32_t i = 0; i < e->tables_removed_count; i++)
+        if (e->tables_removed[i].number == a->meta->number)
+            return e->tables_removed[i].level == a->level;
+    return false;
+}
+
 static struct sum sum_up(const struct version *base, const struct edit *e,
                          const struct version *next)
 {
@@ -163,23 +173,26 @@ static struct sum sum_up(const struct version *base, const struct edit *e,
     uint64_t came[LEVEL_COUNT] = {0}, moved[LEVEL_COUNT] = {0};
     for (uint32_t i = 0; i < e->tables_removed_count; i++) {
         const struct edit_table *again = added(e, e->tables_removed[i].number);
-        s.moved += again != NULL;
-        s.in += again == NULL;
+        bool sliced = again && is_rest(e, again);
+        s.sliced += sliced;
+        s.moved += again && !sliced;
+        s.in += !again || sliced;
         s.in_levels |= 1u << e->tables_removed[i].level;
         if (again)
-            moved[e->tables_removed[i].level] += again->meta->size_bytes;
+            moved[e->tables_removed[i].level] += table_meta_bytes(again->meta);
     }
     for (uint32_t i = 0; i < e->tables_added_count; i++) {
-        s.out_level = e->tables_added[i].level;
-        came[s.out_level] += e->tables_added[i].meta->size_bytes;
-        s.out_bytes += e->tables_added[i].meta->size_bytes;
+        if (!is_rest(e, &e->tables_added[i]))
+            s.out_level = e->tables_added[i].level;
+        came[e->tables_added[i].level] += table_meta_bytes(e->tables_added[i].meta);
+        s.out_bytes += table_meta_bytes(e->tables_added[i].meta);
     }
     for (int level = 0; level < LEVEL_COUNT; level++) {
         s.in_bytes += base->levels[level].bytes + came[level] - next->levels[level].bytes;
         s.in_bytes -= moved[level];
         s.out_bytes -= moved[level];
     }
-    s.out = e->tables_added_count - s.moved;
+    s.out = e->tables_added_count - s.moved - s.sliced;
     return s;
 }
 
@@ -205,6 +218,8 @@ static void tell_tables(struct buf *out, const struct sum *s)
         events_print(out, " to level %d", s->out_level);
     if (s->in + s->out == 0)
         return;
+    if (s->sliced > 0)
+        events_print(out, ", of %" PRIu32 " a slice", s->sliced);
     events_print(out, ": ");
     events_bytes(out, s->in_bytes);
     events_print(out, " became %" PRIu32 " tables, ", s->out);

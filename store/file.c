@@ -419,3 +419,22 @@ int file_probe_frame(const struct file *f, const struct frame_ref *where, struct
     const char *why;
     return frame_fetch(f, where, frame, h, &why);
 }
+
+/* Cannot be read: it is none. */
+static bool unit_is_zero(const struct file *f, uint64_t at)
+{
+    static const uint8_t zeros[ENV_PUNCH_UNIT];
+    uint8_t bytes[ENV_PUNCH_UNIT];
+    size_t got = 0;
+    return f->io->ops->read(f->io, at, bytes, sizeof bytes, &got) == 0 && got == sizeof bytes &&
+           memcmp(bytes, zeros, sizeof bytes) == 0;
+}
+
+uint64_t file_hole_end(const struct file *f, uint64_t at, uint64_t end)
+{
+    const uint64_t unit = ENV_PUNCH_UNIT;
+    uint64_t first = (at + unit - 1) / unit * unit, behind = first;
+    while (behind + unit <= end && unit_is_zero(f, behind))
+        behind += unit;
+    return behind > first ? behind : at;
+}

@@ -78,5 +78,9 @@ int file_read_frame(const struct file *f, const struct frame_ref *where, struct 
 /* The same without raising: 1 when the frame is not whole and sound. */
 int file_probe_frame(const struct file *f, const struct frame_ref *where, struct buf *frame,
                      struct frame_header *h);
+/* Is there a hole a little behind `at`, where no frame is: does the next ENV_PUNCH_UNIT read as
+ * zeros? Then where it ends, `end` at the most; otherwise `at`. For who has nothing but the file: a
+ * compaction in slices gives the front of tables back (compact_slice.h). */
+uint64_t file_hole_end(const struct file *f, uint64_t at, uint64_t end);
 
 #endif

@@ -123,7 +123,7 @@ static bool too_wide(void *ctx, struct slice key)
     const struct version_level *below = &j->version->levels[j->output_level + 1];
     while (j->below < below->count &&
            slice_cmp(buf_slice(&below->tables[j->below]->meta->limit), key) <= 0)
-        j->below_bytes += below->tables[j->below++]->meta->size_bytes;
+        j->below_bytes += table_meta_bytes(below->tables[j->below++]->meta);
     if (!j->keys_seen)
         j->below_bytes = 0; /* what lies before the first key is under none of the tables */
     j->keys_seen = true;

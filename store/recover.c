@@ -257,6 +257,18 @@ static void remove_unneeded(struct recovery *r)
     purge_run(&r->tree->purge);
 }
 
+/* A power cut, or a checkpoint that shared the file, may have kept a compaction from giving back
+ * what it took from a table. */
+static void find_holes(struct recovery *r)
+{
+    for (int l = 0; l < LEVEL_COUNT; l++)
+        for (uint32_t i = 0; i < r->version->levels[l].count; i++) {
+            const struct table_meta *m = r->version->levels[l].tables[i]->meta;
+            if (m->front)
+                purge_find_hole(&r->tree->purge, m);
+        }
+}
+
 /* ---- memtables ---- */
 
 static void drop_gens(struct recovery *r)
@@ -448,8 +460,10 @@ static int take_over(struct recovery *r)
             publish(r);
     }
     t->published = r->to.seq;
-    if (err == 0 && !t->read_only)
+    if (err == 0 && !t->read_only) {
         remove_unneeded(r);
+        find_holes(r);
+    }
     return err;
 }
 

@@ -47,7 +47,7 @@ static void count_version(const struct version *v, uint32_t epoch, struct store_
     for (int level = 0; level < LEVEL_COUNT; level++)
         for (uint32_t i = 0; i < v->levels[level].count; i++)
             if (v->levels[level].tables[i]->meta->key_epoch != epoch)
-                count(out, v->levels[level].tables[i]->meta->size_bytes);
+                count(out, table_meta_bytes(v->levels[level].tables[i]->meta));
     for (uint32_t i = 0; i < v->blob_count; i++)
         if (v->blobs[i].key_epoch != epoch)
             count(out, v->blobs[i].file_bytes);

@@ -206,6 +206,8 @@ struct relocate *relocate_begin(const struct tree *t, const struct store_options
     struct relocate *r = relocate_new(v, &opt, bytes_max);
     r->key_epoch = rekey_epoch(t);
     strength_of_values(&r->strength, set);
+    if (p->until.len > 0)
+        return r; /* of what its tables refer to it has only a part, and little space: no plans */
     for (uint32_t i = 0; i < p->upper_count; i++)
         relocate_add_input(r, p->upper[i]->meta);
     for (uint32_t i = 0; i < p->lower_count; i++)

@@ -63,6 +63,12 @@ static bool see(const struct scanning *c, uint64_t *seq)
     return true;
 }
 
+/* Is the key part of the table? */
+static bool see_key(const struct scanning *c, struct slice key)
+{
+    return !c->meta || c->meta->front == 0 || slice_cmp(key, buf_slice(&c->meta->smallest)) >= 0;
+}
+
 /* Nothing but handles of frames before `at`, one behind the other, each with a number behind it if
  * they are of parts: an index, a part of one, or the top of one. `first`: where the first must be;
  * 0: anywhere. */
@@ -106,6 +112,8 @@ static void take_tombstones(struct scanning *c, struct slice payload)
     struct rangedel *r;
     if (rangedel_decode(payload, &r) != 0)
         return;
+    if (c->meta && c->meta->front)
+        r = table_lens_rangedel_front(r, buf_slice(&c->meta->smallest));
     for (size_t i = 0; i < rangedel_count(r); i++) {
         struct rangedel_fragment f = rangedel_at(r, i);
         for (uint32_t k = 0; k < f.seq_count; k++) {
@@ -125,7 +133,7 @@ static void take_entries(struct scanning *c, struct block_iter *bi)
         if (e.type >= ENTRY_RANGE_DELETE || e.seq == 0 || e.seq > SEQ_MAX || e.key.len == 0 ||
             (entry_type_is_blob(e.type) && !blob_ref_decode(e.value, &ref)))
             continue;
-        if (see(c, &e.seq))
+        if (see_key(c, e.key) && see(c, &e.seq))
             memtable_add(c->out, &e);
     }
 }
@@ -184,7 +192,8 @@ static void scan_frames(struct scanning *c, const struct file *f, uint64_t *lost
     struct framescan scan;
     struct framescan_item item;
     struct buf payload = {0};
-    framescan_init(&scan, f, FILE_HEADER_SIZE, c->size);
+    uint64_t front = c->meta && c->meta->front < c->size ? c->meta->front : 0;
+    framescan_init(&scan, f, front ? front : FILE_HEADER_SIZE, c->size);
     while (framescan_next(&scan, &item) == 0) {
         buf_clear(&payload);
         bool footer = item.offset + item.len == c->size && item.len <= TABLE_FOOTER_SIZE;

@@ -5,8 +5,9 @@
  *
  * What counts as damage depends on the kind. Tables are all frames, up to the footer. The file of a
  * journal or of a memtable's values may end in anything: it grows, or a power cut has torn it; only
- * what lies before a sound frame is damage. A blob file of the version holds the frames that the
- * manifest counts; behind them there may be what a power cut left.
+ * what lies before a sound frame is damage. Of a table that is cut in front (table.h) only what is
+ * left is read. A blob file of the version holds the frames that the manifest counts; behind them
+ * there may be what a power cut left.
  *
  * Invariants:
  *   1. Only the thread that has `lock` steps. Nothing of the tree is held during a read.
@@ -252,7 +253,7 @@ static void take_gap(struct stepping *p, const struct framescan_item *item)
         damage(p, item->offset, "bytes that do not verify");
 }
 
-/* Reads frames from the pass's offset on, a step's worth. True at the end of them. */
+/* Reads frames from the pass's offset on up to `end`, a step's worth. True at the end of them. */
 static bool read_frames(struct stepping *p, uint64_t end)
 {
     struct scrub_state *at = &p->scrub->at;
@@ -280,6 +281,19 @@ static bool read_frames(struct stepping *p, uint64_t end)
     p->bytes += scan.bytes_read;
     framescan_release(&scan);
     return rc == 1;
+}
+
+/* All frames; of a table that is cut in front the dictionary, and what is left. */
+static bool read_all_frames(struct stepping *p, uint64_t end)
+{
+    struct scrub_state *at = &p->scrub->at;
+    const struct table_meta *m = p->target->meta;
+    if (!m || m->front == 0 || at->offset >= m->front)
+        return read_frames(p, end);
+    if (!read_frames(p, FILE_HEADER_SIZE + (uint64_t)m->dict_len))
+        return false;
+    at->offset = m->front;
+    return read_frames(p, end);
 }
 
 static void check_footer(struct stepping *p)
@@ -379,7 +393,7 @@ static void step_file(struct stepping *p)
     }
     file_set_care(&p->file, &t->care);
     uint64_t damaged = s->at.damaged;
-    if (read_frames(p, end_of_frames(p))) {
+    if (read_all_frames(p, end_of_frames(p))) {
         if (target->kind == FILE_TABLE)
             check_footer(p);
         check_parity(p, damaged);
@@ -439,7 +453,7 @@ static uint64_t bytes_left(const struct scrub *s, const struct version *v)
     for (int level = 0; level < LEVEL_COUNT; level++)
         for (uint32_t i = 0; i < v->levels[level].count; i++) {
             const struct table_meta *m = v->levels[level].tables[i]->meta;
-            left += m->number > s->at.file && m->number < s->at.limit ? m->size_bytes : 0;
+            left += m->number > s->at.file && m->number < s->at.limit ? table_meta_bytes(m) : 0;
         }
     for (uint32_t i = 0; i < v->blob_count; i++) {
         uint64_t number = v->blobs[i].blob->number;

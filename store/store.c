@@ -191,6 +191,12 @@ static void on_death(void *ctx, enum file_kind kind, uint64_t number, struct tab
         purge_add(&t->purge, kind, number);
 }
 
+static void on_cut(void *ctx, const struct table_meta *left)
+{
+    struct tree *t = ctx;
+    purge_add_hole(&t->purge, left);
+}
+
 static void tree_teardown(struct tree *t)
 {
     if (t->box)
@@ -271,6 +277,7 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
                                         .care = &t->care,
                                         .counters = &t->counts,
                                         .on_death = on_death,
+                                        .on_cut = on_cut,
                                         .death_ctx = t};
     err = require_store(t);
     if (err == 0)

@@ -531,6 +531,8 @@ struct store_stats {
     uint64_t cache_bytes, cache_hits, cache_misses;
     uint64_t pins;
     uint64_t flushes, compactions;
+    uint64_t compaction_slices; /* of these: parts of one that was too large for what was free */
+    uint64_t bytes_punched;     /* given back to the disk between such parts, by holes in files */
     uint64_t bytes_written_user, bytes_written_log, bytes_written_flush, bytes_written_compaction,
         bytes_written_blob;
     uint64_t

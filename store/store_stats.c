@@ -129,6 +129,8 @@ int store_get_stats(struct store *s, struct store_stats *out)
     out->cache_misses = cache.misses;
     out->flushes = load(&t->counters.flushes);
     out->compactions = load(&t->counters.compactions);
+    out->compaction_slices = load(&t->counters.slices);
+    out->bytes_punched = load(&t->purge.punched_bytes);
     out->bytes_written_user = load(&t->counters.written_user);
     out->bytes_written_log = load(&t->counters.written_log) + load(&t->log_in_tail);
     out->bytes_written_flush = load(&t->counters.written_flush);

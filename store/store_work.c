@@ -243,7 +243,7 @@ static uint64_t work_estimate(struct tree *t, struct slice start, struct slice l
              i++)
             if (limit.len == 0 ||
                 slice_cmp(buf_slice(&v->levels[l].tables[i]->meta->smallest), limit) < 0)
-                bytes += v->levels[l].tables[i]->meta->size_bytes;
+                bytes += table_meta_bytes(v->levels[l].tables[i]->meta);
     if (bytes == v->levels[LEVEL_COUNT - 1].bytes)
         bytes = 0;
     view_unref(view);

@@ -11,7 +11,8 @@
  * Invariants (table_assert_valid):
  *   1. All fields but the atomic ones are fixed once the table is open.
  *   2. FILE_HEADER_SIZE <= data_end <= the offset of each section; sections end before the footer.
- *   3. The index is empty exactly if the table has no point entries. */
+ *   3. The index is empty exactly if the file has no point entries. Of a table that is cut in front
+ *      all of them may be gone. */
 #include "store/table_priv.h"
 
 #include "store/err.h"
@@ -26,7 +27,9 @@ static void table_assert_valid(const struct table *t)
     assert(__atomic_load_n(&t->refs, __ATOMIC_RELAXED) > 0);
     assert(t->cache && t->meta && t->rangedel);
     assert(t->data_end >= FILE_HEADER_SIZE);
-    assert((t->index.count == 0) == (t->meta->entry_count == 0));
+    assert(t->meta->front || (t->index.count == 0) == (t->meta->entry_count == 0));
+    assert(t->index.count > 0 || t->meta->entry_count == 0);
+    assert(t->meta->front <= t->data_end);
     assert(t->block_count >= t->index.count && (t->begins || t->block_count == t->index.count));
     (void)t;
 }
@@ -118,7 +121,8 @@ static int load_index(struct table *t)
     struct buf payload = {0};
     struct table_index_draft draft;
     const struct frame_ref *where = &t->footer.index;
-    if ((where->len == 0) != (t->meta->entry_count == 0))
+    if (where->len == 0 ? t->meta->entry_count > 0
+                        : t->meta->entry_count == 0 && t->meta->front == 0)
         return corrupt(t->file.path, where->offset, "the index does not fit the number of entries");
     if (where->len == 0)
         return 0;
@@ -171,6 +175,8 @@ static int load_rangedel(struct table *t)
         if (rc)
             return rc;
     }
+    if (t->meta->front)
+        t->rangedel = table_lens_rangedel_front(t->rangedel, buf_slice(&t->meta->smallest));
     if (rangedel_count(t->rangedel) != t->meta->rangedel_count)
         return corrupt(t->file.path, where->offset,
                        "there should be %" PRIu64 " range tombstones, not %zu",
@@ -224,6 +230,8 @@ static int open_table(struct env *env, const char *dir, uint64_t number, struct 
         rc = load_index(t);
     if (!rc && t->meta->dict_len)
         t->data_end = t->meta->dict_copy;
+    if (!rc && t->meta->front > t->data_end)
+        rc = corrupt(t->file.path, t->meta->front, "the table should begin behind its data");
     if (rc) {
         table_unref(t);
         return rc;

@@ -66,11 +66,23 @@ struct table_meta {
     /* How a volume sees the file; in the manifest only (table_lens.c). */
     uint64_t cut_seq;    /* what has this number or a higher one is not part of it; 0: all is */
     uint64_t ingest_seq; /* the number of every entry, whatever the file says; 0: what it says */
+    /* 0: its keys begin where the file's do. Otherwise keys below `smallest` are not part of it,
+     * and nor is the data before this place of the file, which may be a hole: a compaction in
+     * slices took them (compact_slice.h). Counts and shares are of what is left; numbers may be
+     * bounded wider than that. */
+    uint64_t front;
 };
 
 struct table_meta *table_meta_new(void); /* one reference, all zero */
 struct table_meta *table_meta_ref(struct table_meta *m);
 void table_meta_unref(struct table_meta *m);
+struct table_meta *table_meta_copy(const struct table_meta *m); /* one reference */
+/* What of the file is no part of the table, data in whole ENV_PUNCH_UNITs: false when there is
+ * none.
+ */
+bool table_meta_hole(const struct table_meta *m, uint64_t *from, uint64_t *end);
+/* What the table takes on disk: the file's size without that. */
+uint64_t table_meta_bytes(const struct table_meta *m);
 /* The same bytes in the manifest's edits and (with number, size and tag zero) in a table's
  * properties: tagged fields, so that a reader skips fields that it does not know. */
 void table_meta_encode(const struct table_meta *m, struct buf *out);
@@ -157,6 +169,9 @@ void table_unref(struct table *t);
 void table_forget(struct table *t);
 const struct table_meta *table_get_meta(const struct table *t);
 struct rangedel *table_rangedel(const struct table *t); /* borrowed; never NULL */
+/* For who takes the keys below `key` from it: where the data begins that is left, and how many
+ * fragments of tombstones are. Returns 0, -EIO raised by corrupt(), or an I/O error. */
+int table_front(struct table *t, struct slice key, uint64_t *front, uint64_t *tombstones);
 /* Index, filter, tombstones, and its part of the dictionary. */
 uint64_t table_memory_bytes(const struct table *t);
 /* The dictionary of its blocks, borrowed; NULL: there is none. */
@@ -185,8 +200,8 @@ enum table_iter_flags {
     TABLE_ITER_FILL_CACHE = 1, /* a reader's: blocks that are read go into the cache */
     TABLE_ITER_READAHEAD = 2,  /* a long forward scan: reads ahead in large pieces */
 };
-/* Point entries only, as this volume sees them (cut_seq, ingest_seq). Holds a reference on `t`
- * until freed. */
+/* Point entries only, as this volume sees them (cut_seq, ingest_seq, front). Holds a reference on
+ * `t` until freed. */
 struct iter *table_iter_new(struct table *t, int flags);
 /* The same for a job that replaces the table: each blob reference that is not seen, and so belongs
  * to nobody once the table is gone, is passed to `masked`, if the cursor is moved by first() and
@@ -203,8 +218,8 @@ struct table_since_counts {
 struct iter *table_since_iter_new(struct table *t, uint64_t from, uint64_t to,
                                   struct table_since_counts *counts);
 
-/* Data blocks, and a copy of one of them, decoded, past the cache. Replaces `*out`. Returns 0, -EIO
- * raised by corrupt(), or an I/O error. */
+/* Data blocks, and a copy of one of them, decoded, past the cache. Replaces `*out`. Returns 0; 1
+ * for one that is not part of the table any more; -EIO raised by corrupt(), or an I/O error. */
 uint32_t table_block_count(const struct table *t);
 int table_copy_block(struct table *t, uint32_t i, struct buf *out);
 

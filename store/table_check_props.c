@@ -39,6 +39,8 @@ void table_check_tombstones(struct checker *c)
         c->whole = false;
         return;
     }
+    if (c->t->meta->front)
+        r = table_lens_rangedel_front(r, buf_slice(&c->t->meta->smallest));
     size_t count = rangedel_count(r);
     for (size_t i = 0; i < count && c->stop == 0; i++) {
         struct rangedel_fragment f = rangedel_at(r, i);
@@ -91,22 +93,47 @@ static void compare_shares(struct checker *c, const struct comparison *of)
     }
 }
 
-static void compare(struct checker *c, const struct comparison *of)
+/* Of the whole file, whatever is left of the table. */
+static void compare_file(struct checker *c, const struct comparison *of)
 {
     const struct table_meta *said = of->said, *is = of->is;
-    compare_key(c, of, "the smallest key", &said->smallest, &is->smallest);
-    compare_key(c, of, "the limit", &said->limit, &is->limit);
     if (said->ingest_seq == 0) { /* the file cannot know it */
         compare_number(c, of, "the lowest sequence number", said->min_seq, is->min_seq);
         compare_number(c, of, "the highest sequence number", said->max_seq, is->max_seq);
     }
+    compare_number(c, of, "the length of the dictionary", said->dict_len, is->dict_len);
+    compare_number(c, of, "the place of its copy", said->dict_copy, is->dict_copy);
+    compare_key(c, of, "the limit", &said->limit, &is->limit);
+}
+
+static void compare_counts(struct checker *c, const struct comparison *of)
+{
+    const struct table_meta *said = of->said, *is = of->is;
     compare_number(c, of, "the number of entries", said->entry_count, is->entry_count);
     compare_number(c, of, "the number of deletes", said->delete_count, is->delete_count);
     compare_number(c, of, "the number of tombstones", said->rangedel_count, is->rangedel_count);
-    compare_number(c, of, "the size of the blocks", said->raw_bytes, is->raw_bytes);
-    compare_number(c, of, "the length of the dictionary", said->dict_len, is->dict_len);
-    compare_number(c, of, "the place of its copy", said->dict_copy, is->dict_copy);
     compare_shares(c, of);
+}
+
+static void compare(struct checker *c, const struct comparison *of)
+{
+    compare_file(c, of);
+    compare_counts(c, of);
+    compare_key(c, of, "the smallest key", &of->said->smallest, &of->is->smallest);
+    compare_number(c, of, "the size of the blocks", of->said->raw_bytes, of->is->raw_bytes);
+}
+
+/* What the manifest says of a table that is cut in front, and what is left of it. */
+static void compare_left(struct checker *c)
+{
+    const struct table_meta *said = c->t->meta, *is = c->seen;
+    struct comparison of = {"the manifest", said, is};
+    compare_counts(c, &of);
+    if (is->entry_count + is->rangedel_count > 0 && said->ingest_seq == 0 &&
+        (is->min_seq < said->min_seq || is->max_seq > said->max_seq))
+        table_check_report(c, TABLE_FINDING_PROPERTIES, c->t->footer.props.offset,
+                           "the manifest: what is left of the table has other numbers than all of "
+                           "it");
 }
 
 /* The payload of the properties' frame, against the contents; and against what the table was opened
@@ -121,8 +148,14 @@ void table_check_props(struct checker *c)
     }
     struct comparison by = {"the manifest", c->t->meta, props};
     struct comparison own = {"the properties", props, c->seen};
-    compare(c, &by);
-    if (c->whole)
+    bool cut = c->t->meta->front > 0;
+    if (cut)
+        compare_file(c, &by);
+    else
+        compare(c, &by);
+    if (c->whole && cut)
+        compare_left(c);
+    else if (c->whole)
         compare(c, &own);
     table_meta_unref(props);
 }

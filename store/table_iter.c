@@ -81,6 +81,7 @@ static const struct frame_ref *place(const struct table_iter *ti)
     return &table_part_entry(&ti->part, ti->at)->handle.where;
 }
 
+/* Returns 1, standing in no block, for one that is not part of the table. */
 static int load(struct table_iter *ti, uint32_t i)
 {
     struct slice payload;
@@ -92,6 +93,8 @@ static int load(struct table_iter *ti, uint32_t i)
     if (rc)
         return rc;
     const struct frame_ref *where = &table_part_entry(&ti->part, i)->handle.where;
+    if (table_lens_gone(ti->t->meta, where->offset))
+        return 1;
     rc = fetch(ti, where, &payload);
     if (!rc)
         rc = table_open_block(ti->t, where, payload, &block);
@@ -173,7 +176,7 @@ static int settle_forward(struct table_iter *ti, int rc)
 
 static int settle_backward(struct table_iter *ti, int rc)
 {
-    while (rc == 1 && ti->at > 0)
+    while (rc == 1 && ti->at != BLOCK_NONE && ti->at > 0)
         rc = cross_backward(ti);
     return stand(ti, rc);
 }
@@ -318,7 +321,7 @@ static struct iter *file_iter_new(struct table *t, int flags)
 struct iter *table_iter_new_masked(struct table *t, int flags, table_masked_fn *masked, void *ctx)
 {
     struct iter *file = file_iter_new(t, flags);
-    if (t->meta->cut_seq == 0 && t->meta->ingest_seq == 0)
+    if (t->meta->cut_seq == 0 && t->meta->ingest_seq == 0 && t->meta->front == 0)
         return file;
     return table_lens_iter(file, t->meta, masked, ctx);
 }

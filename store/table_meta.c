@@ -25,6 +25,7 @@
  *    33  dictionary       varints length of its frame, offset of its copy
  *    40  key_epoch        varint
  *    42  placed_later     varint 1
+ *    43  front            varint; not in properties
  *
  * Guarantees: decoding is total (any input ends in 0 or -EIO, and takes memory in proportion to its
  * length); what decodes is valid.
@@ -37,7 +38,8 @@
  *      is cut has something left: min_seq < cut_seq.
  *   5. Shares ascend by file, held by pin, without repeats; no share is without references, and all
  *      of them together refer no more often than there are entries.
- *   6. A dictionary is a frame, and its copy lies behind it. */
+ *   6. A dictionary is a frame, and its copy lies behind it.
+ *   7. The front is in the file, and behind the dictionary. */
 #include "store/table_priv.h"
 
 #include <assert.h>
@@ -65,6 +67,7 @@ enum {
     META_DICT = 33,
     META_KEY_EPOCH = 40,
     META_PLACED_LATER = 42,
+    META_FRONT = 43,
 };
 
 struct table_meta *table_meta_new(void)
@@ -132,12 +135,18 @@ static bool dict_valid(const struct table_meta *m)
     return m->dict_len > FRAME_HEADER_SIZE && m->dict_copy >= FILE_HEADER_SIZE + m->dict_len;
 }
 
+static bool front_valid(const struct table_meta *m)
+{
+    return m->front == 0 ||
+           (m->front >= FILE_HEADER_SIZE + (uint64_t)m->dict_len && m->front < m->size_bytes);
+}
+
 static bool meta_valid(const struct table_meta *m)
 {
     return slice_cmp(buf_slice(&m->smallest), buf_slice(&m->limit)) < 0 &&
            m->min_seq <= m->max_seq && m->max_seq <= SEQ_MAX && m->delete_count <= m->entry_count &&
            (m->entry_count > 0 || m->rangedel_count > 0) && shares_valid(m) && held_valid(m) &&
-           lens_valid(m) && dict_valid(m);
+           lens_valid(m) && dict_valid(m) && front_valid(m);
 }
 
 void table_meta_assert_valid(const struct table_meta *m)
@@ -177,6 +186,32 @@ void table_meta_add_held(struct table_meta *m, uint64_t pin, uint64_t bytes)
         at++;
     }
     m->held[at - 1].bytes += bytes;
+}
+
+struct table_meta *table_meta_copy(const struct table_meta *m)
+{
+    struct buf bytes = {0};
+    struct table_meta *copy;
+    table_meta_encode(m, &bytes);
+    int err = table_meta_decode(buf_slice(&bytes), &copy);
+    assert(err == 0);
+    (void)err;
+    buf_release(&bytes);
+    return copy;
+}
+
+bool table_meta_hole(const struct table_meta *m, uint64_t *from, uint64_t *end)
+{
+    const uint64_t unit = ENV_PUNCH_UNIT;
+    *from = (FILE_HEADER_SIZE + m->dict_len + unit - 1) / unit * unit;
+    *end = m->front / unit * unit;
+    return *from < *end;
+}
+
+uint64_t table_meta_bytes(const struct table_meta *m)
+{
+    uint64_t from, end;
+    return m->size_bytes - (table_meta_hole(m, &from, &end) ? end - from : 0);
 }
 
 /* ---- encoding ---- */
@@ -266,6 +301,7 @@ void table_meta_encode(const struct table_meta *m, struct buf *out)
     put_dict(out, m);
     put_number(out, META_KEY_EPOCH, m->key_epoch);
     put_number(out, META_PLACED_LATER, m->placed_later);
+    put_number(out, META_FRONT, m->front);
 }
 
 /* ---- decoding ---- */
@@ -385,6 +421,8 @@ static bool decode_field(struct table_meta *m, uint64_t tag, struct slice field)
         return decode_dict(field, m);
     case META_PLACED_LATER:
         return decode_flag(field, &m->placed_later);
+    case META_FRONT:
+        return decode_number(field, &m->front);
     case META_PREFIX_RULE:
         return decode_number(field, &m->prefix_rule);
     default:

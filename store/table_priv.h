@@ -104,8 +104,15 @@ static inline uint64_t table_lens_seq(const struct table_meta *m, uint64_t file_
  * table_iter_new_masked(); may be NULL. `m` lives as long as `inner`. */
 struct iter *table_lens_iter(struct iter *inner, const struct table_meta *m,
                              table_masked_fn *masked, void *ctx);
-/* The tombstones of the file that are seen: `all`, or others in its place. Takes over `all`. */
+/* The tombstones of the file from `key` on: `all`, or others in its place. Takes over `all`. */
+struct rangedel *table_lens_rangedel_front(struct rangedel *all, struct slice key);
+/* Of these, what is seen of history. As above. */
 struct rangedel *table_lens_rangedel(struct rangedel *all, const struct table_meta *m);
+/* Is the frame at `offset` data that is not part of the table any more? */
+static inline bool table_lens_gone(const struct table_meta *m, uint64_t offset)
+{
+    return offset < m->front;
+}
 
 /* ---- the filter (table_filter.c) ---- */
 

@@ -230,12 +230,14 @@ void table_prefetch(const struct table *t, uint64_t hash)
     table_filter_prefetch(t, hash);
 }
 
-/* May the table have the key? The filter knows better than the span what is not there. */
+/* May the table have the key? The filter knows better than the span what is not there, but not what
+ * was cut off in front. */
 static int may_have(struct table *t, struct lookup *l, bool *maybe)
 {
-    if (!t->filter.is_there) {
+    if (!t->filter.is_there || t->meta->front) {
         *maybe = in_span(t, l->key);
-        return 0;
+        if (!t->filter.is_there || !*maybe)
+            return 0;
     }
     int rc = table_filter_ask(t, l->hash, maybe);
     l->filter_negatives += rc == 0 && !*maybe;
@@ -296,8 +298,12 @@ int table_copy_block(struct table *t, uint32_t i, struct buf *out)
     struct buf frame = {0};
     struct table_part part = {.ix = NULL};
     int rc = table_part_at(t, i, &part);
-    if (rc == 0)
-        rc = table_read_block(t, &table_part_entry(&part, i)->handle.where, NULL, &frame, out);
+    if (rc == 0) {
+        const struct frame_ref *where = &table_part_entry(&part, i)->handle.where;
+        rc = table_lens_gone(t->meta, where->offset)
+                 ? 1
+                 : table_read_block(t, where, NULL, &frame, out);
+    }
     table_part_release(t, &part);
     buf_release(&frame);
     return rc;
@@ -320,7 +326,7 @@ static uint64_t offset_of_key(struct table *t, struct slice key)
     else if (i < t->block_count)
         at = table_part_entry(&part, i)->handle.where.offset;
     table_part_release(t, &part);
-    return at;
+    return at > t->meta->front ? at : t->meta->front;
 }
 
 uint64_t table_range_bytes(struct table *t, struct slice start, struct slice limit)
@@ -328,4 +334,19 @@ uint64_t table_range_bytes(struct table *t, struct slice start, struct slice lim
     uint64_t begin = offset_of_key(t, start);
     uint64_t end = limit.len ? offset_of_key(t, limit) : t->data_end;
     return end > begin ? end - begin : 0;
+}
+
+int table_front(struct table *t, struct slice key, uint64_t *front, uint64_t *tombstones)
+{
+    struct table_part part = {0};
+    uint32_t i;
+    *front = t->data_end;
+    int rc = table_part_find(t, key, SEQ_MAX, &part, &i);
+    if (rc == 0 && i < t->block_count)
+        *front = table_part_entry(&part, i)->handle.where.offset;
+    table_part_release(t, &part);
+    struct rangedel *left = table_lens_rangedel_front(rangedel_ref(t->rangedel), key);
+    *tombstones = rangedel_count(left);
+    rangedel_unref(left);
+    return rc;
 }

@@ -158,11 +158,6 @@ static int begin(struct since_iter *s, uint32_t i, const struct slice *key)
     return settle(s, raised(s, rc));
 }
 
-static int since_first(struct iter *it)
-{
-    return begin(since_of(it), 0, NULL);
-}
-
 /* Keys only: of the versions of `key`, all are given. */
 static int since_seek(struct iter *it, struct slice key, uint64_t seq)
 {
@@ -170,9 +165,18 @@ static int since_seek(struct iter *it, struct slice key, uint64_t seq)
     assert(seq == SEQ_MAX);
     (void)seq;
     uint32_t i;
+    if (s->t->meta->front && slice_cmp(key, buf_slice(&s->t->meta->smallest)) < 0)
+        key = buf_slice(&s->t->meta->smallest);
     it->valid = false;
     int err = table_part_find(s->t, key, SEQ_MAX, &s->part, &i);
     return err < 0 ? err : begin(s, i, &key);
+}
+
+static int since_first(struct iter *it)
+{
+    if (since_of(it)->t->meta->front)
+        return since_seek(it, (struct slice){0}, SEQ_MAX);
+    return begin(since_of(it), 0, NULL);
 }
 
 static int since_next(struct iter *it)

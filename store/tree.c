@@ -301,8 +301,8 @@ static void count_levels(struct tree *t, const struct version *base, const struc
     for (uint32_t i = 0; i < e->tables_added_count; i++) {
         const struct edit_table *added = &e->tables_added[i];
         int from = removed_from(e, added->meta->number);
-        *(from < 0 ? &written[added->level] : &moved_away[from]) += added->meta->size_bytes;
-        came[added->level] += added->meta->size_bytes;
+        *(from < 0 ? &written[added->level] : &moved_away[from]) += table_meta_bytes(added->meta);
+        came[added->level] += table_meta_bytes(added->meta);
     }
     for (uint32_t level = 0; level < LEVEL_COUNT; level++) {
         uint64_t gone = base->levels[level].bytes + came[level] - next->levels[level].bytes;

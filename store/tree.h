@@ -32,6 +32,7 @@
 /* Counters for store_get_stats(); atomic, relaxed. */
 struct tree_counters {
     uint64_t flushes, compactions;
+    uint64_t slices; /* of the compactions */
     uint64_t written_user, written_log, written_flush, written_compaction, written_blob;
     uint64_t moved_blob; /* of written_blob: values that were moved */
     uint64_t written_parity;
@@ -101,7 +102,8 @@ struct tree {
     bool placing; /* [lock] an ingestion chooses levels: no compaction is picked meanwhile */
     /* [lock] inputs of jobs that met damage: they stay busy, so that no job reads them again */
     uint32_t parked_tables;
-    uint64_t *pending_pins; /* [lock] sequence numbers of pins that are being made */
+    const char *slices_told; /* the running compaction's: what was said of slices last, or NULL */
+    uint64_t *pending_pins;  /* [lock] sequence numbers of pins that are being made */
     uint32_t pending_pin_count;
 
     struct tree_counters counters;

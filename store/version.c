@@ -151,12 +151,26 @@ static bool level_has(const struct version_level *l, int level, const struct ver
     return false;
 }
 
-static void mark_table(struct version_table *t, const struct version *now)
+/* What is left of it on its level, or NULL. */
+static struct version_table *rest_of(const struct version_table *t, const struct version_level *l)
+{
+    for (uint32_t i = 0; t->number <= l->number_max && i < l->count; i++)
+        if (l->tables[i]->number == t->number)
+            return l->tables[i];
+    return NULL;
+}
+
+static void mark_table(struct version_table *t, const struct version *now, int level)
 {
     for (int l = 0; l < LEVEL_COUNT; l++)
         if (level_has(&now->levels[l], l, t))
             return;
-    __atomic_store_n(&t->dead, true, __ATOMIC_RELEASE);
+    struct version_table *rest = rest_of(t, &now->levels[level]);
+    assert(!t->rest && !t->dead);
+    if (rest)
+        t->rest = version_table_ref(rest);
+    else
+        __atomic_store_n(&t->dead, true, __ATOMIC_RELEASE);
 }
 
 /* What stays on a level is in the same order in both, so one walk finds what left it; only that is
@@ -171,7 +185,7 @@ static void mark_level(const struct version *old, const struct version *now, int
         while (j < b->count && version_table_order(level, b->tables[j], a->tables[i]) < 0)
             j++;
         if (j == b->count || b->tables[j] != a->tables[i])
-            mark_table(a->tables[i], now);
+            mark_table(a->tables[i], now, level);
     }
 }
 
@@ -310,7 +324,7 @@ static void level_assert_valid(const struct version *v, int level)
         assert(slice_cmp(buf_slice(&m->smallest), buf_slice(&m->limit)) < 0);
         assert(l->tables[i]->number == m->number && m->number != 0);
         assert(m->number <= l->number_max && m->number < v->next_file);
-        bytes += m->size_bytes;
+        bytes += table_meta_bytes(m);
         entries += m->entry_count;
         rangedels += m->rangedel_count;
         held += m->held_count > 0;

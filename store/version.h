@@ -14,8 +14,11 @@
  *
  * Tables and blob files are objects of their own, shared by all versions that name them. When the
  * last version lets go of one that has been marked dead, its `on_death` is called: that is when the
- * file may be removed. Versions that follow each other also share the arrays of the levels that no
- * edit touched between them. */
+ * file may be removed. A table of which a compaction in slices has taken the front is another
+ * object with the same number from then on; the old one keeps it alive, and when the last version
+ * lets go of the old one, `on_cut` is called: that is when what the new one does not see may be
+ * given back. Versions that follow each other also share the arrays of the levels that no edit
+ * touched between them. */
 #ifndef VARVE_STORE_VERSION_H
 #define VARVE_STORE_VERSION_H
 
@@ -28,6 +31,9 @@
  * open, and this is a reference, taken over, for whoever removes the file; NULL: it is closed. */
 typedef void version_death_fn(void *ctx, enum file_kind kind, uint64_t number, struct table *table);
 
+/* The same, when nothing sees more of a table than `left` says; not if that is dead, too. */
+typedef void version_cut_fn(void *ctx, const struct table_meta *left);
+
 /* Where files come from; lives longer than all versions. */
 struct version_source {
     struct env *env;
@@ -38,7 +44,8 @@ struct version_source {
     struct care *care;          /* is told of repairs; may be NULL */
     struct counters *counters;  /* of what readers need; may be NULL */
     version_death_fn *on_death; /* may be NULL */
-    void *death_ctx;
+    version_cut_fn *on_cut;     /* may be NULL */
+    void *death_ctx;            /* of both */
 };
 
 /* What compact_pick reckoned of a table's tombstones: bytes freed, and what it takes. */
@@ -57,6 +64,9 @@ struct version_table {
     const struct version_source *source;
     uint64_t number; /* meta->number */
     struct table_meta *meta;
+    /* A reference on the same table, cut in front: set by the install that cut it; NULL: it is not.
+     */
+    struct version_table *rest;
     struct table *table;      /* atomic: opened at first use, then never changes */
     pthread_mutex_t opening;  /* held while opening it, so that it is read once */
     struct version_gain gain; /* [opening] */
@@ -138,15 +148,16 @@ void version_assert_valid(const struct version *v);
 
 /* A new version: `base` with `edit` applied: first what it removes, then what it adds, then
  * garbage. A table that is removed and added with the same number changes level and stays the same
- * object. Blob files whose garbage reaches what they hold are left out (and are marked dead by
- * version_mark_dead()). next_file never falls, and rises above every number in the edit by itself.
- * `blobs`: objects of files that already exist in memory (the active ones), reused for
- * edit->blobs_added by number; may be NULL. Returns 0, or -EIO when the edit does not fit the base:
- * the log says why, the caller raises. Costs O(tables) only on levels that the edit touches. */
+ * object; or it stays on its level and is cut in front (table.h), and is another object. Blob files
+ * whose garbage reaches what they hold are left out (and are marked dead by version_mark_dead()).
+ * next_file never falls, and rises above every number in the edit by itself. `blobs`: objects of
+ * files that already exist in memory (the active ones), reused for edit->blobs_added by number; may
+ * be NULL. Returns 0, or -EIO when the edit does not fit the base: the log says why, the caller
+ * raises. Costs O(tables) only on levels that the edit touches. */
 int version_apply(const struct version *base, const struct edit *edit, struct version_blob **blobs,
                   size_t blob_count, struct version **out);
-/* Marks everything dead that `old` names and `now` does not. Call once, after `now` is installed
- * durably. */
+/* Marks everything dead that `old` names and `now` does not, and ties what is cut to what is left
+ * of it. Call once, after `now` is installed durably. */
 void version_mark_dead(const struct version *old, const struct version *now);
 /* The edit that makes this version from nothing. Into an initialised edit. */
 void version_to_edit(const struct version *v, struct edit *e);

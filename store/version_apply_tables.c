@@ -83,7 +83,7 @@ static void keep_tables(struct work *w, int level, uint32_t added)
         struct removed_table *r = find_removed(w, t->number);
         if (r && r->level == level) {
             r->table = t;
-            to->bytes -= t->meta->size_bytes;
+            to->bytes -= table_meta_bytes(t->meta);
             to->entry_count -= t->meta->entry_count;
             to->rangedel_count -= t->meta->rangedel_count;
             to->held_count -= t->meta->held_count > 0;
@@ -121,8 +121,21 @@ static int apply_removed(struct work *w)
 static bool same_file(const struct table_meta *a, const struct table_meta *b)
 {
     return a->size_bytes == b->size_bytes && a->tag == b->tag &&
-           slice_eq(buf_slice(&a->smallest), buf_slice(&b->smallest)) &&
            slice_eq(buf_slice(&a->limit), buf_slice(&b->limit));
+}
+
+static bool same_table(const struct table_meta *a, const struct table_meta *b)
+{
+    return same_file(a, b) && a->front == b->front &&
+           slice_eq(buf_slice(&a->smallest), buf_slice(&b->smallest));
+}
+
+/* Is `b` what is left of `a` behind a slice? */
+static bool is_rest(const struct table_meta *a, const struct table_meta *b)
+{
+    return same_file(a, b) && b->front > 0 && b->front >= a->front &&
+           slice_cmp(buf_slice(&a->smallest), buf_slice(&b->smallest)) < 0 &&
+           b->entry_count <= a->entry_count && b->rangedel_count <= a->rangedel_count;
 }
 
 /* Numbers mostly ascend, so that few levels have to be searched. */
@@ -137,15 +150,29 @@ static bool base_has_number(const struct version *base, uint64_t number)
     return false;
 }
 
-/* The object for a table that comes: that of the table that moves, or a new one. */
-static int table_object(struct work *w, struct table_meta *meta, struct version_table **out)
+/* A cut table is no other one for whoever wanted something of it. */
+static struct version_table *rest_object(const struct work *w, const struct version_table *from,
+                                         struct table_meta *meta)
 {
+    struct version_table *rest = version_table_new(w->base->source, meta);
+    rest->heal = __atomic_load_n(&from->heal, __ATOMIC_RELAXED);
+    rest->renew = __atomic_load_n(&from->renew, __ATOMIC_RELAXED);
+    return rest;
+}
+
+/* The object for a table that comes: that of the table that moves, or a new one. */
+static int table_object(struct work *w, const struct edit_table *added, struct version_table **out)
+{
+    struct table_meta *meta = added->meta;
     struct removed_table *r = find_removed(w, meta->number);
-    if (r && !same_file(r->table->meta, meta))
+    bool rest = r && r->level == added->level && is_rest(r->table->meta, meta);
+    if (r && !rest && !same_table(r->table->meta, meta))
         return version_misfit("it moves table %" PRIu64 " and changes it", meta->number);
     if (!r && base_has_number(w->base, meta->number))
         return version_misfit("it adds table %" PRIu64 ", which is there already", meta->number);
-    *out = r ? version_table_ref(r->table) : version_table_new(w->base->source, meta);
+    *out = rest ? rest_object(w, r->table, meta)
+           : r  ? version_table_ref(r->table)
+                : version_table_new(w->base->source, meta);
     return 0;
 }
 
@@ -174,7 +201,7 @@ static void push_table(struct version_level *level, struct version_table *t)
 {
     const struct table_meta *m = t->meta;
     level->tables[level->count++] = t;
-    level->bytes += m->size_bytes;
+    level->bytes += table_meta_bytes(m);
     level->entry_count += m->entry_count;
     level->rangedel_count += m->rangedel_count;
     level->held_count += m->held_count > 0;
@@ -191,7 +218,7 @@ static int apply_added(struct work *w)
         struct version_table *t = NULL;
         err = version_use_number(w->v, added->meta->number);
         if (err == 0)
-            err = table_object(w, added->meta, &t);
+            err = table_object(w, added, &t);
         if (err == 0) {
             version_table_set_upper(t, added->level < LEVEL_COUNT - 1);
             push_table(&w->levels[added->level].level, t);

@@ -6,7 +6,9 @@
  * Invariants:
  *   1. An object's `table` or `reader` goes from NULL to open under `opening`, and is published
  *      with release; so whoever sees it sees all of what it points to.
- *   2. What it points to lives as long as the object, also a reader that was replaced. */
+ *   2. What it points to lives as long as the object, also a reader that was replaced.
+ *   3. Of the objects of one table each that is older has a reference on the next: so they end in
+ *      the order in which they see less, and the file is closed by all before it is removed. */
 #include "store/version.h"
 
 #include <assert.h>
@@ -59,14 +61,25 @@ struct version_table *version_table_ref(struct version_table *t)
     return t;
 }
 
+static void tell_cut(const struct version_source *src, const struct version_table *rest)
+{
+    if (!__atomic_load_n(&rest->dead, __ATOMIC_ACQUIRE) && src->on_cut)
+        src->on_cut(src->death_ctx, rest->meta);
+}
+
 void version_table_unref(struct version_table *t)
 {
-    if (!t || !ref_down(&t->refs))
-        return;
-    tell_death(t->source, &t->dead, FILE_TABLE, t->number, t->table);
-    table_meta_unref(t->meta);
-    pthread_mutex_destroy(&t->opening);
-    free(t);
+    while (t && ref_down(&t->refs)) {
+        struct version_table *rest = t->rest;
+        assert(!rest || !t->dead);
+        tell_death(t->source, &t->dead, FILE_TABLE, t->number, t->table);
+        if (rest)
+            tell_cut(t->source, rest);
+        table_meta_unref(t->meta);
+        pthread_mutex_destroy(&t->opening);
+        free(t);
+        t = rest;
+    }
 }
 
 struct table *version_table_opened(const struct version_table *t)

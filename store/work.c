@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "store/compact_run.h"
+#include "store/compact_slice.h"
 #include "store/flush.h"
 #include "store/heal.h"
 #include "store/job.h"
@@ -22,6 +23,8 @@ enum {
     PAUSE_DOUBLINGS = 5,
     LEVEL0_SPACE_PART = 16, /* of the disk is what level 0 may take, */
     KEPT_PART = 8,          /* no more than this part of the disk is kept for compaction */
+    SLICE_PART = 2,         /* of the room that there is, that a slice of a job reads */
+    SLICE_TABLE_PART = 64,  /* of a full table: less is not worth a slice */
 };
 #define PAUSE_NS     UINT64_C(1000000000)
 #define LOW_FLUSH_NS UINT64_C(200000000) /* that a tombstone is in memory while space is short */
@@ -259,6 +262,58 @@ static int wait_for_turn(struct tree *t, const struct job_watch *watch)
     return given_up ? -EINTR : 0;
 }
 
+/* ---- slices ---- */
+
+/* What a compaction may take of the disk. */
+static uint64_t job_room(struct tree *t)
+{
+    struct env_space space;
+    uint64_t kept = setting_u64(&t->settings.live.reserve_bytes) / JOB_RESERVE_PART;
+    if (t->env->space(t->env, t->dir, &space) < 0)
+        return UINT64_MAX; /* the writes themselves will tell */
+    return space.free_bytes > kept ? space.free_bytes - kept : 0;
+}
+
+/* What outputs of a job may take, if nothing of the inputs is dropped. */
+static uint64_t job_needs(struct tree *t, const struct pick *p)
+{
+    struct parity_options parity = tree_parity(t);
+    uint64_t more = parity.parity ? p->input_bytes / parity.data * parity.parity : 0;
+    return p->input_bytes + more;
+}
+
+/* One line when it begins to be so. */
+static void tell_slices(struct tree *t, const char *obstacle)
+{
+    const char *text = obstacle ? obstacle : "";
+    if (t->slices_told == text)
+        return;
+    t->slices_told = text;
+    if (obstacle)
+        log_message(LOG_WARNING,
+                    "%s: a compaction needs more space than is free, and cannot go in slices: %s",
+                    t->dir, obstacle);
+    else
+        log_message(LOG_INFO, "%s: a compaction needs more space than is free: it goes in slices",
+                    t->dir);
+}
+
+/* Makes of a job that may need more space than is free a slice of it (compact_slice.h). One that
+ * cannot be sliced is tried as it is: much of the inputs may be dead, and what is wrong with one of
+ * them the job will meet. [the compaction's own thread] */
+static void fit(struct tree *t, struct pick *p)
+{
+    uint64_t room = job_room(t), least = setting_u64(&t->settings.live.table_bytes);
+    if (p->trivial_move || job_needs(t, p) <= room)
+        return;
+    const char *obstacle = room / SLICE_PART < least / SLICE_TABLE_PART
+                               ? "that would take more, too"
+                               : compact_slice_obstacle(t->env, t->dir, p);
+    tell_slices(t, obstacle);
+    if (!obstacle)
+        compact_slice(p, room / SLICE_PART);
+}
+
 /* `range`: NULL, or {start, limit}; then there is a watch. */
 static int compact_one(struct tree *t, const struct slice *range, const struct job_watch *watch,
                        uint64_t *bytes)
@@ -276,9 +331,10 @@ static int compact_one(struct tree *t, const struct slice *range, const struct j
         err = begin_compaction(t, &opt, range, &pick, &v);
     pthread_mutex_unlock(&t->lock);
     if (err == 0) {
-        *bytes = pick.input_bytes;
         struct counter_stripe *mine = counters_mine(&t->counts);
         uint64_t began = counter_start(mine, STORE_TIME_COMPACTION, t->env);
+        fit(t, &pick);
+        *bytes = pick.input_bytes;
         err = compact_run(t, &pick, watch);
         counter_stop(mine, STORE_TIME_COMPACTION, t->env, began);
         pthread_mutex_lock(&t->lock);

@@ -99,6 +99,37 @@ static void test_level0(void **state)
     assert_false(x->pick.trivial_move);
 }
 
+/* Adds what is left of a table of level 0 behind a slice. */
+static void add_cut(struct fixture *x, uint64_t number, const char *smallest, const char *limit)
+{
+    struct table_meta *m = maker_meta(number, smallest, limit, 1, number, 5 * ENV_PUNCH_UNIT);
+    m->front = 4 * ENV_PUNCH_UNIT;
+    add_meta(x, 0, m);
+}
+
+/* While a table is cut by slices only it, and what is older, goes down; and it counts for what is
+ * left of it. */
+static void test_level0_in_slices(void **state)
+{
+    struct fixture *x = *state;
+    x->opt.level0_trigger = 1;
+    add(x, 0, 21, "a", "z", 10);
+    add_cut(x, 22, "m", "p");
+    add_cut(x, 23, "m", "z");
+    add(x, 0, 24, "a", "z", 10);
+    add(x, 6, 11, "a", "d", 100);
+    build(x);
+    assert_int_equal(x->v->levels[0].bytes, 20 + 2 * 2 * ENV_PUNCH_UNIT);
+    assert_ok(pick(x));
+    assert_job(x, PICK_LEVEL0, 0, 6, (23, 22, 21), (11));
+    assert_int_equal(x->pick.input_bytes, 110 + 2 * 2 * ENV_PUNCH_UNIT);
+    add(x, 0, 23, "a", "z", 10);
+    add(x, 0, 24, "a", "z", 10);
+    build(x);
+    assert_ok(pick(x));
+    assert_job(x, PICK_LEVEL0, 0, 6, (24, 23), ());
+}
+
 /* It presses by its size, beside what is below, or since reads have paid for the job. */
 static void test_level0_waits_for_more(void **state)
 {
@@ -564,6 +595,7 @@ int main(void)
         TEST(test_targets),
         TEST(test_nothing_to_do),
         TEST(test_level0),
+        TEST(test_level0_in_slices),
         TEST(test_level0_waits_for_more),
         TEST(test_level0_goes_to_base),
         TEST(test_level0_busy),

@@ -176,6 +176,131 @@ static void test_ingested(void **state)
     maker_release(&m);
 }
 
+/* ---- cut in front ---- */
+
+/* The first entry whose key is at or after `key`, and what tombstones are left of there; `cut`:
+ * below that number only, 0: of all. */
+static struct maker left_of(const struct maker *all, const char *key, uint64_t cut)
+{
+    struct maker left = {.entries = mem_alloc(all->count * sizeof *all->entries)};
+    for (size_t i = 0; i < all->count; i++)
+        if (slice_cmp(all->entries[i].key, slice_str(key)) >= 0 &&
+            (cut == 0 || all->entries[i].seq < cut))
+            left.entries[left.count++] = all->entries[i];
+    for (size_t i = 0; i < all->tombstone_count; i++) {
+        struct maker_tombstone t = all->tombstones[i];
+        if (strcmp(t.end, key) <= 0 || (cut && t.seq >= cut))
+            continue;
+        if (strcmp(t.start, key) < 0)
+            t.start = (char *)(uintptr_t)key;
+        left.tombstones[left.tombstone_count++] = t;
+    }
+    return left;
+}
+
+/* What the manifest would say of it; the counts are of entries, whatever `cut` hides. */
+static struct table_meta *cut_meta(struct maker *m, struct table *whole, const char *key)
+{
+    struct table_meta *left = table_meta_copy(m->meta);
+    assert_ok(table_front(whole, slice_str(key), &left->front, &left->rangedel_count));
+    buf_set(&left->smallest, slice_str(key));
+    left->share_count = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        struct blob_ref ref;
+        const struct entry *e = &m->entries[i];
+        bool gone = slice_cmp(e->key, slice_str(key)) < 0;
+        left->entry_count -= gone;
+        left->delete_count -= gone && e->type == ENTRY_DELETE;
+        if (!gone && entry_type_is_blob(e->type) && blob_ref_decode(e->value, &ref))
+            table_meta_add_share(left, ref.file, 1, ref.where.len);
+    }
+    return left;
+}
+
+/* Nothing of what lies before the front may be read: it is made garbage, which no frame is. */
+static void spoil(struct maker *m, const struct table_meta *left)
+{
+    struct env_file *f;
+    assert_ok(m->env->open(m->env, MAKER_PATH, ENV_OPEN_WRITE, &f));
+    for (uint64_t at = FILE_HEADER_SIZE + left->dict_len; at < left->front; at++)
+        assert_ok(f->ops->write(f, at, "x", 1));
+    f->ops->close(f);
+}
+
+static int on_finding(void *ctx, int code, uint64_t offset, const char *text)
+{
+    (void)ctx;
+    fail_msg("finding %d at %llu: %s", code, (unsigned long long)offset, text);
+    return 0;
+}
+
+static void walk_since(struct table *t, const struct maker *left)
+{
+    struct table_since_counts counts = {0};
+    struct iter *it = table_since_iter_new(t, 1, SEQ_MAX, &counts);
+    size_t at = 0;
+    for (int err = iter_first(it);; err = iter_next(it)) {
+        assert_stands(it, err, left, at++);
+        if (err != 0)
+            break;
+    }
+    assert_stands(it, iter_seek(it, slice_str("a"), SEQ_MAX), left, 0);
+    iter_free(it);
+}
+
+static void test_front(void **state)
+{
+    (void)state;
+    struct simrng rng = {unit_seed()};
+    struct maker m;
+    maker_init(&m, 1 << 20);
+    for (int round = 0; round < 40; round++) {
+        struct table *t;
+        char key[80];
+        m.opt.index_whole_bytes = round % 2 ? 300 : 0; /* an index in parts, too */
+        maker_fill(&m, &rng, ENTRIES, KEYS, 8);
+        assert_ok(maker_write(&m));
+        assert_ok(maker_open(&m, &t));
+        struct slice at = m.entries[simrng_below(&rng, m.count)].key;
+        snprintf(key, sizeof key, "%.*s%s", (int)at.len, (const char *)at.data,
+                 round % 3 ? "" : "!"); /* a key that is there, or is not */
+        struct table_meta *left = cut_meta(&m, t, key), *whole = m.meta;
+        table_unref(t);
+        if (left->entry_count == 0 || slice_cmp(slice_str(key), buf_slice(&left->limit)) >= 0 ||
+            slice_cmp(slice_str(key), buf_slice(&whole->smallest)) <= 0) {
+            table_meta_unref(left);
+            maker_clear(&m);
+            continue;
+        }
+        spoil(&m, left);
+        cache_set_capacity(m.cache, 0);
+        cache_set_capacity(m.cache, 1 << 20);
+        for (int cut = 0; cut < 2; cut++) {
+            left->cut_seq = cut ? left->min_seq + ENTRIES / 2 : 0;
+            struct maker seen = left_of(&m, key, left->cut_seq);
+            m.meta = left;
+            assert_ok(maker_open(&m, &t));
+            m.meta = whole;
+            if (seen.count > 0) {
+                walk(t, &seen, &rng);
+                look_up(t, m.cache, &m, &seen, &rng);
+                walk_since(t, &seen);
+            }
+            assert_ok(table_check(t, on_finding, NULL, NULL, NULL));
+            assert_true(table_range_bytes(t, (struct slice){0}, (struct slice){0}) <=
+                        whole->size_bytes - left->front);
+            struct rangedel *expected = maker_rangedel(&seen);
+            assert_int_equal(rangedel_count(table_rangedel(t)), rangedel_count(expected));
+            rangedel_unref(expected);
+            table_unref(t);
+            free(seen.entries);
+        }
+        table_meta_unref(left);
+        maker_clear(&m);
+    }
+    maker_release(&m);
+}
+
 /* Both are in the manifest, and only sound ones are taken. */
 static void test_meta(void **state)
 {
@@ -210,9 +335,8 @@ static void test_meta(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_masked_references),
-        cmocka_unit_test(test_ingested),
+        cmocka_unit_test(test_cut),      cmocka_unit_test(test_masked_references),
+        cmocka_unit_test(test_ingested), cmocka_unit_test(test_front),
         cmocka_unit_test(test_meta),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,8 @@ static void fill(struct table_meta *m, struct simrng *rng)
     m->raw_bytes = simrng_next(rng) >> bits;
     m->created_ns = simrng_next(rng) >> bits;
     m->key_epoch = (uint32_t)simrng_below(rng, 3);
+    if (m->size_bytes > 4096)
+        m->front = 96 + simrng_below(rng, 4000);
     for (uint64_t i = simrng_below(rng, 5); i > 0; i--)
         table_meta_add_share(m, simrng_next(rng) >> bits, 1 + simrng_below(rng, 9),
                              simrng_next(rng) >> bits);
@@ -42,6 +44,7 @@ static void assert_same(const struct table_meta *a, const struct table_meta *b)
     assert_int_equal(a->raw_bytes, b->raw_bytes);
     assert_int_equal(a->created_ns, b->created_ns);
     assert_int_equal(a->key_epoch, b->key_epoch);
+    assert_int_equal(a->front, b->front);
     assert_int_equal(a->share_count, b->share_count);
     for (uint32_t i = 0; i < a->share_count; i++)
         assert_memory_equal(&a->shares[i], &b->shares[i], sizeof a->shares[i]);
@@ -87,6 +90,7 @@ static void test_golden(void **state)
         25, 6, 7,    2, 50, 3, 1, 60,       /* shares: 7 (2, 50), 10 (1, 60) */
         26, 4, 5,    6, 4,  8,              /* held: 5 (6), 9 (8) */
         40, 1, 3,                           /* key_epoch */
+        43, 2, 0xc8, 1,                     /* front */
     };
     struct table_held held[] = {{5, 6}, {9, 8}};
     struct table_meta *m = table_meta_new(), *back;
@@ -105,6 +109,7 @@ static void test_golden(void **state)
     m->raw_bytes = 100;
     m->created_ns = 77;
     m->key_epoch = 3;
+    m->front = 200;
     table_meta_add_share(m, 10, 1, 60);
     table_meta_add_share(m, 7, 1, 20);
     table_meta_add_share(m, 7, 1, 30);
@@ -117,6 +122,34 @@ static void test_golden(void **state)
     table_meta_unref(back);
     table_meta_unref(m);
     buf_release(&out);
+}
+
+/* The hole is in whole units, behind header and dictionary and before the front. */
+static void test_hole(void **state)
+{
+    enum { UNIT = ENV_PUNCH_UNIT };
+    static const struct {
+        uint64_t dict_len, front, from, end; /* end 0: none */
+    } cases[] = {
+        {0, 0, 0, 0},
+        {0, 96, 0, 0},
+        {0, 2 * UNIT - 1, 0, 0},
+        {0, 2 * UNIT, UNIT, 2 * UNIT},
+        {0, 5 * UNIT + 7, UNIT, 5 * UNIT},
+        {UNIT, 5 * UNIT, 2 * UNIT, 5 * UNIT},
+        {4 * UNIT, 5 * UNIT, 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct table_meta m = {.size_bytes = 10 * UNIT,
+                               .dict_len = (uint32_t)cases[i].dict_len,
+                               .front = cases[i].front};
+        uint64_t from, end, gone = cases[i].end - cases[i].from;
+        assert_int_equal(table_meta_hole(&m, &from, &end), cases[i].end > 0);
+        if (cases[i].end > 0)
+            assert_true(from == cases[i].from && end == cases[i].end);
+        assert_int_equal(table_meta_bytes(&m), 10 * UNIT - (cases[i].end ? gone : 0));
+    }
 }
 
 static void assert_refused(struct slice in)
@@ -167,6 +200,7 @@ static void test_refused(void **state)
         {"\24\0", 2},                                      /* a number without bytes */
         {"\24\1", 2},                                      /* a field cut off */
         {"\24", 1},                                        /* a tag alone */
+        {"\53\1\140", 3},                                  /* a front, and the file has no size */
         {"\24\377\377\377\377\377\377\377\377\377\1", 11}, /* a length past all bounds */
     };
     (void)state;
@@ -239,9 +273,10 @@ static void test_references(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_unknown_fields), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_any_bytes),      cmocka_unit_test(test_references),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_hole),       cmocka_unit_test(test_unknown_fields),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_references),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,6 +63,75 @@ static void test_move_keeps_object(void **state)
     assert_int_equal(x->table_deaths[2], 0);
 }
 
+/* Adds what is left of table 5, made by maker_add(), behind a slice. */
+static void add_rest(struct edit *e, const char *smallest, uint64_t front)
+{
+    struct table_meta *m = maker_meta(5, smallest, "z", 1, 50, 1000);
+    m->front = front;
+    m->entry_count = 5;
+    edit_add_table(e, 2, m);
+    table_meta_unref(m);
+}
+
+/* A cut table is another object; the old one keeps it alive, and when nobody has that any more what
+ * it saw is told. The file is told dead once, after all of them. */
+static void test_cut_in_front(void **state)
+{
+    struct fixture *x = *state;
+    struct edit e;
+    edit_init(&e);
+    maker_add(&e, 2, 5, "a", "z", 50);
+    maker_add(&e, 2, 6, "z", "zz", 50);
+    struct version *v = step(version_new(&x->source), &e), *first = version_ref(v);
+    v->levels[2].tables[0]->heal = true;
+    edit_remove_table(&e, 2, 5);
+    maker_add(&e, 3, 7, "a", "c", 50);
+    add_rest(&e, "c", 200);
+    v = step(v, &e);
+    struct version *second = version_ref(v);
+    assert_ptr_not_equal(v->levels[2].tables[0], first->levels[2].tables[0]);
+    assert_ptr_equal(v->levels[2].tables[1], first->levels[2].tables[1]);
+    assert_ptr_equal(first->levels[2].tables[0]->rest, v->levels[2].tables[0]);
+    assert_true(v->levels[2].tables[0]->heal);
+    assert_false(first->levels[2].tables[0]->dead);
+    edit_remove_table(&e, 2, 5);
+    add_rest(&e, "m", 400);
+    v = step(v, &e);
+    version_unref(second); /* the one before it is still read */
+    assert_int_equal(x->cuts[5], 0);
+    version_unref(first);
+    assert_int_equal(x->cuts[5], 2);
+    assert_int_equal(x->fronts[5], 400);
+    second = version_ref(v);
+    edit_remove_table(&e, 2, 5);
+    v = step(v, &e);
+    assert_int_equal(x->table_deaths[5], 0);
+    version_unref(second);
+    assert_int_equal(x->table_deaths[5], 1);
+    assert_int_equal(x->cuts[5], 2);
+    version_unref(v);
+}
+
+/* Nothing is punched in a file that goes anyway. */
+static void test_cut_then_dropped(void **state)
+{
+    struct fixture *x = *state;
+    struct edit e;
+    edit_init(&e);
+    maker_add(&e, 2, 5, "a", "z", 50);
+    struct version *v = step(version_new(&x->source), &e), *first = version_ref(v);
+    edit_remove_table(&e, 2, 5);
+    add_rest(&e, "c", 200);
+    v = step(v, &e);
+    edit_remove_table(&e, 2, 5);
+    v = step(v, &e);
+    assert_int_equal(x->table_deaths[5], 0);
+    version_unref(first);
+    assert_int_equal(x->table_deaths[5], 1);
+    assert_int_equal(x->cuts[5], 0);
+    version_unref(v);
+}
+
 static void test_shares_levels(void **state)
 {
     struct fixture *x = *state;
@@ -452,10 +521,13 @@ static void test_sharing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_order),      TEST(test_move_keeps_object), TEST(test_shares_levels),
-        TEST(test_held_count), TEST(test_numbers),           TEST(test_blobs),
-        TEST(test_pins),       TEST(test_find_and_overlaps), TEST(test_open_failures),
-        TEST(test_open_race),  TEST(test_sharing),
+        TEST(test_order),         TEST(test_move_keeps_object),
+        TEST(test_cut_in_front),  TEST(test_cut_then_dropped),
+        TEST(test_shares_levels), TEST(test_held_count),
+        TEST(test_numbers),       TEST(test_blobs),
+        TEST(test_pins),          TEST(test_find_and_overlaps),
+        TEST(test_open_failures), TEST(test_open_race),
+        TEST(test_sharing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

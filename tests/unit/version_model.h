@@ -14,6 +14,8 @@ struct fixture {
     struct version_source source;
     uint8_t uuid[UUID_SIZE];
     unsigned table_deaths[NUMBER_MAX], blob_deaths[NUMBER_MAX];
+    unsigned cuts[NUMBER_MAX];
+    uint64_t fronts[NUMBER_MAX]; /* as the last cut told */
 };
 
 static inline void on_death(void *ctx, enum file_kind kind, uint64_t number, struct table *table)
@@ -24,12 +26,21 @@ static inline void on_death(void *ctx, enum file_kind kind, uint64_t number, str
     (kind == FILE_TABLE ? x->table_deaths : x->blob_deaths)[number]++;
 }
 
+static inline void on_cut(void *ctx, const struct table_meta *left)
+{
+    struct fixture *x = ctx;
+    assert_true(left->number < NUMBER_MAX && left->front >= x->fronts[left->number]);
+    assert_int_equal(x->table_deaths[left->number], 0);
+    x->cuts[left->number]++;
+    x->fronts[left->number] = left->front;
+}
+
 static inline int setup(void **state)
 {
     struct fixture *x = mem_zalloc(sizeof *x);
     memcpy(x->uuid, "the store's uuid", UUID_SIZE);
     x->source = (struct version_source){
-        .dir = "vol", .uuid = x->uuid, .on_death = on_death, .death_ctx = x};
+        .dir = "vol", .uuid = x->uuid, .on_death = on_death, .on_cut = on_cut, .death_ctx = x};
     logged_reset();
     *state = x;
     return 0;
