@@ -3,6 +3,8 @@
 #ifndef VARVE_UNIT_UNEVEN_H
 #define VARVE_UNIT_UNEVEN_H
 
+#include <string.h>
+
 #include "tests/sim/simrng.h"
 
 enum { UNEVEN_LEN = 128 << 10 };
