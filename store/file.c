@@ -123,7 +123,7 @@ int file_create(struct env *env, const char *dir, enum file_kind kind, uint64_t 
     out->header = (struct file_header){.kind = kind, .version = FORMAT_VERSION, .number = number};
     memcpy(out->header.uuid, uuid, UUID_SIZE);
     if (kind == FILE_LOG)
-        out->header.features = FEATURE_ROWS;
+        out->header.features = FILE_FEATURE_ROWS;
     if (env->keys) {
         out->header.cipher = CIPHER_AES256_GCM;
         out->header.key_epoch = keyring_current(env->keys);
@@ -241,7 +241,7 @@ static int header_read(struct file *f, uint64_t number)
     }
     if (f->header.version > FORMAT_VERSION)
         return refuse(f, "the file has a later format version", f->header.version);
-    return refuse(f, "the file needs unknown features", f->header.features & ~FEATURES_KNOWN);
+    return refuse(f, "the file needs unknown features", f->header.features & ~FILE_FEATURES_KNOWN);
 }
 
 static int open_any(struct env *env, const char *dir, enum file_kind kind, uint64_t number,

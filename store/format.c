@@ -285,7 +285,7 @@ enum header_verdict file_header_decode(struct slice in, struct file_header *out)
     if (get_u64(in.data + HEADER_AT_SUM) != XXH3_64bits(in.data, HEADER_AT_SUM))
         return HEADER_DAMAGED;
     header_fields(in.data, out);
-    if (out->version > FORMAT_VERSION || (out->features & ~FEATURES_KNOWN) != 0)
+    if (out->version > FORMAT_VERSION || (out->features & ~FILE_FEATURES_KNOWN) != 0)
         return HEADER_NEWER;
     if (out->version == 0 || !kind_has_header(out->kind) ||
         !all_zero(in.data + HEADER_AT_RESERVED, HEADER_AT_SUM - HEADER_AT_RESERVED))

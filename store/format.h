@@ -63,10 +63,11 @@ enum {
     LEVEL_COUNT = 7,
 };
 
-/* Feature bits: an opener that meets an incompatible bit it does not know refuses the volume, or
- * the file. */
-#define FEATURE_ROWS   UINT64_C(1) /* of a log: frames may be rows of records (journal.h) */
-#define FEATURES_KNOWN FEATURE_ROWS
+/* Feature bits: an opener that meets an incompatible bit it does not know refuses the volume (bits
+ * in the manifest), or the file (bits in its header). */
+#define FEATURES_KNOWN      UINT64_C(0)
+#define FILE_FEATURE_ROWS   UINT64_C(1) /* of a log: frames may be rows of records (journal.h) */
+#define FILE_FEATURES_KNOWN FILE_FEATURE_ROWS
 
 /* ---- names ---- */
 
