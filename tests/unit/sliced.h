@@ -8,8 +8,7 @@
 
 enum {
     SLICED_KEYS = 1500, /* small values, in tables */
-    SLICED_VALUES = 60, /* in blob files, from key SLICED_FIRST_VALUE on */
-    SLICED_FIRST_VALUE = 5000,
+    SLICED_EACH = 20,   /* of them every so many has a value in a blob file */
     SLICED_FLUSHES = 4,
     SLICED_ROOM = 96 << 10, /* of a disk that is nearly full */
 };
@@ -55,7 +54,7 @@ static inline uint64_t sliced_contents_at(const struct store_read *read)
     sliced_scan(read, true, &backward);
     assert_true(slice_eq(buf_slice(&forward), buf_slice(&backward)));
     uint64_t h = sliced_hash(buf_slice(&forward), 1);
-    for (uint64_t i = 0; i < SLICED_FIRST_VALUE + SLICED_VALUES; i += i < SLICED_KEYS ? 1 : 7) {
+    for (uint64_t i = 0; i < SLICED_KEYS; i++) {
         int err = store_get(read, slice_str(rig_key(i)), &v);
         assert_true(err == 0 || err == 1);
         h = sliced_hash(err == 0 ? v.data : slice_str("none"), h);
@@ -99,16 +98,16 @@ static inline void sliced_make(struct rig *r, bool blobs)
     r->opt.memtable_bytes = 1 << 20;
     rig_open(r);
     rig_fill(r, 0, SLICED_KEYS, 300, 0);
-    if (blobs)
-        rig_fill(r, SLICED_FIRST_VALUE, SLICED_FIRST_VALUE + SLICED_VALUES, 900, 0);
+    for (uint64_t i = 12; blobs && i < SLICED_KEYS; i += SLICED_EACH)
+        rig_fill(r, i, i + 1, 900, 0);
     for (uint64_t i = 3; i < SLICED_KEYS; i += 100)
         rig_put(r, rig_key(i), "a");
     rig_compact(r);
     assert_ok(store_pin_create(r->s, "past", 1, &pin));
     for (uint64_t f = 1; f <= SLICED_FLUSHES; f++) {
         rig_fill(r, f, SLICED_KEYS, 300, f * 10000);
-        for (uint64_t i = 0; blobs && i < SLICED_VALUES; i += 2)
-            rig_fill(r, SLICED_FIRST_VALUE + i, SLICED_FIRST_VALUE + i + 1, 900, f);
+        for (uint64_t i = 12; blobs && i < SLICED_KEYS; i += SLICED_EACH)
+            rig_fill(r, i, i + 1, 900, f);
         for (uint64_t i = f; i < SLICED_KEYS; i += 7)
             rig_delete(r, rig_key(i));
         for (uint64_t i = 3; i < SLICED_KEYS; i += 100)
