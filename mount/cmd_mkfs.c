@@ -22,7 +22,7 @@ static const char usage[] =
     "\n"
     "  --chunk-size=SIZE     files are cut in chunks of this size, 16K to 1M, a power of two; "
     "large\n"
-    "                        chunks pack better, small ones suit databases (default: 128K)\n"
+    "                        chunks pack better, small ones suit databases (default: 64K)\n"
     "  --compression=WHICH   none, or zstd:1 (fast) to zstd:19 (small); can be changed at each "
     "mount\n"
     "                        (default: zstd:1)\n"

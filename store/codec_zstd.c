@@ -36,7 +36,7 @@ enum {
     HURRY_LEVEL = 1,              /* hurrying is for this level, */
     HURRY_ABOVE = 32 * 1024,      /* and for values longer than this */
     HURRY_SAMPLE = 16 * 1024,     /* from the middle of one */
-    HURRY_VALUES = 8,             /* that go by one sample: what a write of the kernel holds */
+    HURRY_VALUES = 8,             /* that go by one sample */
     SCRATCH_KEPT_BYTES = 1 << 20, /* memory beyond this is not kept for the next frame */
 };
 

@@ -90,7 +90,7 @@ static void test_made_as_asked(void **state)
         simdisk_crash(d, SIM_KEEP_SYNCED, 1); /* what has been made is made for good */
         assert_ok(open_at(d, "/v", &fs));
         assert_ok(fs_get_stats(fs, &s));
-        assert_int_equal(s.chunk_bytes, i ? chunks[i] : 128 << 10);
+        assert_int_equal(s.chunk_bytes, i ? chunks[i] : 64 << 10);
         assert_int_equal(s.zstd_level, i ? i * 5 : 1);
         assert_int_equal(s.inodes, 1);
         assert_int_equal(s.used_bytes, 0);
