@@ -145,6 +145,36 @@ static void caches(struct report *r, const struct store_stats *s, const struct s
     section_end(r);
 }
 
+/* A line of /proc/self/status, which is in KiB; 0 where there is none. */
+static uint64_t process_bytes(const char *what)
+{
+    char line[128];
+    size_t len = strlen(what);
+    unsigned long long kib = 0;
+    FILE *status = fopen("/proc/self/status", "re");
+    if (!status)
+        return 0;
+    while (kib == 0 && fgets(line, sizeof line, status))
+        if (strncmp(line, what, len) == 0 && sscanf(line + len, ": %llu", &kib) != 1)
+            kib = 0;
+    fclose(status);
+    return kib * 1024;
+}
+
+/* Of the process, all volumes that it has open. */
+static void memory(struct report *r, const struct store_stats *s)
+{
+    uint64_t resident = process_bytes("VmRSS");
+    uint64_t told = s->memory_used_bytes + s->memory_free_bytes;
+    section(r, "memory", "memory");
+    bytes(r, "resident", "of the process", resident);
+    bytes(r, "resident_peak", "at its most", process_bytes("VmHWM"));
+    bytes(r, "blocks", "memtables and cache", s->memory_used_bytes);
+    bytes(r, "free", "free, and used again", s->memory_free_bytes);
+    bytes(r, "other", "all else", resident > told ? resident - told : 0);
+    section_end(r);
+}
+
 static uint64_t table_bytes(const struct store_stats *s)
 {
     uint64_t sum = 0;
@@ -357,6 +387,7 @@ int report_activity(struct fs *fs, bool as_json, struct buf *out)
     files(&r, &stats);
     lookups(&r, &in);
     caches(&r, &stats.store, &in);
+    memory(&r, &stats.store);
     writing(&r, &stats.store, &in);
     space(&r, &stats.store);
     levels(&r, &stats.store, &in);

@@ -529,6 +529,8 @@ struct store_stats {
     uint64_t table_entries, table_rangedels;
     uint64_t blob_files, blob_bytes, blob_garbage_bytes;
     uint64_t cache_bytes, cache_hits, cache_misses;
+    uint64_t memory_used_bytes; /* of the process: memtables and cache, and what is on its way */
+    uint64_t memory_free_bytes; /* kept to be used again for these */
     uint64_t pins;
     uint64_t flushes, compactions;
     uint64_t compaction_slices; /* of these: parts of one that was too large for what was free */

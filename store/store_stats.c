@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "store/env.h"
+#include "store/pages.h"
 #include "store/rekey.h"
 #include "store/store_priv.h"
 
@@ -115,6 +116,7 @@ int store_get_stats(struct store *s, struct store_stats *out)
     struct cache_stats cache;
     struct env_space space = {0};
     struct store_insight insight;
+    struct pages_stats memory;
     *out = (struct store_stats){.seq = tree_published(t) - 1};
     struct view *v = viewbox_get(t->box);
     memtables(t, v, out);
@@ -127,6 +129,9 @@ int store_get_stats(struct store *s, struct store_stats *out)
     out->cache_bytes = cache.used_bytes;
     out->cache_hits = cache.hits;
     out->cache_misses = cache.misses;
+    pages_stats(&memory);
+    out->memory_used_bytes = memory.used_bytes;
+    out->memory_free_bytes = memory.kept_bytes;
     out->flushes = load(&t->counters.flushes);
     out->compactions = load(&t->counters.compactions);
     out->compaction_slices = load(&t->counters.slices);

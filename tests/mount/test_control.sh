@@ -33,6 +33,21 @@ PY
     ! command -v curl >/dev/null || [ "$(curl -s "file://$mnt/.varve/metrics" | head -c 7)" = '# HELP ' ]
 }
 
+# The parts are no more than the whole, which is what the system says.
+memory()
+{
+    dd if=/dev/urandom of="$mnt/some" bs=1M count=20 status=none && cat "$mnt/some" >/dev/null || return
+    "$varvefs" stat --json "$mnt" >"$work/stat" && grep -qE '^ *all else +[0-9.]+ MiB$' "$mnt/.varve/stats" && rm "$mnt/some" || return
+    python3 - "$work/stat" "$(daemons)" <<'END'
+import json, re, sys
+m = json.load(open(sys.argv[1]))["activity"]["memory"]
+rss = int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{sys.argv[2]}/status").read())[1]) << 10
+print(m, rss)
+assert abs(m["resident"] - rss) < 8 << 20 and m["resident_peak"] >= m["resident"] > m["blocks"] > 0
+assert m["blocks"] + m["free"] + m["other"] >= m["resident"] and m["other"] < m["resident"]
+END
+}
+
 figures()
 {
     local before after
@@ -151,6 +166,7 @@ PY
 check 'a volume is made and mounted' eval 'mkfs -q && mount_it'
 check 'the files are listed, with owner and mode' listed
 check 'read by cat, cp, head, tail, grep, mmap and curl: all of it' read_by_tools
+check 'stats tell what memory is made of' memory
 check 'stats and metrics follow what is done' figures
 check 'metrics are what Prometheus wants' prometheus
 check 'config: written by echo, printf, cp, an editor' written
