@@ -1,5 +1,6 @@
 #!/bin/bash
 # test_twins.sh: random file operations on a mount and on another file system of this machine do the same: OPS=n of them (twins.py), SEED=n.
+# MOUNT_OPTIONS=... are for the mount; KILL=1: after each 5,000 operations its daemon is killed, and it is mounted anew.
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -8,6 +9,20 @@ twins=$(dirname "$0")/twins.py
 play()
 {
     mkdir "$mnt/twin" "$plain/twin" && python3 "$twins" "$mnt/twin" "$plain/twin" | tee "$work/said" && grep -q ' operations, ' "$work/said"
+}
+
+mount_twin()
+{
+    mount_it -o "allow_other,suid,dev${MOUNT_OPTIONS:+,$MOUNT_OPTIONS}"
+}
+
+kill_daemon()
+{
+    local pid
+    pid=$(daemons)
+    kill -KILL "$pid" && umount -l "$mnt" || return
+    while [ -e "/proc/$pid" ]; do sleep 0.01; done
+    mount_twin
 }
 
 compare()
@@ -20,11 +35,15 @@ if ! plain=$(ext4_folder plain); then
     finish
 fi
 chmod 711 "$work"
+if [ -n "${KILL:-}" ]; then
+    export -f kill_daemon mount_twin mount_it daemons
+    export work varvefs volume mnt MOUNT_OPTIONS="${MOUNT_OPTIONS:-}" BETWEEN=kill_daemon
+fi
 check 'mkfs' mkfs
-check 'mount' mount_it -o allow_other,suid,dev
+check 'mount' mount_twin
 check 'the same in both folders' play
 sed -n 's/^/        /p' "$work/said"
-check 'and after a remount' eval 'remount -o allow_other,suid,dev && compare'
+check 'and after a remount' eval 'umount_it && mount_twin && compare'
 check 'umount' umount_it
 check 'fsck: clean' is_clean
 finish

@@ -4,8 +4,9 @@
     twins.py ONE OTHER
     twins.py --compare ONE OTHER     does nothing, but compares the trees
 
-Environment: OPS, how many (4000); SEED. As root it also changes owners, makes devices and empties the caches. The first difference is told, with
-the last operations, and ends it with status 1."""
+Environment: OPS, how many (4000); SEED; BETWEEN, a command that is run after each 5,000 operations, before and after which nothing is open in
+either folder. As root it also changes owners, makes devices and empties the caches. The first difference is told, with the last operations, and
+ends it with status 1."""
 
 import collections
 import ctypes
@@ -16,11 +17,13 @@ import os
 import random
 import shutil
 import stat
+import subprocess
 import sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 NAMES = ["a", "b", "c", "d e", "\xff\n", "f" * 255, ".g", "h.txt"]
 SIZE_MAX = 700_000
+BETWEEN_EVERY = 5000
 NAMES_MAX = 250  # with more, most is removed, since looking at all of them takes long
 HOT = 3  # files at the top that get most of the data operations
 KEEP, PUNCH, ZERO = 1, 2, 16
@@ -343,6 +346,21 @@ def compare(sides, last):
     return sorted(one)
 
 
+def close_all(sides):
+    for s in sides:
+        for fd in s.fds.values():
+            os.close(fd)
+        s.fds.clear()
+
+
+def between(sides, last):
+    """What has been written is on its way to the daemon, at least."""
+    close_all(sides)
+    os.sync()
+    subprocess.run(["bash", "-c", os.environ["BETWEEN"]], check=True)
+    compare(sides, last)
+
+
 def clear(side):
     """All goes but the files at the top that most is done with."""
     for name in os.listdir(side.root):
@@ -384,9 +402,9 @@ def main():
                 for s in sides:
                     clear(s)
                 paths = []
-    for s in sides:
-        for fd in s.fds.values():
-            os.close(fd)
+        if number % BETWEEN_EVERY == BETWEEN_EVERY - 1 and os.environ.get("BETWEEN"):
+            between(sides, last)
+    close_all(sides)
     compare(sides, last)
     refused = sum(n for (_, bad), n in counts.items() if bad)
     print(f"{ops} operations, {refused} refused, {len(paths)} names at the end")
