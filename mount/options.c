@@ -101,6 +101,24 @@ static int set_limit(struct options_mount *o, const char *value, char **why)
     return err;
 }
 
+/* Whole seconds, as ext4 has them; the setting knows the range. */
+static int set_commit(struct options_mount *o, const char *value, char **why)
+{
+    char message[STORE_MESSAGE_MAX];
+    bool digits = value[strspn(value, "0123456789")] == '\0';
+    if (!digits) {
+        *why =
+            mem_printf("'%s' is no number of seconds; write for example 5, or 0 for never", value);
+        return -EINVAL;
+    }
+    char *interval = mem_printf("%ss", value);
+    int err = fs_settings_set(&o->store, "commit.interval", interval, message);
+    if (err < 0)
+        *why = mem_strdup(message);
+    free(interval);
+    return err < 0 ? -EINVAL : 0;
+}
+
 static int set_compression(struct options_mount *o, const char *value, char **why)
 {
     if (options_compression(value, &o->zstd_level) == 0)
@@ -280,6 +298,7 @@ static const struct option options[] = {
     {"cache", USE_VALUE, set_cache},
     {"memtable", USE_VALUE, set_memtable},
     {"size", USE_VALUE, set_limit},
+    {"commit", USE_VALUE, set_commit},
     {"compression", USE_VALUE, set_compression},
     {"log", USE_VALUE, set_log},
     {"set", USE_VALUE, set_setting},

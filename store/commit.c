@@ -172,14 +172,21 @@ int commit_seal(struct commit *c)
     return commit_alone(c, seal, NULL);
 }
 
+static int sync_all(void *ctx)
+{
+    return commit_write(ctx, NULL, STORE_SYNC);
+}
+
 int commit_open(struct commit *c, struct tree *t, uint64_t next_seq)
 {
     *c = (struct commit){.tree = t, .next_seq = next_seq};
+    autosync_init(&c->autosync, t, sync_all, c);
     pthread_mutex_init(&c->queue, NULL);
     logtail_open(t->env, t->dir, &c->logtail);
     int err = commit_push_gen(c);
     if (err < 0) {
         logtail_free(c->logtail, true);
+        autosync_release(&c->autosync);
         pthread_mutex_destroy(&c->queue);
     }
     return err;
@@ -193,6 +200,7 @@ int commit_close(struct commit *c)
     logtail_free(c->logtail, err == 0);
     blob_writer_free(c->blob);
     buf_release(&c->record);
+    autosync_release(&c->autosync);
     pthread_mutex_destroy(&c->queue);
     return err;
 }

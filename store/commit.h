@@ -15,6 +15,7 @@
 #ifndef VARVE_STORE_COMMIT_H
 #define VARVE_STORE_COMMIT_H
 
+#include "store/autosync.h"
 #include "store/batch.h"
 #include "store/tree.h"
 
@@ -24,6 +25,7 @@ struct commit {
     struct tree *tree;
     pthread_mutex_t queue;
     struct commit_writer *head, *tail; /* [queue] */
+    struct autosync autosync;          /* whoever opens it may start its thread */
     /* the leader's own */
     struct journal_writer *log;
     struct logtail *logtail;  /* NULL: it cannot be used here */

@@ -35,29 +35,13 @@ static bool group_has_ops(const struct commit_group *g)
 
 /* ---- syncing ---- */
 
-/* Log and blob file of a sealed memtable; nothing to do if they are known to be on disk, or if its
- * contents are in tables. */
-static int sync_gen(struct tree *t, struct memgen *g)
-{
-    if (__atomic_load_n(&g->synced, __ATOMIC_ACQUIRE))
-        return 0;
-    int err = g->blob ? tree_sync_file(t, FILE_BLOB, g->blob->number) : 0;
-    if (err == 0)
-        err = tree_sync_file(t, FILE_LOG, g->log_number);
-    if (err == 0)
-        __atomic_store_n(&g->synced, true, __ATOMIC_RELEASE);
-    else if (err == -ENOENT && __atomic_load_n(&g->flushed, __ATOMIC_ACQUIRE))
-        err = 0; /* a flush overtook us and removed the file */
-    return err;
-}
-
 static int sync_sealed(struct commit *c)
 {
     struct view *v = viewbox_get(c->tree->box);
     int err = 0;
     for (uint32_t i = v->gen_count; i-- > 0 && err == 0;)
         if (v->gens[i] != c->active)
-            err = sync_gen(c->tree, v->gens[i]);
+            err = tree_sync_gen(c->tree, v->gens[i]);
     view_unref(v);
     return err;
 }
@@ -97,6 +81,8 @@ int commit_sync(struct commit *c)
     int err = sync_files(c);
     counter_stop(mine, STORE_TIME_SYNC, t->env, began);
     counter_add(mine, COUNT_SYNC, 1);
+    if (err == 0)
+        autosync_done(&c->autosync);
     /* Whatever it was: records were written that nobody can number any more. */
     return err < 0 ? tree_fail(t, err, "cannot sync the log") : 0;
 }
@@ -351,6 +337,8 @@ void commit_group(struct commit *c, struct commit_group *g)
     }
     if (end_seq == c->next_seq)
         return;
+    if (!g->sync)
+        autosync_note(&c->autosync);
     insert_group(c, g);
     tree_count(&c->tree->counters.written_user, bytes_taken(g));
     c->next_seq = end_seq;

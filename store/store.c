@@ -303,6 +303,8 @@ int store_open(const char *dir, const struct store_options *o, struct store **ou
     }
     if (err == 0 && s->writable)
         err = store_adjust_workers(s);
+    if (err == 0 && s->writable && !s->pulled)
+        err = autosync_start(&s->commit.autosync);
     if (err < 0) {
         store_stop_workers(s);
         if (s->writable)

@@ -157,6 +157,8 @@ struct store_options {
                          and the caller pulls store_work(); default 2 */
     uint64_t background_rate; /* bytes a second that compactions and healing write at most, unless
                                  writers wait for them; 0, the default: no limit */
+    uint64_t commit_ns; /* what was written is synced when it is so old, though nobody asks; 0: only
+                           when somebody does; default 5 s */
     uint64_t limit_bytes; /* that the store takes on disk, as if there were no more; 0: no limit */
     uint64_t reserve_bytes; /* disk space that only STORE_RESERVE writes may use; default 64 MiB */
     uint64_t idle_flush_ns; /* a memtable that holds range tombstones is flushed when this old;

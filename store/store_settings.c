@@ -36,6 +36,8 @@ static int apply(struct store *s, const struct store_options *now)
     cache_set_capacity(s->tree.cache, now->cache_bytes);
     values_set_capacity(s->tree.values, now->cache_bytes);
     tree_expect_memory(&s->tree, now);
+    if (s->writable)
+        autosync_wake(&s->commit.autosync);
     int err = store_adjust_workers(s);
     tree_wake(&s->tree); /* there may be more to do, or less to wait for */
     return err;

@@ -55,6 +55,9 @@ static bool tidy(struct tree *t)
 int store_step(struct store *s)
 {
     bool did = tidy(&s->tree);
+    int synced = s->pulled ? autosync_step(&s->commit.autosync) : 1;
+    if (synced <= 0)
+        return synced;
     int flushed = flush_step(s), other = flushed == 0 ? 0 : other_step(s);
     if (other == 0)
         return 0;
@@ -140,6 +143,8 @@ int store_adjust_workers(struct store *s)
 void store_stop_workers(struct store *s)
 {
     struct tree *t = &s->tree;
+    if (s->writable)
+        autosync_stop(&s->commit.autosync);
     pthread_mutex_lock(&t->lock);
     __atomic_store_n(&t->closing, true, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&t->changed);

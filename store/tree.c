@@ -101,6 +101,20 @@ int tree_sync_file(struct tree *t, enum file_kind kind, uint64_t number)
     return err;
 }
 
+int tree_sync_gen(struct tree *t, struct memgen *g)
+{
+    if (__atomic_load_n(&g->synced, __ATOMIC_ACQUIRE))
+        return 0;
+    int err = g->blob ? tree_sync_file(t, FILE_BLOB, g->blob->number) : 0;
+    if (err == 0)
+        err = tree_sync_file(t, FILE_LOG, g->log_number);
+    if (err == 0)
+        __atomic_store_n(&g->synced, true, __ATOMIC_RELEASE);
+    else if (err == -ENOENT && __atomic_load_n(&g->flushed, __ATOMIC_ACQUIRE))
+        err = 0; /* a flush overtook us and removed the file */
+    return err;
+}
+
 /* ---- readers ---- */
 
 static int by_number(const void *a, const void *b)

@@ -204,9 +204,12 @@ int tree_renew_manifest(struct tree *t);
 
 /* Makes `first` (a reference, taken over) the current view, of recovery. */
 void tree_publish(struct tree *t, struct view *first);
-/* Syncs a file that is not written to any more. An error of the sync itself fails the store
+/* Syncs what was written to a file before the call. An error of the sync itself fails the store
  * (-EROFS); a file that cannot be opened (-ENOENT, ...) does not. */
 int tree_sync_file(struct tree *t, enum file_kind kind, uint64_t number);
+/* Log and blob file of a sealed memtable; nothing to do if they are known to be on disk, or if its
+ * contents are in tables. Errors as above. */
+int tree_sync_gen(struct tree *t, struct memgen *g);
 
 /* Puts a new active memtable with a new log in front (the caller is the commit leader, or
  * recovery). */

@@ -57,6 +57,7 @@ static void fill_options(const struct kv_config *c, struct store_options *o)
     o->zstd_level = strcmp(c->codec, "none") ? (int)c->level : 0;
     o->filter_one_in = c->filter_bits ? 100 : 0;
     o->workers = (uint32_t)c->jobs;
+    o->commit_ns = 0; /* none of the peers syncs unless it is asked to */
     const char *encrypt = getenv("KV_VARVE_ENCRYPT");
     if (encrypt && strcmp(encrypt, "1") == 0) {
         o->secret = &secret;

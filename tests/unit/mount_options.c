@@ -136,6 +136,26 @@ static void opening(void **state)
     refuse("open=never", "'never' is no way to open; write quick or checked");
 }
 
+static void commit(void **state)
+{
+    struct options_mount o;
+    (void)state;
+    parse(&o, "rw");
+    assert_int_equal(o.store.commit_ns, 5000000000);
+    options_mount_release(&o);
+    parse(&o, "commit=60,commit=0");
+    assert_int_equal(o.store.commit_ns, 0);
+    assert_int_equal(o.kernel.len, 0);
+    options_mount_release(&o);
+    parse(&o, "commit=3600");
+    assert_int_equal(o.store.commit_ns, 3600000000000);
+    options_mount_release(&o);
+    refuse("commit=3601", "commit.interval: '3601s' is out of range; it takes 0ns to 1h");
+    refuse("commit=5s", "'5s' is no number of seconds; write for example 5, or 0 for never");
+    refuse("commit=-1", "'-1' is no number of seconds; write for example 5, or 0 for never");
+    refuse("commit=", "mount option 'commit' needs a value");
+}
+
 static void later_ones_win(void **state)
 {
     struct options_mount o;
@@ -261,13 +281,13 @@ static void random_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes),          cmocka_unit_test(not_sizes),
-        cmocka_unit_test(compression),    cmocka_unit_test(nothing),
-        cmocka_unit_test(opening),        cmocka_unit_test(own),
-        cmocka_unit_test(later_ones_win), cmocka_unit_test(of_others),
-        cmocka_unit_test(escapes),        cmocka_unit_test(refused),
-        cmocka_unit_test(sloppy),         cmocka_unit_test(random_lists),
-        cmocka_unit_test(times),
+        cmocka_unit_test(sizes),        cmocka_unit_test(not_sizes),
+        cmocka_unit_test(compression),  cmocka_unit_test(nothing),
+        cmocka_unit_test(opening),      cmocka_unit_test(own),
+        cmocka_unit_test(commit),       cmocka_unit_test(later_ones_win),
+        cmocka_unit_test(of_others),    cmocka_unit_test(escapes),
+        cmocka_unit_test(refused),      cmocka_unit_test(sloppy),
+        cmocka_unit_test(random_lists), cmocka_unit_test(times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,6 +114,7 @@ static inline void rig_options(struct store_options *o, struct env *env)
     o->cache_bytes = 256 << 10;
     o->reserve_bytes = 0;
     o->events_bytes = 0;
+    o->commit_ns = 0;
     o->merge = &rig_merge;
 }
 
