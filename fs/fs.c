@@ -174,30 +174,32 @@ int fs_rmdir(struct fs *fs, uint64_t dir, const char *name)
     return err == 0 ? names_rmdir(fs, dir, name) : err;
 }
 
-static int rename_real(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
-                       const char *new_name, unsigned flags, const struct fs_cred *whiteout)
+int fs_rename_with(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
+                   const char *new_name, const struct fs_rename_how *how)
 {
+    if (dir == FS_INO_SNAPSHOTS && new_dir == FS_INO_SNAPSHOTS && !how->whiteout)
+        return (how->flags & ~(unsigned)FS_RENAME_NOREPLACE) ? -EINVAL
+                                                             : snapshot_rename(fs, name, new_name);
     int err = check_change(dir, name);
     if (err == 0)
         err = check_change(new_dir, new_name);
     if (err == 0 && (ino_is_virtual(dir) || ino_is_virtual(new_dir)))
         err = -EPERM;
-    return err == 0 ? names_rename(fs, dir, name, new_dir, new_name, flags, whiteout) : err;
+    return err == 0 ? names_rename(fs, dir, name, new_dir, new_name, how) : err;
 }
 
 int fs_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir, const char *new_name,
               unsigned flags)
 {
-    if (dir == FS_INO_SNAPSHOTS && new_dir == FS_INO_SNAPSHOTS)
-        return (flags & ~(unsigned)FS_RENAME_NOREPLACE) ? -EINVAL
-                                                        : snapshot_rename(fs, name, new_name);
-    return rename_real(fs, dir, name, new_dir, new_name, flags, NULL);
+    const struct fs_rename_how how = {.flags = flags};
+    return fs_rename_with(fs, dir, name, new_dir, new_name, &how);
 }
 
 int fs_rename_whiteout(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
                        const char *new_name, unsigned flags, const struct fs_cred *cred)
 {
-    return rename_real(fs, dir, name, new_dir, new_name, flags, cred);
+    const struct fs_rename_how how = {.flags = flags, .whiteout = cred};
+    return fs_rename_with(fs, dir, name, new_dir, new_name, &how);
 }
 
 void fs_forget(struct fs *fs, uint64_t ino)

@@ -21,9 +21,9 @@ int names_lock_entry(struct txn *t, uint64_t dir, const char *name, struct inode
                      struct dirent *entry, struct inode *n);
 
 /* ---- rename.c ---- */
-/* `whiteout`: who makes one under the old name; NULL: there is none. */
+/* fs_rename_with() */
 int names_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
-                 const char *new_name, unsigned flags, const struct fs_cred *whiteout);
+                 const char *new_name, const struct fs_rename_how *how);
 /* Takes one link off `n` and puts it; the last makes it an orphan (the caller adds it to the set
  * once that is committed). */
 void names_drop_link(struct txn *t, struct inode *n);

@@ -20,9 +20,8 @@ struct move {
     struct txn t;
     struct inode dirs[2];
     struct side from, to;
-    unsigned flags;
-    const struct fs_cred *whiteout; /* who makes one; NULL: none is */
-    uint64_t orphan;                /* made by it; 0: none */
+    const struct fs_rename_how *how;
+    uint64_t orphan; /* made by it; 0: none */
 };
 
 static int look(struct move *m, struct side *s)
@@ -128,17 +127,17 @@ static bool same_file(const struct move *m)
 
 static int check(struct move *m)
 {
-    bool across = m->from.dir != m->to.dir, exchange = m->flags & FS_RENAME_EXCHANGE;
+    bool across = m->from.dir != m->to.dir, exchange = m->how->flags & FS_RENAME_EXCHANGE;
     int err = 0;
     if (exchange && !m->to.exists)
         return -ENOENT;
     if (same_file(m))
-        return m->flags & FS_RENAME_NOREPLACE ? -EEXIST : 0;
+        return m->how->flags & FS_RENAME_NOREPLACE ? -EEXIST : 0;
     if (inode_is_dir(&m->from.n) && across)
         err = below_itself(m, m->from.n.ino, m->to.dir_ino);
     if (err == 0 && exchange && inode_is_dir(&m->to.n) && across)
         err = below_itself(m, m->to.n.ino, m->from.dir_ino);
-    if (err == 0 && m->to.exists && m->flags & FS_RENAME_NOREPLACE)
+    if (err == 0 && m->to.exists && m->how->flags & FS_RENAME_NOREPLACE)
         err = -EEXIST;
     if (err == 0)
         err = check_flags(m);
@@ -183,7 +182,7 @@ static int leave_whiteout(struct move *m)
     int err = ino_take(m->t.fs, s->dir_ino, s->dir->policy, &ino);
     if (err < 0)
         return err;
-    inode_new(&m->t, ino, S_IFCHR, 0, m->whiteout, s->dir, &n);
+    inode_new(&m->t, ino, S_IFCHR, 0, m->how->whiteout, s->dir, &n);
     dir_replace(&m->t, s->dir, &s->entry, s->name, ino, S_IFCHR);
     n.slot = m->t.slot;
     inode_put(&m->t, &n);
@@ -206,10 +205,22 @@ static int move(struct move *m)
     if (err < 0)
         return err;
     reparent(&from->n, from->dir, to->dir, m->t.slot);
-    if (m->whiteout)
+    if (m->how->whiteout)
         return leave_whiteout(m);
     dir_remove(&m->t, from->dir, &from->entry);
     return 0;
+}
+
+static bool is_ready(const struct move *m, const struct inode *n)
+{
+    return !S_ISREG(n->mode) || !m->how->ready || m->how->ready(m->how->ready_ctx, n->ino);
+}
+
+/* May each file take the other's place now? */
+static bool are_ready(const struct move *m)
+{
+    bool exchange = m->how->flags & FS_RENAME_EXCHANGE;
+    return !m->to.exists || (is_ready(m, &m->from.n) && (!exchange || is_ready(m, &m->to.n)));
 }
 
 static int apply(struct move *m)
@@ -221,7 +232,9 @@ static int apply(struct move *m)
         return err;
     if (same_file(m))
         return 0; /* two names of one file, or one name: nothing to do, says POSIX */
-    if (m->flags & FS_RENAME_EXCHANGE)
+    if (!are_ready(m))
+        return -EAGAIN;
+    if (m->how->flags & FS_RENAME_EXCHANGE)
         exchange(m);
     else
         err = move(m);
@@ -239,14 +252,14 @@ static int apply(struct move *m)
 }
 
 int names_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
-                 const char *new_name, unsigned flags, const struct fs_cred *whiteout)
+                 const char *new_name, const struct fs_rename_how *how)
 {
     struct move m = {.from = {.dir_ino = dir, .name = name},
                      .to = {.dir_ino = new_dir, .name = new_name},
-                     .flags = flags,
-                     .whiteout = whiteout};
+                     .how = how};
+    unsigned flags = how->flags;
     if ((flags & ~(unsigned)(FS_RENAME_NOREPLACE | FS_RENAME_EXCHANGE)) ||
-        (flags & FS_RENAME_EXCHANGE && (flags & FS_RENAME_NOREPLACE || whiteout)))
+        (flags & FS_RENAME_EXCHANGE && (flags & FS_RENAME_NOREPLACE || how->whiteout)))
         return -EINVAL;
     int err = txn_init(&m.t, fs);
     if (err < 0)

@@ -36,6 +36,7 @@
 #include "mount/ops.h"
 #include "mount/raw.h"
 #include "mount/session.h"
+#include "mount/settle.h"
 #include "mount/tell.h"
 #include "mount/times.h"
 #include "mount/wire.h"
@@ -76,6 +77,7 @@ static void end_mount(struct daemon *d)
     log_message(LOG_INFO, "%s: still in use; ended all the same", dir);
     keeper_stop(d->mount.keeper);
     control_stop(d->mount.control);
+    settle_stop(d->mount.settle);
     session_stop(d->session);
 }
 
@@ -179,6 +181,8 @@ static int start_threads(struct daemon *d)
     if (err == 0)
         err = session_start(d->fuse, WORKERS, serve_raw, d, &d->session);
     if (err == 0)
+        err = settle_start(d->mount.settle, d->session);
+    if (err == 0)
         err = control_start(d->mount.control, d->session);
     if (err == 0)
         err = keeper_start(d->mount.keeper);
@@ -198,6 +202,7 @@ static int start(struct daemon *d)
         return status;
     d->mount.lookups = lookups_new();
     d->mount.live = live_new(d->mount.fs);
+    d->mount.settle = settle_new();
     d->mount.control = control_new(&d->mount, c->mount_dir);
     d->mount.keeper = keeper_new(&d->mount, c->options.keep, &c->options.history);
     status = mount_fuse(d);
@@ -227,6 +232,8 @@ static int finish(struct daemon *d, int status)
     keeper_stop(d->mount.keeper);
     if (d->mount.control)
         control_stop(d->mount.control);
+    if (d->mount.settle)
+        settle_stop(d->mount.settle);
     session_free(d->session);
     if (d->fuse) {
         fuse_session_unmount(d->fuse);
@@ -234,6 +241,7 @@ static int finish(struct daemon *d, int status)
     }
     keeper_free(d->mount.keeper);
     control_free(d->mount.control);
+    settle_free(d->mount.settle);
     live_free(d->mount.live);
     times_stop(d->mount.times);
     lookups_free(d->mount.lookups);

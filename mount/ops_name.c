@@ -2,11 +2,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mount/control.h"
 #include "mount/live.h"
 #include "mount/ops_priv.h"
+#include "mount/settle.h"
 
 /* What the kernel promises of a name. */
 static void assert_name(uint64_t dir, const char *name)
@@ -117,18 +119,82 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
     reply_status(req, fs_rmdir(mount_of(req)->fs, dir, name));
 }
 
+/* ---- renaming ---- */
+
+/* What is to be renamed, and the files of which all is known here: those that have been settled. */
+struct renaming {
+    struct mount *mount;
+    uint64_t dir, new_dir;
+    unsigned flags;
+    uint64_t settled[2]; /* as many as change places */
+    uint64_t unsettled;  /* that made it wait last */
+    const char *name, *new_name;
+    char names[]; /* of one that waits */
+};
+
+static bool is_settled(void *ctx, uint64_t ino)
+{
+    struct renaming *r = ctx;
+    bool settled = ino == r->settled[0] || ino == r->settled[1] || !ops_may_hold(r->mount, ino);
+    if (!settled)
+        r->unsettled = ino;
+    return settled;
+}
+
+/* -EAGAIN: not before r->unsettled is settled. */
+static int try_rename(fuse_req_t req, struct renaming *r)
+{
+    struct fs_cred cred = reply_cred(req);
+    const unsigned whiteout = RENAME_WHITEOUT;
+    struct fs_rename_how how = {.flags = r->flags & ~whiteout,
+                                .whiteout = r->flags & whiteout ? &cred : NULL,
+                                .ready = is_settled,
+                                .ready_ctx = r};
+    r->unsettled = 0;
+    return fs_rename_with(r->mount->fs, r->dir, r->name, r->new_dir, r->new_name, &how);
+}
+
+static void rename_settled(fuse_req_t req, void *args)
+{
+    struct renaming *r = args;
+    r->settled[r->settled[0] ? 1 : 0] = r->unsettled;
+    int err = try_rename(req, r);
+    /* The kernel has both folders locked: other files cannot have come to these names. */
+    if (err == -EAGAIN && r->unsettled && !r->settled[1]) {
+        settle_first(r->mount->settle, req, r->unsettled, rename_settled, r);
+        return;
+    }
+    reply_status(req, err);
+    free(r);
+}
+
+static void rename_later(fuse_req_t req, const struct renaming *now)
+{
+    size_t len = strlen(now->name) + 1, new_len = strlen(now->new_name) + 1;
+    struct renaming *r = mem_alloc(sizeof *r + len + new_len);
+    *r = *now;
+    r->name = memcpy(r->names, now->name, len);
+    r->new_name = memcpy(r->names + len, now->new_name, new_len);
+    settle_first(r->mount->settle, req, r->unsettled, rename_settled, r);
+}
+
+/* A file that replaces another takes its contents along (settle.h). */
 void ops_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino_t new_dir,
                 const char *new_name, unsigned flags)
 {
     assert_name(dir, name);
     assert_name(new_dir, new_name);
-    struct fs_cred cred = reply_cred(req);
-    struct fs *fs = mount_of(req)->fs;
-    const unsigned whiteout = RENAME_WHITEOUT;
-    int err = flags & whiteout
-                  ? fs_rename_whiteout(fs, dir, name, new_dir, new_name, flags & ~whiteout, &cred)
-                  : fs_rename(fs, dir, name, new_dir, new_name, flags);
-    reply_status(req, err);
+    struct renaming r = {.mount = mount_of(req),
+                         .dir = dir,
+                         .new_dir = new_dir,
+                         .flags = flags,
+                         .name = name,
+                         .new_name = new_name};
+    int err = try_rename(req, &r);
+    if (err == -EAGAIN && r.unsettled)
+        rename_later(req, &r);
+    else
+        reply_status(req, err);
 }
 
 static void forget(struct mount *m, uint64_t ino, uint64_t count)

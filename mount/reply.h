@@ -10,6 +10,7 @@
 struct control;
 struct keeper;
 struct live;
+struct settle;
 struct times;
 
 /* What the operations need: libfuse's user data of the session. Constant while it is mounted. */
@@ -19,6 +20,7 @@ struct mount {
     struct control *control;
     struct times *times;
     struct keeper *keeper;
+    struct settle *settle;
     struct fuse_session *fuse; /* to tell the kernel what has changed without its doing */
     struct live *live;         /* the files of .varve */
     bool read_only;

@@ -27,7 +27,8 @@ void session_wait(struct session *s);
 void session_stop(struct session *s);
 /* After session_wait(), when no other thread uses the session any more. */
 void session_free(struct session *s);
-/* Has the kernel forget what it has cached of an inode's contents. Needs running workers; must not
+/* Has the kernel forget what it has cached of an inode's contents; what it had not written back of
+ * it is written before, and answered when this returns. Needs running workers; must not
  * be called by one. */
 void session_drop_pages(struct session *s, uint64_t ino);
 /* Returns when every request that any worker had read before the call has been handled. Must not be

@@ -219,6 +219,74 @@ static void test_exchange_folders(void **state)
     vol_free(&v);
 }
 
+/* ---- files that are not ready ---- */
+
+struct asked {
+    uint64_t not_ready, asked[8];
+    int count;
+};
+
+static bool is_ready(void *ctx, uint64_t ino)
+{
+    struct asked *a = ctx;
+    assert_true(a->count < 8);
+    a->asked[a->count++] = ino;
+    return ino != a->not_ready;
+}
+
+/* The result; who was asked is in `a`. */
+static int rename_asking(struct vol *v, const char *from, const char *to, unsigned flags,
+                         uint64_t not_ready, struct asked *a)
+{
+    const struct fs_rename_how how = {.flags = flags, .ready = is_ready, .ready_ctx = a};
+    *a = (struct asked){.not_ready = not_ready};
+    return fs_rename_with(v->fs, ROOT, from, ROOT, to, &how);
+}
+
+static void test_asks_before_it_replaces(void **state)
+{
+    (void)state;
+    struct vol v;
+    struct asked a;
+    vol_make(&v, 0);
+    uint64_t f = vol_text(&v, ROOT, "f", "F"), g = vol_text(&v, ROOT, "g", "G");
+    assert_errno(rename_asking(&v, "f", "g", 0, f, &a), EAGAIN);
+    assert_true(a.count == 1 && a.asked[0] == f);
+    assert_true(vol_find(&v, ROOT, "f") == f && vol_find(&v, ROOT, "g") == g);
+    assert_errno(rename_asking(&v, "f", "g", FS_RENAME_EXCHANGE, f, &a), EAGAIN);
+    assert_errno(rename_asking(&v, "f", "g", FS_RENAME_EXCHANGE, g, &a), EAGAIN);
+    assert_true(vol_find(&v, ROOT, "f") == f && vol_find(&v, ROOT, "g") == g);
+    assert_ok(rename_asking(&v, "f", "g", FS_RENAME_EXCHANGE, 0, &a));
+    assert_int_equal(a.count, 2);
+    assert_true(vol_find(&v, ROOT, "f") == g && vol_find(&v, ROOT, "g") == f);
+    /* What is replaced is of no interest. */
+    assert_ok(rename_asking(&v, "f", "g", 0, f, &a));
+    assert_true(a.count == 1 && a.asked[0] == g && vol_find(&v, ROOT, "g") == g);
+    vol_free(&v);
+}
+
+/* Nobody is asked of what replaces nothing, has no contents, or fails anyway. */
+static void test_asks_no_more_than_that(void **state)
+{
+    (void)state;
+    struct vol v;
+    struct asked a;
+    vol_make(&v, 0);
+    uint64_t f = vol_text(&v, ROOT, "f", "F");
+    vol_text(&v, ROOT, "g", "G");
+    vol_mkdir(&v, ROOT, "d");
+    vol_symlink(&v, ROOT, "s", "target");
+    assert_ok(rename_asking(&v, "f", "free", 0, f, &a));
+    assert_int_equal(a.count, 0);
+    assert_errno(rename_asking(&v, "free", "g", FS_RENAME_NOREPLACE, f, &a), EEXIST);
+    assert_errno(rename_asking(&v, "free", "d", 0, f, &a), EISDIR);
+    assert_ok(rename_asking(&v, "free", "free", 0, f, &a));
+    assert_int_equal(a.count, 0);
+    assert_ok(rename_asking(&v, "s", "g", 0, vol_find(&v, ROOT, "s"), &a));
+    assert_int_equal(a.count, 0);
+    vol_free(&v);
+}
+
 /* ---- circles ---- */
 
 static void test_no_circles(void **state)
@@ -340,6 +408,8 @@ int main(void)
         cmocka_unit_test(test_exchange_files),
         cmocka_unit_test(test_exchange_folder_and_file),
         cmocka_unit_test(test_exchange_folders),
+        cmocka_unit_test(test_asks_before_it_replaces),
+        cmocka_unit_test(test_asks_no_more_than_that),
         cmocka_unit_test(test_no_circles),
         cmocka_unit_test(test_survives_reopen),
         cmocka_unit_test(test_leaves_a_whiteout),
