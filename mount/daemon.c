@@ -38,6 +38,7 @@
 #include "mount/session.h"
 #include "mount/settle.h"
 #include "mount/tell.h"
+#include "mount/temp.h"
 #include "mount/times.h"
 #include "mount/wire.h"
 
@@ -121,6 +122,8 @@ static int open_volume(struct daemon *d)
         opt->open == OPEN_QUICK || (opt->open == OPEN_BY_ITSELF && opt->read_only);
     int err = fs_open(d->config->volume, &o, &d->mount.fs);
     assert((err == 0) == (d->mount.fs != NULL));
+    if (err == 0 && !opt->read_only)
+        temp_sweep(d->config->volume);
     if (err == -ENODATA)
         return tell_error("%s: there is no snapshot '%s'; those that there are: varvefs snapshot "
                           "list %s",

@@ -1,14 +1,10 @@
 /* reading: see reading.h. */
 #include "mount/reading.h"
 
-#include <assert.h>
-#include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "mount/control.h"
 #include "mount/explain.h"
@@ -68,48 +64,30 @@ bool reading_is_snapshot_name(const char *name)
 
 /* ---- a mount's checkpoint ---- */
 
-/* On the volume's file system, for links: beside it, or in it if it is one by itself. */
-static char *temp_name(const char *volume)
-{
-    struct stat own, above;
-    char *parent = mem_printf("%s/..", volume);
-    bool beside =
-        stat(volume, &own) == 0 && stat(parent, &above) == 0 && own.st_dev == above.st_dev;
-    free(parent);
-    char *name = mem_strdup(volume), *slash = strrchr(name, '/');
-    assert(slash);
-    *slash = 0;
-    char *temp = mem_printf("%s/.varvefs-reading-%ld", beside ? name : volume, (long)getpid());
-    free(name);
-    return temp;
-}
-
-static void remove_temp(const char *path)
-{
-    DIR *dir = opendir(path);
-    const struct dirent *entry;
-    while (dir && (entry = readdir(dir))) {
-        char *file = mem_printf("%s/%s", path, entry->d_name);
-        unlink(file); /* not "." and ".." */
-        free(file);
-    }
-    if (dir)
-        closedir(dir);
-    if (rmdir(path) != 0 && errno != ENOENT)
-        tell_error("%s: cannot be removed: %s; remove it by hand", path, strerror(errno));
-}
-
 static int make_temp(struct reading *r, const char *where)
 {
     struct store_checkpoint made;
-    r->temp = temp_name(r->place.volume);
-    int err = control_checkpoint_ask(r->place.mount, r->temp, NULL, &made);
+    temp_sweep(r->place.volume);
+    int err = temp_take(r->place.volume, &r->temp);
+    if (err < 0)
+        return tell_error("%s: no folder can be made beside it to link to its present state: %s",
+                          r->place.volume, strerror(-err));
+    err = control_checkpoint_ask(r->place.mount, r->temp.path, NULL, &made);
     if (err == 0)
         return 0;
     if (err == -EPERM)
         return tell_error("%s: only who mounted it and root may read it in this way", where);
-    return tell_error("%s: its present state cannot be linked to, in %s: %s", where, r->temp,
+    return tell_error("%s: its present state cannot be linked to, in %s: %s", where, r->temp.path,
                       strerror(-err));
+}
+
+static void drop_temp(struct reading *r)
+{
+    char *path = r->temp.path ? mem_strdup(r->temp.path) : NULL;
+    int err = temp_drop(&r->temp);
+    if (err < 0)
+        tell_error("%s: cannot be removed: %s; remove it by hand", path, strerror(-err));
+    free(path);
 }
 
 /* ---- */
@@ -131,7 +109,7 @@ int reading_open(const struct passphrase_source *source, const char *where, stru
         fs_options_init(&o);
         o.read_only = true;
         o.secret = &passphrase.secret;
-        int err = fs_open(r->temp ? r->temp : r->place.volume, &o, &r->fs);
+        int err = fs_open(r->temp.path ? r->temp.path : r->place.volume, &o, &r->fs);
         status = err < 0 ? explain_volume(where, err) : 0;
     }
     passphrase_wipe(&passphrase);
@@ -143,9 +121,7 @@ int reading_close(struct reading *r, int status)
     int err = r->fs ? fs_close(r->fs) : 0;
     if (err < 0 && status == 0)
         status = explain_volume(r->place.volume, err);
-    if (r->temp)
-        remove_temp(r->temp);
-    free(r->temp);
+    drop_temp(r);
     cmd_place_release(&r->place);
     *r = (struct reading){0};
     return status;

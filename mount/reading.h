@@ -6,6 +6,7 @@
 #include "fs/fs.h"
 #include "mount/cmd.h"
 #include "mount/passphrase.h"
+#include "mount/temp.h"
 
 /* What "WHERE", "WHERE@SNAPSHOT", or the path of a snapshot's folder in a mount means. */
 struct reading_name {
@@ -18,11 +19,12 @@ void reading_name_release(struct reading_name *n);
 bool reading_is_snapshot_name(const char *name);
 
 /* Of a mount, which has its volume open, a checkpoint is read: links, made at once, in a folder of
- * its own beside the volume, and removed at the end. */
+ * its own beside the volume, and removed at the end; or, where the command is killed, by the next
+ * one, or the next mount. */
 struct reading {
     struct cmd_place place;
-    struct fs *fs; /* read-only */
-    char *temp;    /* the checkpoint's folder, or NULL */
+    struct fs *fs;    /* read-only */
+    struct temp temp; /* the checkpoint's, of a mount */
 };
 /* 0, or an exit status after telling why; to be closed in any case. Interrupts do not end the
  * program from then on (cmd_cancelled()). */
