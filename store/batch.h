@@ -27,7 +27,7 @@ struct batch_op {
 struct store_batch {
     uint32_t direct_min; /* from the store's options */
     struct strength strength;
-    struct packers *packers; /* shared with other batches; NULL: there is never a hurry */
+    uint32_t processors;     /* of the machine; 0: there is never a hurry */
     struct pack_hurry hurry; /* of the values, once there was one */
     bool sums;               /* operations have hashes, which batch_verify() goes by */
     struct batch_op *ops;

@@ -173,7 +173,7 @@ static void tree_setup(struct tree *t, const char *dir, const struct store_optio
     t->dicts = dicts_new();
     t->squad = mem_alloc(sizeof *t->squad);
     squad_init(t->squad, wake_helpers, t);
-    t->packers.processors = t->env->processors(t->env);
+    t->processors = t->env->processors(t->env);
     t->read_ctx = (struct view_context){.merge = o->merge,
                                         .cache = t->cache,
                                         .values = t->values,
@@ -370,7 +370,7 @@ struct store_batch *store_batch_new(struct store *s)
     struct strength strength;
     strength_of_values(&strength, live);
     batch_init(b, setting_u32(&live->direct_min), &strength);
-    b->packers = &s->tree.packers;
+    b->processors = s->tree.processors;
     b->sums = setting_u32(&live->entry_sums) != 0;
     return b;
 }

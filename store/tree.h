@@ -22,7 +22,6 @@
 #include "store/events.h"
 #include "store/keyslots.h"
 #include "store/manifest.h"
-#include "store/packers.h"
 #include "store/parity.h"
 #include "store/press.h"
 #include "store/purge.h"
@@ -62,7 +61,7 @@ struct tree {
     struct view_context read_ctx;
     struct cache *cache;
     struct values *values;
-    struct packers packers;    /* writers that compress */
+    uint32_t processors;       /* of the machine */
     struct dicts *dicts;       /* for the tables of the last levels */
     struct squad *squad;       /* workers that have nothing to do help those that write tables */
     struct env_lock *dir_lock; /* NULL when read-only and nobody could hold it */
