@@ -53,7 +53,7 @@ static bool row_in_file(const struct tail *t)
     struct buf bytes = {0};
     struct frame_header h = {0};
     uint64_t left = t->log_bytes > t->base ? t->log_bytes - t->base : 0;
-    size_t len = left < LOGTAIL_ROOM ? (size_t)left : LOGTAIL_ROOM;
+    size_t len = left < JOURNAL_ROW_MAX ? (size_t)left : JOURNAL_ROW_MAX;
     bool row = len > 0 && file_read(&t->log, t->base, buf_reserve(&bytes, len), len) == 0 &&
                frame_verify(&t->log.codec, t->base, slice_of(bytes.data, len), &h) == FRAME_OK &&
                journal_is_row(FILE_LOG, &h);

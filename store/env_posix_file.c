@@ -141,7 +141,8 @@ static int posix_truncate(struct env_file *file, uint64_t size)
     return err;
 }
 
-static int posix_allocate(struct env_file *file, uint64_t offset, uint64_t len)
+/* fallocate(2); the size stays. */
+static int change_storage(struct env_file *file, int mode, uint64_t offset, uint64_t len)
 {
     struct posix_file *f = posix_file_of(file);
     int err;
@@ -151,30 +152,22 @@ static int posix_allocate(struct env_file *file, uint64_t offset, uint64_t len)
         return 0;
     if (offset > INT64_MAX || len > INT64_MAX - offset)
         return -EFBIG;
+    mode |= FALLOC_FL_KEEP_SIZE;
     do
-        err = fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) ? -errno : 0;
+        err = fallocate(f->fd, mode, (off_t)offset, (off_t)len) ? -errno : 0;
     while (err == -EINTR);
     return err == -ENOSYS ? -EOPNOTSUPP : err;
 }
 
+static int posix_allocate(struct env_file *file, uint64_t offset, uint64_t len)
+{
+    return change_storage(file, 0, offset, len);
+}
+
 static int posix_punch(struct env_file *file, uint64_t offset, uint64_t len)
 {
-    struct posix_file *f = posix_file_of(file);
-    int err;
     assert(offset % ENV_PUNCH_UNIT == 0 && len % ENV_PUNCH_UNIT == 0);
-    if (f->pooled)
-        return -EBADF;
-    if (len == 0)
-        return 0;
-    if (offset > INT64_MAX || len > INT64_MAX - offset)
-        return -EFBIG;
-    do
-        err =
-            fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len)
-                ? -errno
-                : 0;
-    while (err == -EINTR);
-    return err == -ENOSYS ? -EOPNOTSUPP : err;
+    return change_storage(file, FALLOC_FL_PUNCH_HOLE, offset, len);
 }
 
 static int posix_size(struct env_file *file, uint64_t *size)

@@ -91,6 +91,9 @@ const struct file_header *journal_header(const struct journal_reader *r);
 
 /* ---- rows, for those who read frames and not records ---- */
 
+/* The frame of a row that journal_write() made is no longer. */
+enum { JOURNAL_ROW_MAX = 192 << 10 };
+
 /* Is a frame `h` of a file of that kind a row? */
 bool journal_is_row(enum file_kind kind, const struct frame_header *h);
 /* Takes the next record from the front of the decoded row. False at its end, and where it is

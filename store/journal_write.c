@@ -30,11 +30,12 @@ enum {
     RESERVE_BYTES_MAX = 4 << 20,
     AHEAD_BYTES_MIN = 4 << 10,
     AHEAD_BYTES_MAX = 128 << 10,
-    /* More does not become a row, nor what comes in larger records on average: that is contents,
-     * which are compressed soon where they end up, and whose writers would wait twice as long. */
-    ROW_BYTES_MAX = LOGTAIL_ROOM + (64 << 10),
+    /* What comes in larger records on average does not become a row, nor more than
+     * JOURNAL_ROW_MAX: that is contents, which are compressed soon where they end up, and whose
+     * writers would wait twice as long. */
     ROW_RECORD_MAX = 1 << 10,
 };
+_Static_assert((int)JOURNAL_ROW_MAX >= (int)LOGTAIL_ROOM, "what TAIL holds fits into a row");
 
 struct journal_writer {
     struct append tail;
@@ -112,7 +113,7 @@ static bool make_row(struct journal_writer *w)
 {
     size_t len = w->tail.pending.len;
     buf_clear(&w->packed);
-    if (w->row_level == 0 || len < w->row_min || len > ROW_BYTES_MAX ||
+    if (w->row_level == 0 || len < w->row_min || len > JOURNAL_ROW_MAX ||
         len / w->records > ROW_RECORD_MAX)
         return false;
     struct pack_how how = {.zstd_level = w->row_level};

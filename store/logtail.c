@@ -3,8 +3,9 @@
  * Invariants:
  *   1. The header is changed only while TAIL holds nothing that is not in the log's file as well:
  * so a kill in the middle of the change loses nothing.
- *   2. The bytes at `at` are those of the log's file at base + at, or will be; no frame is ever put
- *      here that the log then drops (journal_write.c sees to it). */
+ *   2. The bytes at `at` are those of the log's file at base + at, or will be, or a row in the file
+ *      stands for all of them; no frame is ever put here that the log then drops (journal_write.c
+ *      sees to it). */
 #include "store/logtail.h"
 
 #include <assert.h>

@@ -4,9 +4,10 @@
  * system call costs more than all the rest of a small write. So records go first into TAIL, a small
  * file that is mapped (env.h, ENV_OPEN_MAPPED) and used over and over; the kernel has them then, as
  * after a write. When it is full, or when somebody syncs, what it holds goes to the log with one
- * write. After a kill TAIL goes on where the log's file ends; after a power cut whatever is left of
- * it may help and cannot mislead: frames are bound to their log and offset, and nothing in TAIL
- * counts as synced.
+ * write, mostly as one compressed frame (journal.h, rows). After a kill TAIL goes on where the
+ * log's file ends; after a power cut whatever is left of it may help and cannot mislead: frames are
+ * bound to their log and offset, a row in the file stands for all that TAIL held, and nothing in
+ * TAIL counts as synced.
  *
  *   TAIL: header (format.h), then `room` bytes: frames of log `number` from offset `base` on, and
  *   behind them what was there before. */

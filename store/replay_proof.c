@@ -6,18 +6,21 @@
 #include "store/framescan.h"
 #include "store/journal.h"
 
+static bool is_mark(struct slice record, uint64_t covered)
+{
+    uint64_t synced;
+    return batch_mark_decode(record, &synced) && synced > covered;
+}
+
 /* Is there a mark in that frame that covers more than `covered` bytes? */
 static bool mark_in(const struct frame_header *h, struct slice payload, uint64_t covered)
 {
-    struct slice record = payload;
-    uint64_t synced;
-    bool row = journal_is_row(FILE_LOG, h);
-    while (!row || journal_row_take(&payload, &record)) {
-        if (batch_mark_decode(record, &synced) && synced > covered)
+    struct slice record;
+    if (!journal_is_row(FILE_LOG, h))
+        return is_mark(payload, covered);
+    while (journal_row_take(&payload, &record))
+        if (is_mark(record, covered))
             return true;
-        if (!row)
-            break;
-    }
     return false;
 }
 

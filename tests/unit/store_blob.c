@@ -2,44 +2,17 @@
  * the file; never another value, whatever was damaged. */
 #include "store/blob.h"
 
-#include "tests/sim/simdisk.h"
 #include "tests/sim/simrng.h"
-#include "tests/unit/logged.h"
+#include "tests/unit/on_disk.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
-static const uint8_t uuid[UUID_SIZE] = "this volume's id";
-#define DIR  "vol"
 #define PATH "vol/000005.blob"
 
-struct fixture {
-    struct simdisk *disk;
-    struct env *env;
-};
-
-static int setup(void **state)
-{
-    struct fixture *x = mem_zalloc(sizeof *x);
-    x->disk = simdisk_new(1);
-    x->env = simdisk_env(x->disk);
-    *state = x;
-    logged_reset();
-    return x->env->mkdir(x->env, DIR);
-}
-
-static int teardown(void **state)
-{
-    struct fixture *x = *state;
-    bool leaked = simdisk_open_files(x->disk) > 0;
-    simdisk_free(x->disk);
-    free(x);
-    return leaked;
-}
-
-static struct blob_writer *create(struct fixture *x)
+static struct blob_writer *create(struct on_disk *x)
 {
     struct blob_writer *w;
     assert_ok(blob_create(x->env, DIR, 5, uuid, &w));
@@ -47,7 +20,7 @@ static struct blob_writer *create(struct fixture *x)
     return w;
 }
 
-static struct blob_reader *open_blob(struct fixture *x)
+static struct blob_reader *open_blob(struct on_disk *x)
 {
     struct blob_reader *r;
     assert_ok(blob_open(x->env, DIR, 5, uuid, &r));
@@ -88,7 +61,7 @@ static struct blob_ref add(struct blob_writer *w, struct slice value, int level)
 }
 
 /* A file of small values, with an empty one. */
-static void small_blob(struct fixture *x, struct values *v, struct simrng *rng)
+static void small_blob(struct on_disk *x, struct values *v, struct simrng *rng)
 {
     struct blob_writer *w = create(x);
     for (size_t i = 0; i < VALUES; i++) {
@@ -136,7 +109,7 @@ static void assert_no_value(struct blob_reader *r, const struct blob_ref *ref)
 
 static void values_come_back(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     enum { COUNT = 100 };
     static const size_t lens[] = {0, 1, 63, 64, 3 << 20};
@@ -167,7 +140,7 @@ static void values_come_back(void **state)
 
 static void a_reader_sees_what_is_appended_later(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct blob_writer *w = create(x);
     struct blob_reader *r = open_blob(x);
     char text[32];
@@ -184,7 +157,7 @@ static void a_reader_sees_what_is_appended_later(void **state)
 
 static void discarded_values_take_no_place(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct blob_writer *w = create(x);
     struct blob_ref gone = add(w, slice_str("gone"), 0);
     blob_discard(w);
@@ -206,7 +179,7 @@ static void discarded_values_take_no_place(void **state)
 
 static void flip_every_bit(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct values v;
     small_blob(x, &v, &rng);
@@ -225,7 +198,7 @@ static void flip_every_bit(void **state)
 
 static void cut_at_every_byte(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct values v;
     struct buf whole = {0};
@@ -253,7 +226,7 @@ static void cut_at_every_byte(void **state)
 
 static void damaged_references_find_nothing(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct values v;
     small_blob(x, &v, &rng);
@@ -287,7 +260,7 @@ static void damaged_references_find_nothing(void **state)
 /* Frames that changed places within the file, or came from another one. */
 static void moved_frames_are_no_values(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct blob_writer *w = create(x), *other;
     assert_ok(blob_create(x->env, DIR, 6, uuid, &other));
     struct blob_ref a = add(w, slice_str("aaaa"), 0), b = add(w, slice_str("bbbb"), 0);
@@ -324,7 +297,7 @@ static void moved_frames_are_no_values(void **state)
 
 static void a_value_that_does_not_decode_is_corruption(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct blob_writer *w = create(x);
     uint8_t zeros[1000] = {0}, *value;
     struct buf frame = {0};
@@ -345,7 +318,7 @@ static void a_value_that_does_not_decode_is_corruption(void **state)
 
 static void other_files_are_refused(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     static const uint8_t foreign[UUID_SIZE] = "another volume's";
     struct blob_reader *r;
     struct blob_writer *second, *w = create(x);
@@ -361,7 +334,7 @@ static void other_files_are_refused(void **state)
 
 static void io_errors_pass_through(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct blob_writer *w = create(x);
     struct blob_ref ref = add(w, slice_str("value"), 0);
     uint8_t *value;
@@ -387,7 +360,7 @@ static void io_errors_pass_through(void **state)
 /* A frame moves to another file as it is: sealed again, not compressed again. */
 static void frames_can_be_relocated(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct values v;
     struct blob_writer *w;
@@ -419,7 +392,7 @@ static void frames_can_be_relocated(void **state)
 
 /* ---- faults ---- */
 
-static void fail_next(struct fixture *x, enum sim_call call)
+static void fail_next(struct on_disk *x, enum sim_call call)
 {
     struct sim_fault fault = {.call = call, .err = -ENOSPC};
     simdisk_fail(x->disk, &fault);
@@ -427,7 +400,7 @@ static void fail_next(struct fixture *x, enum sim_call call)
 
 static void a_failed_write_leaves_nothing(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct blob_writer *w = create(x);
     struct blob_reader *r = open_blob(x);
     uint8_t value[3000];
@@ -456,7 +429,7 @@ static void a_failed_write_leaves_nothing(void **state)
 
 static void syncs_only_what_was_written(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct blob_writer *w = create(x);
     assert_ok(x->env->sync_dir(x->env, DIR));
     assert_ok(blob_sync(w));
@@ -474,7 +447,7 @@ static void syncs_only_what_was_written(void **state)
 
 static void synced_values_survive_a_power_cut(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct blob_writer *w = create(x);
     struct blob_ref refs[40];
@@ -589,7 +562,7 @@ static void many_read_while_one_writes(void **state)
     free(path);
 }
 
-#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define test(name) cmocka_unit_test_setup_teardown(name, on_disk_setup, on_disk_teardown)
 
 int main(void)
 {

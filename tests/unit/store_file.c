@@ -2,44 +2,17 @@
  * why, and a damaged reference is an error and nothing worse. */
 #include "store/file.h"
 
-#include "tests/sim/simdisk.h"
 #include "tests/sim/simrng.h"
-#include "tests/unit/logged.h"
+#include "tests/unit/on_disk.h"
 
 #include <errno.h>
 #include <xxhash.h>
 
-static const uint8_t uuid[UUID_SIZE] = "this volume's id";
 static const uint8_t other_uuid[UUID_SIZE] = "another volume's";
-#define DIR  "vol"
 #define PATH "vol/000007.table"
 
-struct fixture {
-    struct simdisk *disk;
-    struct env *env;
-};
-
-static int setup(void **state)
-{
-    struct fixture *x = mem_zalloc(sizeof *x);
-    x->disk = simdisk_new(1);
-    x->env = simdisk_env(x->disk);
-    *state = x;
-    logged_reset();
-    return x->env->mkdir(x->env, DIR);
-}
-
-static int teardown(void **state)
-{
-    struct fixture *x = *state;
-    bool leaked = simdisk_open_files(x->disk) > 0;
-    simdisk_free(x->disk);
-    free(x);
-    return leaked;
-}
-
 /* Table 7 with one frame, whose place is returned. */
-static struct frame_ref make_table(struct fixture *x, struct slice value)
+static struct frame_ref make_table(struct on_disk *x, struct slice value)
 {
     struct file f;
     struct buf frame = {0};
@@ -52,14 +25,14 @@ static struct frame_ref make_table(struct fixture *x, struct slice value)
     return where;
 }
 
-static int open_table(struct fixture *x, struct file *f)
+static int open_table(struct on_disk *x, struct file *f)
 {
     return file_open(x->env, DIR, FILE_TABLE, 7, uuid, f);
 }
 
 static void a_created_file_opens(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file a, b;
     assert_ok(file_create(x->env, DIR, FILE_TABLE, 7, uuid, &a));
     assert_string_equal(a.path, PATH);
@@ -80,7 +53,7 @@ static void a_created_file_opens(void **state)
 
 static void every_file_has_its_own_salt(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file a, b;
     assert_ok(file_create(x->env, DIR, FILE_TABLE, 7, uuid, &a));
     assert_ok(x->env->remove(x->env, PATH));
@@ -93,7 +66,7 @@ static void every_file_has_its_own_salt(void **state)
 
 static void an_existing_file_is_not_replaced(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     struct buf before = {0}, after = {0};
     make_table(x, slice_str("hello"));
@@ -109,7 +82,7 @@ static void an_existing_file_is_not_replaced(void **state)
 
 static void a_creation_that_fails_leaves_nothing(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     static const enum sim_call calls[] = {SIM_CREATE, SIM_RANDOM_BYTES, SIM_WRITE};
     for (size_t i = 0; i < 3; i++) {
         struct file f;
@@ -127,7 +100,7 @@ static void a_creation_that_fails_leaves_nothing(void **state)
 
 static void a_missing_file_is_corruption(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     assert_errno(file_open_maybe(x->env, DIR, FILE_TABLE, 7, uuid, &f), ENOENT);
     assert_int_equal(logged.count, 0);
@@ -139,7 +112,7 @@ static void a_missing_file_is_corruption(void **state)
 
 static void a_file_cut_within_its_header_is_told_apart(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     uint8_t zeros[FILE_HEADER_SIZE + 50] = {0};
     for (size_t len = 0; len < FILE_HEADER_SIZE; len++) {
@@ -161,7 +134,7 @@ static void a_file_cut_within_its_header_is_told_apart(void **state)
 
 static void any_damage_to_the_header_is_seen(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     make_table(x, slice_str("hello"));
     for (uint64_t bit = 0; bit < 8 * FILE_HEADER_SIZE; bit++) {
@@ -178,7 +151,7 @@ static void any_damage_to_the_header_is_seen(void **state)
 
 static void a_file_in_a_wrong_place_is_refused(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     struct buf bytes = {0};
     make_table(x, slice_str("hello"));
@@ -196,7 +169,7 @@ static void a_file_in_a_wrong_place_is_refused(void **state)
 }
 
 /* Writes a sound header for table 7 with one byte changed. */
-static void put_header_with(struct fixture *x, size_t at, uint8_t value)
+static void put_header_with(struct on_disk *x, size_t at, uint8_t value)
 {
     struct file_header h = {.kind = FILE_TABLE, .version = FORMAT_VERSION, .number = 7};
     uint8_t bytes[FILE_HEADER_SIZE];
@@ -210,7 +183,7 @@ static void put_header_with(struct fixture *x, size_t at, uint8_t value)
 
 static void a_newer_file_is_refused_as_such(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     put_header_with(x, 8, 2);
     assert_errno(open_table(x, &f), EPROTONOSUPPORT);
@@ -229,7 +202,7 @@ static void a_newer_file_is_refused_as_such(void **state)
 
 static void io_errors_pass_through(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     make_table(x, slice_str("hello"));
     struct sim_fault open_fault = {.call = SIM_OPEN, .err = -EMFILE};
@@ -261,7 +234,7 @@ static void io_errors_pass_through(void **state)
 
 static void reading_past_the_end_is_corruption(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     uint8_t bytes[FILE_HEADER_SIZE + 40];
     struct frame_ref where = make_table(x, slice_str("hello"));
@@ -297,7 +270,7 @@ static void assert_no_frame(struct file *f, uint64_t offset, uint32_t len, const
 
 static void frames_are_read_by_reference(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     struct buf frame = {0}, value = {0};
     struct frame_header h;
@@ -315,7 +288,7 @@ static void frames_are_read_by_reference(void **state)
 
 static void damaged_references_are_corruption(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     struct frame_ref where = make_table(x, slice_str("hello"));
     assert_ok(open_table(x, &f));
@@ -338,7 +311,7 @@ static void damaged_references_are_corruption(void **state)
 
 static void damaged_frames_are_corruption(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct file f;
     static const uint8_t zeros[100];
     struct frame_ref where = make_table(x, slice_str("hello"));
@@ -366,7 +339,7 @@ static void damaged_frames_are_corruption(void **state)
 
 static void large_frames_are_read(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct file f;
     struct buf frame = {0};
@@ -388,22 +361,33 @@ static void large_frames_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_created_file_opens, setup, teardown),
-        cmocka_unit_test_setup_teardown(every_file_has_its_own_salt, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_existing_file_is_not_replaced, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_creation_that_fails_leaves_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_missing_file_is_corruption, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_cut_within_its_header_is_told_apart, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(any_damage_to_the_header_is_seen, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_in_a_wrong_place_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_newer_file_is_refused_as_such, setup, teardown),
-        cmocka_unit_test_setup_teardown(io_errors_pass_through, setup, teardown),
-        cmocka_unit_test_setup_teardown(reading_past_the_end_is_corruption, setup, teardown),
-        cmocka_unit_test_setup_teardown(frames_are_read_by_reference, setup, teardown),
-        cmocka_unit_test_setup_teardown(damaged_references_are_corruption, setup, teardown),
-        cmocka_unit_test_setup_teardown(damaged_frames_are_corruption, setup, teardown),
-        cmocka_unit_test_setup_teardown(large_frames_are_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_created_file_opens, on_disk_setup, on_disk_teardown),
+        cmocka_unit_test_setup_teardown(every_file_has_its_own_salt, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(an_existing_file_is_not_replaced, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(a_creation_that_fails_leaves_nothing, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(a_missing_file_is_corruption, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(a_file_cut_within_its_header_is_told_apart, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(any_damage_to_the_header_is_seen, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(a_file_in_a_wrong_place_is_refused, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(a_newer_file_is_refused_as_such, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(io_errors_pass_through, on_disk_setup, on_disk_teardown),
+        cmocka_unit_test_setup_teardown(reading_past_the_end_is_corruption, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(frames_are_read_by_reference, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(damaged_references_are_corruption, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(damaged_frames_are_corruption, on_disk_setup,
+                                        on_disk_teardown),
+        cmocka_unit_test_setup_teardown(large_frames_are_read, on_disk_setup, on_disk_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,49 +2,22 @@
  * just the records before it. */
 #include "store/journal.h"
 
-#include "tests/sim/simdisk.h"
 #include "tests/sim/simrng.h"
-#include "tests/unit/logged.h"
+#include "tests/unit/on_disk.h"
 
 #include <errno.h>
 
-static const uint8_t uuid[UUID_SIZE] = "this volume's id";
 static const uint8_t other_uuid[UUID_SIZE] = "another volume's";
-#define DIR  "vol"
 #define PATH "vol/000003.log"
 
-struct fixture {
-    struct simdisk *disk;
-    struct env *env;
-};
-
-static int setup(void **state)
-{
-    struct fixture *x = mem_zalloc(sizeof *x);
-    x->disk = simdisk_new(1);
-    x->env = simdisk_env(x->disk);
-    *state = x;
-    logged_reset();
-    return x->env->mkdir(x->env, DIR);
-}
-
-static int teardown(void **state)
-{
-    struct fixture *x = *state;
-    bool leaked = simdisk_open_files(x->disk) > 0;
-    simdisk_free(x->disk);
-    free(x);
-    return leaked;
-}
-
-static struct journal_writer *create(struct fixture *x)
+static struct journal_writer *create(struct on_disk *x)
 {
     struct journal_writer *w;
     assert_ok(journal_create(x->env, DIR, FILE_LOG, 3, uuid, &w));
     return w;
 }
 
-static struct journal_reader *open_log(struct fixture *x)
+static struct journal_reader *open_log(struct on_disk *x)
 {
     struct journal_reader *r;
     assert_ok(journal_open(x->env, DIR, FILE_LOG, 3, uuid, &r));
@@ -95,7 +68,7 @@ static void model_write(const struct model *m, struct journal_writer *w, size_t 
 }
 
 /* The reader returns the first `count` records and then ends as told. */
-static void assert_reads(struct fixture *x, const struct model *m, size_t count,
+static void assert_reads(struct on_disk *x, const struct model *m, size_t count,
                          enum journal_end end)
 {
     struct journal_reader *r = open_log(x);
@@ -116,7 +89,7 @@ static void assert_reads(struct fixture *x, const struct model *m, size_t count,
 }
 
 /* A log of small records, an empty one among them. */
-static void small_log(struct fixture *x, struct model *m, struct simrng *rng)
+static void small_log(struct on_disk *x, struct model *m, struct simrng *rng)
 {
     struct journal_writer *w = create(x);
     *m = (struct model){0};
@@ -128,7 +101,7 @@ static void small_log(struct fixture *x, struct model *m, struct simrng *rng)
 
 static void an_empty_journal(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct model m = {.at = {FILE_HEADER_SIZE}};
     struct journal_writer *w = create(x);
     assert_int_equal(journal_size(w), FILE_HEADER_SIZE);
@@ -146,7 +119,7 @@ static void an_empty_journal(void **state)
 
 static void records_come_back(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct model m = {0};
     static const size_t lens[] = {0, 1, 200, 100000, 3 << 20, 511 * 1024, 512 * 1024, 5};
@@ -163,7 +136,7 @@ static void records_come_back(void **state)
 /* Each call moves the simulated clock by a microsecond, which counts them. */
 static void reads_are_large(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {1};
     struct journal_writer *w = create(x);
     struct model m = {0};
@@ -187,7 +160,7 @@ static void reads_are_large(void **state)
 
 static void pending_records_are_not_written(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct model m = {0};
     struct simrng rng = {1};
     model_add(&m, &rng, 10);
@@ -208,7 +181,7 @@ static void pending_records_are_not_written(void **state)
 /* What is appended after the opening is not read, whole or not. */
 static void a_reader_ends_where_the_file_ended(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct journal_writer *w = create(x);
     struct slice payload;
     journal_add(w, slice_str("one"));
@@ -244,7 +217,7 @@ static size_t records_before(const struct model *m, uint64_t offset)
 
 static void cut_at_every_byte(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct model m;
     struct buf whole = {0};
@@ -270,7 +243,7 @@ static void cut_at_every_byte(void **state)
 
 static void flip_every_bit(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct model m;
     small_log(x, &m, &rng);
@@ -292,7 +265,7 @@ static void flip_every_bit(void **state)
 /* A stretch that is zeroed, or filled with something else, or that moved. */
 static void damage_of_many_bytes(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct model m;
     struct buf whole = {0};
@@ -331,7 +304,7 @@ static void damage_of_many_bytes(void **state)
 
 static void zeros_behind_the_end(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct model m;
     struct buf b = {0};
@@ -349,7 +322,7 @@ static void zeros_behind_the_end(void **state)
     model_release(&m);
 }
 
-static void appended(struct fixture *x, const void *data, size_t len)
+static void appended(struct on_disk *x, const void *data, size_t len)
 {
     struct buf b = {0};
     assert_ok(simdisk_get(x->disk, PATH, &b));
@@ -360,7 +333,7 @@ static void appended(struct fixture *x, const void *data, size_t len)
 
 static void absurd_lengths_are_not_believed(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     static const uint32_t lens[] = {1, 100, FRAME_RAW_MAX, FRAME_RAW_MAX + 1, UINT32_MAX};
     for (size_t i = 0; i < 5; i++) {
@@ -378,7 +351,7 @@ static void absurd_lengths_are_not_believed(void **state)
 
 static void records_of_another_journal_do_not_count(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct model old, new;
     struct buf old_bytes = {0}, new_bytes = {0};
@@ -398,7 +371,7 @@ static void records_of_another_journal_do_not_count(void **state)
 
 /* ---- records that another program wrote ---- */
 
-static void append_frame(struct fixture *x, int level, uint8_t codec)
+static void append_frame(struct on_disk *x, int level, uint8_t codec)
 {
     struct journal_reader *r = open_log(x);
     struct codec_file cf;
@@ -422,7 +395,7 @@ static void append_frame(struct fixture *x, int level, uint8_t codec)
 
 static void compressed_records_are_read(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct slice payload;
     journal_writer_free(create(x));
     append_frame(x, 3, 0);
@@ -441,7 +414,7 @@ static void compressed_records_are_read(void **state)
 /* This is no torn end: somebody wrote it. */
 static void a_sound_record_that_does_not_decode_is_corruption(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct slice payload;
     journal_writer_free(create(x));
     append_frame(x, 0, 0);
@@ -462,7 +435,7 @@ static void a_sound_record_that_does_not_decode_is_corruption(void **state)
 
 static void other_files_are_refused(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct journal_reader *r;
     struct journal_writer *w = create(x), *second;
     struct buf bytes = {0};
@@ -489,7 +462,7 @@ static void other_files_are_refused(void **state)
 
 static void io_errors_are_no_end(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct simrng rng = {unit_seed()};
     struct model m;
     struct slice payload;
@@ -511,7 +484,7 @@ static void io_errors_are_no_end(void **state)
 
 /* ---- faults and power cuts ---- */
 
-static void fail_next(struct fixture *x, enum sim_call call)
+static void fail_next(struct on_disk *x, enum sim_call call)
 {
     struct sim_fault fault = {.call = call, .err = -ENOSPC};
     simdisk_fail(x->disk, &fault);
@@ -519,7 +492,7 @@ static void fail_next(struct fixture *x, enum sim_call call)
 
 static void a_failed_write_leaves_nothing(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct journal_writer *w = create(x);
     struct model m = {0};
     struct simrng rng = {unit_seed()};
@@ -552,7 +525,7 @@ static void assert_spent(struct journal_writer *w)
 
 static void a_writer_that_cannot_be_trusted_is_spent(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     static const enum sim_call second[] = {SIM_TRUNCATE, SIM_SYNC};
     for (int i = 0; i < 2; i++) {
         struct journal_writer *w = create(x);
@@ -575,7 +548,7 @@ static void a_writer_that_cannot_be_trusted_is_spent(void **state)
 
 static void syncs_only_what_was_written(void **state)
 {
-    struct fixture *x = *state;
+    struct on_disk *x = *state;
     struct journal_writer *w = create(x);
     assert_ok(journal_sync(w)); /* the header */
     fail_next(x, SIM_SYNC);
@@ -627,7 +600,7 @@ static void history_step(struct history *h, struct journal_writer *w, struct sim
     }
 }
 
-static void random_faults(struct fixture *x, struct simrng *rng)
+static void random_faults(struct on_disk *x, struct simrng *rng)
 {
     static const enum sim_call calls[] = {SIM_WRITE, SIM_WRITE, SIM_SYNC, SIM_TRUNCATE};
     simdisk_heal(x->disk);
@@ -641,7 +614,7 @@ static void random_faults(struct fixture *x, struct simrng *rng)
 /* After a crash the journal has a prefix of what was written, no shorter than at the last sync.
  * Records whose write failed are not there, unless the failure could not be undone and was the last
  * word. */
-static void assert_history(struct fixture *x, const struct history *h, bool in_doubt)
+static void assert_history(struct on_disk *x, const struct history *h, bool in_doubt)
 {
     struct journal_reader *r;
     struct slice payload;
@@ -666,7 +639,7 @@ static void assert_history(struct fixture *x, const struct history *h, bool in_d
 static void run_history(uint64_t seed)
 {
     struct simrng rng = {seed};
-    struct fixture x = {.disk = simdisk_new(seed)};
+    struct on_disk x = {.disk = simdisk_new(seed)};
     struct history h = {0};
     struct journal_writer *w;
     x.env = simdisk_env(x.disk);
@@ -700,7 +673,7 @@ static void history_survives_faults_and_power_cuts(void **state)
         run_history(seed + i);
 }
 
-#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define test(name) cmocka_unit_test_setup_teardown(name, on_disk_setup, on_disk_teardown)
 
 int main(void)
 {
