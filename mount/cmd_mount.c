@@ -33,7 +33,7 @@ static const char usage[] =
     "  cache=SIZE            memory for decoded blocks, such as 256M (default: 64M)\n"
     "  memtable=SIZE         a quarter of the memory for what is not in tables yet (default: 16M)\n"
     "  size=SIZE             the volume takes at most so much of the disk, such as 20G\n"
-    "  commit=SECONDS        what was written is on disk so much later, though nobody asks "
+    "  commit=SECONDS        a sync of what was written begins so much later, though nobody asks "
     "(default: 5;\n"
     "                        0: only when somebody does)\n"
     "  compression=WHICH     none, or zstd:1 to zstd:19, for what is written from now on\n"

@@ -86,7 +86,9 @@ static void drop_temp(struct reading *r)
     char *path = r->temp.path ? mem_strdup(r->temp.path) : NULL;
     int err = temp_drop(&r->temp);
     if (err < 0)
-        tell_error("%s: cannot be removed: %s; remove it by hand", path, strerror(-err));
+        tell_error(
+            "%s: cannot be removed: %s; the next command that needs such a folder tries again",
+            path, strerror(-err));
     free(path);
 }
 

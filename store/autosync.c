@@ -80,9 +80,8 @@ static void sync_ahead(struct autosync *a)
 {
     struct tree *t = a->tree;
     struct view *v = viewbox_get(t->box);
-    int err = 0;
-    for (uint32_t i = v->gen_count; i-- > 0 && err != -EROFS;)
-        err = i > 0 ? tree_sync_gen(t, v->gens[i]) : sync_active(t, v->gens[i]);
+    if (tree_sync_sealed(t, v) == 0)
+        sync_active(t, v->gens[0]);
     view_unref(v);
 }
 

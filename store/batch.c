@@ -56,6 +56,8 @@ static struct batch_op *add_op(struct store_batch *b, enum entry_type type, stru
 static uint32_t pack(struct store_batch *b, struct slice key, struct slice value)
 {
     struct pack_how how = {.zstd_level = strength_of_key(&b->strength, key)};
+    if (how.zstd_level == 0)
+        return frame_pack_how(value, &how, &b->bytes);
     if (packers_begin(b->processors))
         how.hurry = &b->hurry;
     uint32_t len = frame_pack_how(value, &how, &b->bytes);

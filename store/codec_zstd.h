@@ -51,7 +51,7 @@ struct pack_how {
     uint8_t *misses;
     /* Not NULL: processors are what is short. Then at level 1, whose point is speed, a large value
      * in which repeats save little is coded by how often its bytes occur and no more: three times
-     * as fast, and a fifth larger at most by a sample. It is zstd's format all the same, and
+     * as fast, and a quarter larger at most by a sample. It is zstd's format all the same, and
      * decodes faster. */
     struct pack_hurry *hurry;
 };

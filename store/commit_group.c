@@ -38,10 +38,7 @@ static bool group_has_ops(const struct commit_group *g)
 static int sync_sealed(struct commit *c)
 {
     struct view *v = viewbox_get(c->tree->box);
-    int err = 0;
-    for (uint32_t i = v->gen_count; i-- > 0 && err == 0;)
-        if (v->gens[i] != c->active)
-            err = tree_sync_gen(c->tree, v->gens[i]);
+    int err = tree_sync_sealed(c->tree, v);
     view_unref(v);
     return err;
 }

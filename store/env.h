@@ -124,7 +124,7 @@ struct env {
     void (*thread_join)(struct env *env, struct env_thread *thread); /* and frees it */
     /* How often the calling thread has lost its processor to others, ever; 0: nobody knows. */
     uint64_t (*preemptions)(struct env *env);
-    /* How many processors the process may use; at least 1. */
+    /* How many processors the process may use; 0: it is not known, or is not to matter. */
     uint32_t (*processors)(struct env *env);
     /* From now on the calling thread, and those that it starts, leave the processor to others where
      * there are too few. What cannot be done is left. */

@@ -115,6 +115,14 @@ int tree_sync_gen(struct tree *t, struct memgen *g)
     return err;
 }
 
+int tree_sync_sealed(struct tree *t, const struct view *v)
+{
+    int err = 0;
+    for (uint32_t i = v->gen_count; i-- > 1 && err == 0;)
+        err = tree_sync_gen(t, v->gens[i]);
+    return err;
+}
+
 /* ---- readers ---- */
 
 static int by_number(const void *a, const void *b)

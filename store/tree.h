@@ -209,6 +209,8 @@ int tree_sync_file(struct tree *t, enum file_kind kind, uint64_t number);
 /* Log and blob file of a sealed memtable; nothing to do if they are known to be on disk, or if its
  * contents are in tables. Errors as above. */
 int tree_sync_gen(struct tree *t, struct memgen *g);
+/* The same of all sealed memtables of `v`, the oldest first. Several threads may do so at once. */
+int tree_sync_sealed(struct tree *t, const struct view *v);
 
 /* Puts a new active memtable with a new log in front (the caller is the commit leader, or
  * recovery). */

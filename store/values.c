@@ -123,6 +123,12 @@ bool values_wanted(struct values *vs, uint64_t file, uint64_t offset, size_t len
     return len <= capacity / LARGEST_PART && asked_before(vs, file, offset, len, capacity);
 }
 
+struct cache_item *values_keep(struct values *vs, uint64_t file, uint64_t offset,
+                               struct cache_item *item)
+{
+    return cache_insert(vs->cache, file, offset, item);
+}
+
 struct cache_item *values_put(struct values *vs, uint64_t file, uint64_t offset,
                               struct cache_item *item)
 {
@@ -131,6 +137,6 @@ struct cache_item *values_put(struct values *vs, uint64_t file, uint64_t offset,
     if (len > capacity / LARGEST_PART)
         return cache_insert_loose(vs->cache, item);
     if (asked_before(vs, file, offset, len, capacity))
-        return cache_insert(vs->cache, file, offset, item);
+        return values_keep(vs, file, offset, item);
     return cache_insert_if_room(vs->cache, file, offset, item);
 }

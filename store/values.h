@@ -24,6 +24,9 @@ struct cache_item *values_get(struct values *vs, uint64_t file, uint64_t offset)
 /* After a miss, by a reader that has memory of its own for the value: has it been asked for before,
  * so that values_put() would let it in at the cost of others? Notes that it is asked for. */
 bool values_wanted(struct values *vs, uint64_t file, uint64_t offset, size_t len);
+/* After values_wanted() has said so: takes over `item` as values_put() does, and lets it in. */
+struct cache_item *values_keep(struct values *vs, uint64_t file, uint64_t offset,
+                               struct cache_item *item);
 /* After a miss: takes over `item` (cache_alloc(), filled in), and returns it, or what another
  * thread has put there, pinned. */
 struct cache_item *values_put(struct values *vs, uint64_t file, uint64_t offset,

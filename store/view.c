@@ -128,11 +128,28 @@ struct room {
     size_t len;
 };
 
-static bool goes_past_the_cache(struct view_context *ctx, const struct blob_ref *ref,
-                                const struct room *own)
+/* What a value that was read is to become. */
+enum place { PLACE_OWN, PLACE_KEPT, PLACE_TRIED, PLACE_LOOSE };
+
+static enum place place_of(struct view_context *ctx, const struct blob_ref *ref, bool keep,
+                           const struct room *own)
 {
-    return own->data && ref->raw_len <= own->len &&
-           !(ctx->values && values_wanted(ctx->values, ref->file, ref->where.offset, ref->raw_len));
+    if (!keep || !ctx->values)
+        return own->data && ref->raw_len <= own->len ? PLACE_OWN : PLACE_LOOSE;
+    if (!own->data || ref->raw_len > own->len)
+        return PLACE_TRIED;
+    return values_wanted(ctx->values, ref->file, ref->where.offset, ref->raw_len) ? PLACE_KEPT
+                                                                                  : PLACE_OWN;
+}
+
+static struct cache_item *put_away(struct view_context *ctx, const struct blob_ref *ref,
+                                   enum place place, struct cache_item *item)
+{
+    uint64_t file = ref->file, offset = ref->where.offset;
+    if (place == PLACE_LOOSE)
+        return cache_insert_loose(ctx->cache, item);
+    return place == PLACE_KEPT ? values_keep(ctx->values, file, offset, item)
+                               : values_put(ctx->values, file, offset, item);
 }
 
 /* `*value` stays NULL if the value went to `own`. */
@@ -149,15 +166,14 @@ static int read_blob(struct view *v, struct view_context *ctx, const struct blob
         counter_add(counters_mine(ctx->counters), COUNT_BLOB_CACHED, 1);
         return 0;
     }
-    bool past = goes_past_the_cache(ctx, ref, own);
-    int err = decode_current(blob, ref, past ? own->data : NULL, &item);
+    enum place place = place_of(ctx, ref, keep, own);
+    int err = decode_current(blob, ref, place == PLACE_OWN ? own->data : NULL, &item);
     if (err < 0)
         return err;
     counter_add(counters_mine(ctx->counters), COUNT_BLOB_READ, 1);
-    if (past)
+    if (place == PLACE_OWN)
         return 0;
-    *value = keep && ctx->values ? values_put(ctx->values, ref->file, ref->where.offset, item)
-                                 : cache_insert_loose(ctx->cache, item);
+    *value = put_away(ctx, ref, place, item);
     assert((*value)->data.len == ref->raw_len);
     return 0;
 }
