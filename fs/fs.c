@@ -195,13 +195,6 @@ int fs_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir, c
     return fs_rename_with(fs, dir, name, new_dir, new_name, &how);
 }
 
-int fs_rename_whiteout(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
-                       const char *new_name, unsigned flags, const struct fs_cred *cred)
-{
-    const struct fs_rename_how how = {.flags = flags, .whiteout = cred};
-    return fs_rename_with(fs, dir, name, new_dir, new_name, &how);
-}
-
 void fs_forget(struct fs *fs, uint64_t ino)
 {
     if (ino_snapshot(ino) == 0 && !fs->read_only && orphan_take(fs, ino))

@@ -153,22 +153,21 @@ int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
 enum { FS_RENAME_NOREPLACE = 1, FS_RENAME_EXCHANGE = 2 };
 int fs_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir, const char *new_name,
               unsigned flags);
-/* The same with RENAME_WHITEOUT (`flags`: others of Linux's, as above): under the old name there is
- * then a character device 0:0 that `cred` owns, by which union file systems know that something is
- * deleted. With FS_RENAME_EXCHANGE -EINVAL. */
-int fs_rename_whiteout(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
-                       const char *new_name, unsigned flags, const struct fs_cred *cred);
 /* Is the inode, a regular file, fit to take the place of what another name leads to now? Called
  * with locks held: it must not call the file system. */
 typedef bool fs_ready_fn(void *ctx, uint64_t ino);
 struct fs_rename_how {
-    unsigned flags;                 /* of Linux, as above */
-    const struct fs_cred *whiteout; /* who makes one; NULL: none is made */
-    fs_ready_fn *ready;             /* NULL: whatever is renamed is */
+    unsigned flags; /* of Linux, as above */
+    /* RENAME_WHITEOUT: under the old name there is then a character device 0:0 that this one owns,
+     * by which union file systems know that something is deleted. With FS_RENAME_EXCHANGE -EINVAL.
+     * NULL: none is made. */
+    const struct fs_cred *whiteout;
+    fs_ready_fn *ready; /* NULL: whatever is renamed is */
     void *ready_ctx;
 };
-/* Both, and where `ready` says no nothing is done: -EAGAIN. It is asked when all else is well, of
- * what replaces something, or of both sides of an exchange; perhaps again for the same call. */
+/* fs_rename(), and where `ready` says no nothing is done: -EAGAIN. It is asked when all else is
+ * well, of what replaces something, or of both sides of an exchange; perhaps again for the same
+ * call. */
 int fs_rename_with(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
                    const char *new_name, const struct fs_rename_how *how);
 /* Nobody outside refers to the inode any more: if it is an orphan it is deleted. */

@@ -63,6 +63,17 @@ static void wait_until_over(struct daemon *d, int ms)
         nanosleep(&step, NULL);
 }
 
+/* Those that ask the kernel for something, which may need an answer from a worker: so they end
+ * while there are workers, or when the connection has ended. */
+static void stop_threads(struct daemon *d)
+{
+    keeper_stop(d->mount.keeper);
+    if (d->mount.control)
+        control_stop(d->mount.control);
+    if (d->mount.settle)
+        settle_stop(d->mount.settle);
+}
+
 static void end_mount(struct daemon *d)
 {
     const char *dir = d->config->mount_dir;
@@ -76,9 +87,7 @@ static void end_mount(struct daemon *d)
     if (__atomic_load_n(&d->over, __ATOMIC_ACQUIRE))
         return;
     log_message(LOG_INFO, "%s: still in use; ended all the same", dir);
-    keeper_stop(d->mount.keeper);
-    control_stop(d->mount.control);
-    settle_stop(d->mount.settle);
+    stop_threads(d);
     session_stop(d->session);
 }
 
@@ -223,20 +232,18 @@ static int start(struct daemon *d)
 
 static int finish(struct daemon *d, int status)
 {
-    if (d->session && status != 0)
-        session_stop(d->session);
-    if (d->session)
+    if (d->session && status == 0)
         session_wait(d->session);
     __atomic_store_n(&d->over, true, __ATOMIC_RELEASE);
     if (d->watching) {
         pthread_kill(d->signals, SIGTERM); /* wakes it; it sees that all is over */
         pthread_join(d->signals, NULL);
     }
-    keeper_stop(d->mount.keeper);
-    if (d->mount.control)
-        control_stop(d->mount.control);
-    if (d->mount.settle)
-        settle_stop(d->mount.settle);
+    stop_threads(d);
+    if (d->session && status != 0) {
+        session_stop(d->session);
+        session_wait(d->session);
+    }
     session_free(d->session);
     if (d->fuse) {
         fuse_session_unmount(d->fuse);

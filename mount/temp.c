@@ -1,7 +1,8 @@
 /* temp: see temp.h.
  *
  * Invariants:
- *  1. A folder is there only while its lock file is.
+ *  1. A folder is there only while its lock file is. It may come after whoever has the lock is gone
+ * (the daemon makes it, and finds out late): so a lock without a folder stays for LATE_SECONDS.
  *  2. A lock counts only while the file has its name: one that was locked as it was being removed
  * is nobody's.
  *  3. Others may be able to write where the folder is: no symbolic link is followed, and files are
@@ -16,9 +17,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/fs.h"
+
+enum { LATE_SECONDS = 60 * 60 };
 
 static const char prefix[] = ".varvefs-reading-", suffix[] = ".lock";
 
@@ -72,13 +76,21 @@ static int remove_folder(const char *path)
     return rmdir(path) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
+/* There is no folder, and there may yet be one. */
+static bool may_come(int lock_fd, const char *path)
+{
+    struct stat folder, lock;
+    return lstat(path, &folder) < 0 && errno == ENOENT && fstat(lock_fd, &lock) == 0 &&
+           time(NULL) - lock.st_mtime < LATE_SECONDS;
+}
+
 /* What belongs to the lock file `name` in `place`, if nobody has it locked. */
 static void sweep_one(const char *place, const char *name)
 {
     char *lock_path = mem_printf("%s/%s", place, name);
     char *path = mem_printf("%.*s", (int)(strlen(lock_path) - strlen(suffix)), lock_path);
     int fd = open(lock_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0 && take_lock(fd, lock_path) && remove_folder(path) == 0)
+    if (fd >= 0 && take_lock(fd, lock_path) && !may_come(fd, path) && remove_folder(path) == 0)
         unlink(lock_path);
     if (fd >= 0)
         close(fd);
@@ -116,9 +128,14 @@ static int make_lock(char *lock_path)
         if (fd < 0)
             return -errno;
         fchmod(fd, 0644); /* whoever may remove it may lock it */
-        if (take_lock(fd, lock_path))
+        int err = flock(fd, LOCK_EX | LOCK_NB) == 0 || errno == EWOULDBLOCK ? 0 : -errno;
+        if (err == 0 && take_lock(fd, lock_path))
             return fd;
+        if (err < 0)
+            unlink(lock_path); /* nothing can be locked here */
         close(fd);
+        if (err < 0)
+            return err;
         memset(lock_path + strlen(lock_path) - strlen(suffix) - 6, 'X', 6);
     }
 }

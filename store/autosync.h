@@ -1,5 +1,5 @@
-/* autosync: brings to the disk what was written and what nobody asks to sync: at the latest the
- * setting commit.interval after it was written, and nothing when nothing was written.
+/* autosync: brings to the disk what was written and what nobody asks to sync: a sync begins the
+ * setting commit.interval after it was written, and none when nothing was written.
  *
  * A thread of its own does it, which sleeps until something is written: flushes and compactions,
  * which take long, do not delay it, and it does not wake an idle store. First it syncs the files as

@@ -183,7 +183,7 @@ static void change(struct fs *fs, uint64_t ino)
     if (fs_tmpfile(fs, ino, 0600, true, &cred, &attr) == 0)
         fs_link(fs, attr.ino, ino, "unnamed", &attr);
     fs_link(fs, ino, FS_INO_ROOT, "linked", &attr);
-    fs_rename_whiteout(fs, ino, "new", ino, "newer", 0, &cred);
+    fs_rename_with(fs, ino, "new", ino, "newer", &(struct fs_rename_how){.whiteout = &cred});
     fs_set_quota(fs, ino, 30000);
     fs_set_compression(fs, ino, 3);
     fs_mknod(fs, ino, "new", S_IFREG | 0600, 0, &cred, &attr);

@@ -95,10 +95,21 @@ story()
 }
 
 # Renaming to a free name, and of what is not open, asks the kernel for nothing; one that replaces a closed file drops none of its pages.
+# The kernel tells of a close a little later than it returns.
+closed()
+{
+    local i
+    for i in $(seq 100); do
+        [ "$(grep -c 'opcode: RELEASE ' "$work/debug")" -ge "$1" ] && return
+        sleep 0.05
+    done
+    return 1
+}
+
 pages_stay()
 {
     mount_it -o "debug,log=$work/debug" || return
-    echo old >"$mnt/name" && head -c 100000 /dev/zero >"$mnt/name.tmp" && : >"$work/debug" && mv "$mnt/name.tmp" "$mnt/name" && cat "$mnt/name" >"$work/read" &&
+    echo old >"$mnt/name" && head -c 100000 /dev/zero >"$mnt/name.tmp" && closed 2 && : >"$work/debug" && mv "$mnt/name.tmp" "$mnt/name" && cat "$mnt/name" >"$work/read" &&
         [ "$(wc -c <"$work/read")" = 100000 ] && grep -q 'RENAME' "$work/debug" && ! grep -q 'opcode: READ ' "$work/debug" && umount_it
 }
 

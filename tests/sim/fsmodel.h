@@ -6,7 +6,7 @@
 #include "fs/fs.h"
 #include "tests/sim/simrng.h"
 
-/* With FS_RENAME_ flags: fs_rename_whiteout(). */
+/* With FS_RENAME_ flags: fs_rename_with(). */
 enum { FSMODEL_WHITEOUT = 4 };
 
 enum { FSMODEL_NAMES = 8, FSMODEL_XATTRS = 3, FSMODEL_SIZE_MAX = 90000, FSMODEL_CHUNK = 16 << 10 };

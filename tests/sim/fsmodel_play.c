@@ -135,7 +135,8 @@ static int play_rename(struct fs *fs, const struct fsop *op, uint64_t dir, uint6
     if (flags == op->flags)
         return fs_rename(fs, dir, name, dir2, name2, flags);
     fs_lookup(fs, dir, name, &before);
-    int err = fs_rename_whiteout(fs, dir, name, dir2, name2, flags, &cred);
+    const struct fs_rename_how how = {.flags = flags, .whiteout = &cred};
+    int err = fs_rename_with(fs, dir, name, dir2, name2, &how);
     if (err == 0 && fs_lookup(fs, dir, name, &after) == 0 && after.ino != before.ino)
         *made = after.ino;
     return err;

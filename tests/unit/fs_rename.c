@@ -341,7 +341,8 @@ static void assert_whiteout(struct vol *v, uint64_t dir, const char *name)
 static int whiteout(struct vol *v, uint64_t dir, const char *name, uint64_t new_dir,
                     const char *new_name, unsigned flags)
 {
-    return fs_rename_whiteout(v->fs, dir, name, new_dir, new_name, flags, &vol_cred);
+    const struct fs_rename_how how = {.flags = flags, .whiteout = &vol_cred};
+    return fs_rename_with(v->fs, dir, name, new_dir, new_name, &how);
 }
 
 static void test_leaves_a_whiteout(void **state)

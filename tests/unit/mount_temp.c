@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/fs.h"
@@ -120,6 +121,29 @@ static void swept(void **state)
     free(lock_path);
 }
 
+/* Who has asked the daemon for a folder is killed before the daemon makes it: it is found then, and
+ * a lock that nothing came to goes after a while. */
+static void comes_late(void **state)
+{
+    struct site *s = *state;
+    char *late = mem_printf("%s/.varvefs-reading-abcdef", s->dir);
+    char *lock = mem_printf("%s/.varvefs-reading-abcdef.lock", s->dir);
+    make_file(lock);
+    temp_sweep(s->volume);
+    assert_true(exists(lock));
+    make_folder(late);
+    temp_sweep(s->volume);
+    assert_true(!exists(late) && !exists(lock));
+    make_file(lock);
+    const struct timespec long_ago[2] = {{.tv_sec = time(NULL) - 7200},
+                                         {.tv_sec = time(NULL) - 7200}};
+    assert_ok(utimensat(AT_FDCWD, lock, long_ago, 0));
+    temp_sweep(s->volume);
+    assert_true(!exists(lock));
+    free(late);
+    free(lock);
+}
+
 /* Nothing but what is certainly left is touched. */
 static void left_alone(void **state)
 {
@@ -172,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(dropped, enter, leave),
         cmocka_unit_test_setup_teardown(swept, enter, leave),
+        cmocka_unit_test_setup_teardown(comes_late, enter, leave),
         cmocka_unit_test_setup_teardown(left_alone, enter, leave),
         cmocka_unit_test_setup_teardown(refused, enter, leave),
     };
