@@ -452,6 +452,49 @@ static void test_small_writes_are_small(void **state)
     vol_free(&v);
 }
 
+static uint64_t cached_bytes(struct vol *v)
+{
+    struct fs_stats s;
+    assert_ok(fs_get_stats(v->fs, &s));
+    return s.store.cache_bytes;
+}
+
+static uint64_t cached_by_reading(struct vol *v, uint64_t ino, uint64_t offset, size_t len)
+{
+    uint8_t *data = malloc(len);
+    size_t got;
+    uint64_t before = cached_bytes(v);
+    assert_ok(fs_read(v->fs, ino, offset, data, len, &got));
+    assert_int_equal(got, len);
+    free(data);
+    return cached_bytes(v) - before;
+}
+
+/* What is read whole, the last chunk to its end, the kernel keeps: it goes past the cache. */
+static void test_whole_chunks_past_the_cache(void **state)
+{
+    struct vol v;
+    enum { CHUNK = 64 << 10, LAST = 40 << 10 };
+    uint8_t *data = malloc(3 * CHUNK + LAST);
+    struct simrng r = {3};
+    (void)state;
+    vol_make(&v, CHUNK);
+    vol_close(&v);
+    v.options.store = NULL;
+    vol_open(&v);
+    for (size_t i = 0; i < 3 * CHUNK + LAST; i++)
+        data[i] = (uint8_t)simrng_next(&r);
+    uint64_t f = vol_file(&v, ROOT, "f");
+    assert_ok(fs_write(v.fs, f, 0, data, 3 * CHUNK + LAST));
+    assert_true(cached_by_reading(&v, f, 0, CHUNK) < CHUNK / 2);
+    assert_true(cached_by_reading(&v, f, 3 * CHUNK, LAST) < LAST / 2);
+    assert_true(cached_by_reading(&v, f, CHUNK + 100, 200) >= CHUNK);
+    assert_true(cached_by_reading(&v, f, 2 * CHUNK, CHUNK - 1) >= CHUNK);
+    assert_true(cached_by_reading(&v, f, CHUNK, CHUNK) < CHUNK / 2); /* it is there */
+    free(data);
+    vol_free(&v);
+}
+
 static bool same_times(const struct fs_attr *a, const struct fs_attr *b)
 {
     return vol_same_time(a->mtime, b->mtime) && vol_same_time(a->ctime, b->ctime);
@@ -482,10 +525,15 @@ static void test_written_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_histories),       cmocka_unit_test(test_cut_and_grown),
-        cmocka_unit_test(test_the_largest_offsets),    cmocka_unit_test(test_sparse_truncate),
-        cmocka_unit_test(test_sizes_of_writes),        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_small_writes_are_small), cmocka_unit_test(test_written_back),
+        cmocka_unit_test(test_random_histories),
+        cmocka_unit_test(test_cut_and_grown),
+        cmocka_unit_test(test_the_largest_offsets),
+        cmocka_unit_test(test_sparse_truncate),
+        cmocka_unit_test(test_sizes_of_writes),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_small_writes_are_small),
+        cmocka_unit_test(test_whole_chunks_past_the_cache),
+        cmocka_unit_test(test_written_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Tests of store/packers.h: when writers are in a hurry, and that batches then are. */
 #include "store/batch.h"
 #include "store/store.h"
+#include "tests/sim/simdisk.h"
 #include "tests/unit/uneven.h"
 #include "tests/unit/unit.h"
 
@@ -59,12 +60,48 @@ static void a_batch_in_a_crowd_hurries(void **state)
     assert_true(hurried < LEN * 3 / 4);
 }
 
+static uint32_t two(struct env *env)
+{
+    (void)env;
+    return 2;
+}
+
+/* The same of a batch of a store, which asks the env. */
+static void batches_of_a_store_hurry(void **state)
+{
+    struct simdisk *disk = simdisk_new(1);
+    struct store_options o;
+    struct store *s;
+    struct simrng rng = {unit_seed()};
+    uint8_t *value = mem_alloc(LEN);
+    (void)state;
+    simdisk_env(disk)->processors = two;
+    store_options_init(&o);
+    o.env = simdisk_env(disk);
+    o.workers = 0;
+    assert_ok(store_create("vol", &o));
+    assert_ok(store_open("vol", &o, &s));
+    uneven_fill(&rng, value, LEN);
+    uneven_repeats(&rng, value);
+    struct store_batch *b = store_batch_new(s);
+    store_batch_put(b, slice_str("calm"), slice_of(value, LEN));
+    packers_begin(2);
+    store_batch_put(b, slice_str("hurried"), slice_of(value, LEN));
+    packers_end();
+    assert_true(b->ops[1].value_len > b->ops[0].value_len + b->ops[0].value_len / 8);
+    store_batch_free(b);
+    assert_ok(store_close(s));
+    simdisk_free(disk);
+    free(value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_many_as_processors_are_a_crowd),
         cmocka_unit_test(one_alone_is_never_in_a_hurry),
         cmocka_unit_test(a_batch_in_a_crowd_hurries),
+        cmocka_unit_test(batches_of_a_store_hurry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
