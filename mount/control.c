@@ -25,25 +25,29 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum job_kind { JOB_SNAPSHOT, JOB_AFTER, JOB_CHECKPOINT, JOB_DROP };
+#include "mount/jobs.h"
 
-struct job {
-    struct job *next;
-    enum job_kind kind;
-    fuse_req_t req;             /* NULL: JOB_DROP */
-    char name[FS_NAME_MAX + 1]; /* JOB_SNAPSHOT */
+enum request_kind { REQUEST_SNAPSHOT, REQUEST_AFTER, REQUEST_CHECKPOINT, REQUEST_DROP };
+
+struct request {
+    struct job job;
+    enum request_kind kind;
+    fuse_req_t req;             /* NULL: REQUEST_DROP */
+    char name[FS_NAME_MAX + 1]; /* REQUEST_SNAPSHOT */
     uint32_t mode;
-    uint64_t ino;   /* JOB_DROP */
-    control_fn *fn; /* JOB_AFTER */
+    uint64_t ino;   /* REQUEST_DROP */
+    control_fn *fn; /* REQUEST_AFTER */
     _Alignas(max_align_t) uint8_t args[CONTROL_ARGS_MAX];
-    char *value; /* JOB_CHECKPOINT: malloc'd */
+    char *value; /* REQUEST_CHECKPOINT: malloc'd */
     size_t value_len;
 };
 
-static void job_free(struct job *job)
+static job_fn do_request, refuse;
+
+static void request_free(struct request *r)
 {
-    free(job->value);
-    free(job);
+    free(r->value);
+    free(r);
 }
 
 enum { COOKIE_BYTES = 16, FENCE_PAGE = 4096 };
@@ -53,14 +57,10 @@ struct control {
     struct mount *mount;
     struct session *session;
     char *path; /* of the mount */
-    pthread_t thread;
-    bool started;
+    struct jobs *jobs;
     pthread_mutex_t lock;
-    pthread_cond_t wanted;
-    struct job *first, **last; /* [lock] */
-    bool stop;                 /* [lock] */
-    pthread_mutex_t flushing;  /* one flush at a time */
-    uint64_t page;             /* [flushing] the next of the fence */
+    pthread_mutex_t flushing; /* one flush at a time */
+    uint64_t page;            /* [flushing] the next of the fence */
     uint8_t cookie[COOKIE_BYTES];
     bool any_checkpoint;                /* [lock] */
     struct store_checkpoint checkpoint; /* [lock] the last */
@@ -73,11 +73,10 @@ struct control *control_new(struct mount *m, const char *mount_path)
     assert(m && *mount_path == '/');
     c->mount = m;
     c->path = mem_strdup(mount_path);
-    c->last = &c->first;
+    c->jobs = jobs_new(do_request, refuse, c);
     c->compact = control_compact_new(m->fs);
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->flushing, NULL);
-    pthread_cond_init(&c->wanted, NULL);
     if (getrandom(c->cookie, sizeof c->cookie, 0) != sizeof c->cookie)
         memcpy(c->cookie, &c, sizeof c); /* it need not be secret, only ours */
     return c;
@@ -87,12 +86,11 @@ void control_free(struct control *c)
 {
     if (!c)
         return;
-    assert(!c->started && !c->first);
     control_compact_end(c->compact);
     control_compact_free(c->compact);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->flushing);
-    pthread_cond_destroy(&c->wanted);
+    jobs_free(c->jobs);
     free(c->path);
     free(c);
 }
@@ -177,18 +175,18 @@ int control_flush(struct control *c)
 
 /* ---- jobs ---- */
 
-static void do_snapshot(struct control *c, const struct job *job)
+static void do_snapshot(struct control *c, const struct request *job)
 {
     struct fs_cred cred = reply_cred(job->req);
     struct fs_attr attr;
-    assert(job->kind == JOB_SNAPSHOT && *job->name);
+    assert(job->kind == REQUEST_SNAPSHOT && *job->name);
     int err = control_flush(c);
     if (err >= 0)
         err = fs_mkdir(c->mount->fs, FS_INO_SNAPSHOTS, job->name, job->mode, &cred, &attr);
     reply_entry(job->req, err, &attr);
 }
 
-static void do_checkpoint(struct control *c, const struct job *job)
+static void do_checkpoint(struct control *c, const struct request *job)
 {
     struct store_checkpoint made = {0};
     const char *dir, *snapshot;
@@ -206,36 +204,25 @@ static void do_checkpoint(struct control *c, const struct job *job)
     reply_status(job->req, err);
 }
 
-static void do_job(struct control *c, const struct job *job)
+static void do_request(void *ctx, struct job *job)
 {
-    if (job->kind == JOB_SNAPSHOT) {
-        do_snapshot(c, job);
-        return;
+    struct control *c = ctx;
+    struct request *r = (struct request *)job;
+    switch (r->kind) {
+    case REQUEST_SNAPSHOT:
+        do_snapshot(c, r);
+        break;
+    case REQUEST_CHECKPOINT:
+        do_checkpoint(c, r);
+        break;
+    case REQUEST_DROP:
+        session_drop_pages(c->session, r->ino);
+        break;
+    case REQUEST_AFTER:
+        r->fn(r->req, control_flush(c), r->args);
+        break;
     }
-    if (job->kind == JOB_CHECKPOINT) {
-        do_checkpoint(c, job);
-        return;
-    }
-    if (job->kind == JOB_DROP)
-        session_drop_pages(c->session, job->ino);
-    else
-        job->fn(job->req, control_flush(c), job->args);
-}
-
-/* Takes the next job, waiting for one; NULL at the end. */
-static struct job *next_job(struct control *c)
-{
-    pthread_mutex_lock(&c->lock);
-    while (!c->first && !c->stop)
-        pthread_cond_wait(&c->wanted, &c->lock);
-    struct job *job = c->stop ? NULL : c->first;
-    if (job) {
-        c->first = job->next;
-        if (!c->first)
-            c->last = &c->first;
-    }
-    pthread_mutex_unlock(&c->lock);
-    return job;
+    request_free(r);
 }
 
 /* Opens a file of the mount, so that the kernel learns at once that it need not ask (ops_open()).
@@ -247,75 +234,56 @@ static void open_once(const struct control *c)
         close(fd);
 }
 
-static void *control_main(void *arg)
+static void refuse(void *ctx, struct job *job)
 {
-    struct control *c = arg;
-    struct job *job;
-    while ((job = next_job(c))) {
-        do_job(c, job);
-        job_free(job);
-    }
-    return NULL;
+    struct request *r = (struct request *)job;
+    (void)ctx;
+    if (r->req)
+        reply_status(r->req, -ENOTCONN);
+    request_free(r);
 }
 
-static void refuse(struct job *job)
+static void add_to(struct control *c, const struct request *wanted)
 {
-    if (job->req)
-        reply_status(job->req, -ENOTCONN);
-    job_free(job);
+    struct request *r = mem_dup(wanted, sizeof *wanted);
+    jobs_add(c->jobs, &r->job);
 }
 
-static void add_job_to(struct control *c, const struct job *wanted)
-{
-    assert(!wanted->next);
-    struct job *job = mem_dup(wanted, sizeof *wanted);
-    pthread_mutex_lock(&c->lock);
-    bool stop = c->stop;
-    if (!stop) {
-        *c->last = job;
-        c->last = &job->next;
-        pthread_cond_signal(&c->wanted);
-    }
-    pthread_mutex_unlock(&c->lock);
-    if (stop)
-        refuse(job);
-}
-
-static void add_job(const struct job *wanted)
+static void add(const struct request *wanted)
 {
     assert(wanted->req);
-    add_job_to(mount_of(wanted->req)->control, wanted);
+    add_to(mount_of(wanted->req)->control, wanted);
 }
 
 void control_drop_pages(struct control *c, uint64_t ino)
 {
-    const struct job job = {.kind = JOB_DROP, .ino = ino};
-    add_job_to(c, &job);
+    const struct request job = {.kind = REQUEST_DROP, .ino = ino};
+    add_to(c, &job);
 }
 
 void control_snapshot(fuse_req_t req, const char *name, uint32_t mode)
 {
-    struct job job = {.kind = JOB_SNAPSHOT, .req = req, .mode = mode};
+    struct request job = {.kind = REQUEST_SNAPSHOT, .req = req, .mode = mode};
     if (strlen(name) > FS_NAME_MAX) {
         reply_status(req, -ENAMETOOLONG);
         return;
     }
     memcpy(job.name, name, strlen(name) + 1);
-    add_job(&job);
+    add(&job);
 }
 
 void control_after_flush(fuse_req_t req, control_fn *fn, const void *args, size_t len)
 {
-    struct job job = {.kind = JOB_AFTER, .req = req, .fn = fn};
+    struct request job = {.kind = REQUEST_AFTER, .req = req, .fn = fn};
     assert(fn && len <= sizeof job.args);
     if (len)
         memcpy(job.args, args, len);
-    add_job(&job);
+    add(&job);
 }
 
 void control_checkpoint(fuse_req_t req, const char *value, size_t len)
 {
-    struct job job = {.kind = JOB_CHECKPOINT, .req = req, .value_len = len};
+    struct request job = {.kind = REQUEST_CHECKPOINT, .req = req, .value_len = len};
     uint32_t uid = reply_cred(req).uid;
     if (uid != 0 && uid != geteuid()) {
         reply_status(req, -EPERM);
@@ -327,7 +295,7 @@ void control_checkpoint(fuse_req_t req, const char *value, size_t len)
     }
     job.value = mem_zalloc(len + 1);
     memcpy(job.value, value, len);
-    add_job(&job);
+    add(&job);
 }
 
 void control_checkpoint_get(struct mount *m, char text[CONTROL_CHECKPOINT_TEXT_MAX])
@@ -342,32 +310,14 @@ void control_checkpoint_get(struct mount *m, char text[CONTROL_CHECKPOINT_TEXT_M
 
 int control_start(struct control *c, struct session *s)
 {
-    assert(!c->started);
     c->session = s;
     if (c->mount->quick_open)
         open_once(c); /* before anybody is told that it is mounted: it is in use meanwhile */
-    int err = -pthread_create(&c->thread, NULL, control_main, c);
-    c->started = err == 0;
-    return err;
+    return jobs_start(c->jobs);
 }
 
 void control_stop(struct control *c)
 {
     control_compact_end(c->compact);
-    pthread_mutex_lock(&c->lock);
-    bool started = c->started;
-    c->started = false;
-    c->stop = true;
-    struct job *refused = c->first;
-    c->first = NULL;
-    c->last = &c->first;
-    pthread_cond_signal(&c->wanted);
-    pthread_mutex_unlock(&c->lock);
-    while (refused) {
-        struct job *next = refused->next;
-        refuse(refused);
-        refused = next;
-    }
-    if (started)
-        pthread_join(c->thread, NULL);
+    jobs_stop(c->jobs);
 }

@@ -7,13 +7,13 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
+#include "mount/jobs.h"
 #include "mount/reply.h"
 
 struct waiting {
-    struct waiting *next;
+    struct job job;
     fuse_req_t req;
     uint64_t ino;
     settle_fn *fn;
@@ -22,20 +22,31 @@ struct waiting {
 
 struct settle {
     struct session *session;
-    pthread_t thread;
-    bool started; /* the starter's and stopper's */
-    pthread_mutex_t lock;
-    pthread_cond_t wanted;
-    struct waiting *first, **last; /* [lock] */
-    bool stop;                     /* [lock] */
+    struct jobs *jobs;
 };
+
+static void go_on(void *ctx, struct job *job)
+{
+    struct settle *t = ctx;
+    struct waiting *w = (struct waiting *)job;
+    session_drop_pages(t->session, w->ino);
+    w->fn(w->req, w->args);
+    free(w);
+}
+
+static void refuse(void *ctx, struct job *job)
+{
+    struct waiting *w = (struct waiting *)job;
+    (void)ctx;
+    reply_status(w->req, -ENOTCONN);
+    free(w->args);
+    free(w);
+}
 
 struct settle *settle_new(void)
 {
     struct settle *t = mem_zalloc(sizeof *t);
-    t->last = &t->first;
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->wanted, NULL);
+    t->jobs = jobs_new(go_on, refuse, t);
     return t;
 }
 
@@ -43,45 +54,8 @@ void settle_free(struct settle *t)
 {
     if (!t)
         return;
-    assert(!t->started && !t->first);
-    pthread_cond_destroy(&t->wanted);
-    pthread_mutex_destroy(&t->lock);
+    jobs_free(t->jobs);
     free(t);
-}
-
-/* Takes the next one, waiting for it; NULL at the end. */
-static struct waiting *next_waiting(struct settle *t)
-{
-    pthread_mutex_lock(&t->lock);
-    while (!t->first && !t->stop)
-        pthread_cond_wait(&t->wanted, &t->lock);
-    struct waiting *w = t->stop ? NULL : t->first;
-    if (w) {
-        t->first = w->next;
-        if (!t->first)
-            t->last = &t->first;
-    }
-    pthread_mutex_unlock(&t->lock);
-    return w;
-}
-
-static void *settle_main(void *arg)
-{
-    struct settle *t = arg;
-    struct waiting *w;
-    while ((w = next_waiting(t))) {
-        session_drop_pages(t->session, w->ino);
-        w->fn(w->req, w->args);
-        free(w);
-    }
-    return NULL;
-}
-
-static void refuse(struct waiting *w)
-{
-    reply_status(w->req, -ENOTCONN);
-    free(w->args);
-    free(w);
 }
 
 void settle_first(struct settle *t, fuse_req_t req, uint64_t ino, settle_fn *fn, void *args)
@@ -89,43 +63,16 @@ void settle_first(struct settle *t, fuse_req_t req, uint64_t ino, settle_fn *fn,
     struct waiting *w = mem_alloc(sizeof *w);
     assert(ino != 0 && fn);
     *w = (struct waiting){.req = req, .ino = ino, .fn = fn, .args = args};
-    pthread_mutex_lock(&t->lock);
-    bool stop = t->stop;
-    if (!stop) {
-        *t->last = w;
-        t->last = &w->next;
-        pthread_cond_signal(&t->wanted);
-    }
-    pthread_mutex_unlock(&t->lock);
-    if (stop)
-        refuse(w);
+    jobs_add(t->jobs, &w->job);
 }
 
 int settle_start(struct settle *t, struct session *s)
 {
-    assert(!t->started);
     t->session = s;
-    int err = -pthread_create(&t->thread, NULL, settle_main, t);
-    t->started = err == 0;
-    return err;
+    return jobs_start(t->jobs);
 }
 
 void settle_stop(struct settle *t)
 {
-    pthread_mutex_lock(&t->lock);
-    bool started = t->started;
-    t->started = false;
-    t->stop = true;
-    struct waiting *refused = t->first;
-    t->first = NULL;
-    t->last = &t->first;
-    pthread_cond_signal(&t->wanted);
-    pthread_mutex_unlock(&t->lock);
-    while (refused) {
-        struct waiting *next = refused->next;
-        refuse(refused);
-        refused = next;
-    }
-    if (started)
-        pthread_join(t->thread, NULL);
+    jobs_stop(t->jobs);
 }
