@@ -55,14 +55,20 @@ static uint64_t bytes_below(const struct cutting *c, struct slice key)
     return bytes;
 }
 
-/* The least number in (lo, hi] below whose key lie `wanted` bytes or more. */
+/* Is it no key of the job any more, or lie `wanted` bytes or more below it? */
+static bool is_past(const struct cutting *c, struct slice key, uint64_t wanted)
+{
+    return slice_cmp(key, buf_slice(&c->p->limit)) >= 0 || bytes_below(c, key) >= wanted;
+}
+
+/* The least number in (lo, hi] whose key is past that; hi itself is not looked at. */
 static uint64_t bisect(const struct cutting *c, uint64_t lo, uint64_t hi, uint64_t wanted)
 {
     struct buf key = {0};
     while (lo + 1 < hi) {
         uint64_t mid = lo + (hi - lo) / 2;
         number_key(c, mid, &key);
-        if (bytes_below(c, buf_slice(&key)) >= wanted)
+        if (is_past(c, buf_slice(&key), wanted))
             hi = mid;
         else
             lo = mid;
@@ -115,8 +121,8 @@ uint32_t compact_cut(const struct pick *p, uint32_t wanted, struct buf cuts[COMP
 
 /* ---- the first piece ---- */
 
-/* Within `c->prefix`, and numbers [lo, end) behind it: the last key with no more than `bytes_max`
- * below. */
+/* Within `c->prefix`, and numbers [lo, end) behind it: the last key of the job with no more than
+ * `bytes_max` below. */
 static void last_below(const struct cutting *c, uint64_t lo, uint64_t end, uint64_t bytes_max,
                        struct buf *key)
 {
@@ -124,29 +130,42 @@ static void last_below(const struct cutting *c, uint64_t lo, uint64_t end, uint6
     number_key(c, at > lo ? at - 1 : lo, key);
 }
 
+/* Much may lie behind the number that the limit begins with, so that is one of those asked for.
+ * Rounds that have raised nothing leave no bytes in the key. */
+static uint64_t find_below(struct cutting *c, uint64_t bytes_max, struct buf *key)
+{
+    struct buf prefix = {0};
+    uint64_t lo = key_number(buf_slice(&c->p->start), c->prefix.len);
+    uint64_t end = key_number(buf_slice(&c->p->limit), c->prefix.len);
+    last_below(c, lo, end < UINT64_MAX ? end + 1 : end, bytes_max, key);
+    uint64_t found = bytes_below(c, buf_slice(key));
+    size_t len = key->len;
+    for (int i = 0; i < ROUNDS_MAX && found < bytes_max / 2; i++) {
+        buf_set(&prefix, buf_slice(key));
+        c->prefix = buf_slice(&prefix);
+        last_below(c, 0, UINT64_MAX, bytes_max, key);
+        uint64_t more = bytes_below(c, buf_slice(key));
+        if (more > found)
+            len = key->len;
+        found = more;
+    }
+    key->len = len;
+    buf_release(&prefix);
+    return found;
+}
+
 int compact_cut_below(const struct pick *p, uint64_t bytes_max, struct buf *key)
 {
     struct cutting c;
-    struct buf prefix = {0};
     uint64_t found = 0;
     int err = open_inputs(&c, p);
     buf_clear(key);
-    if (err == 0) {
-        last_below(&c, key_number(buf_slice(&p->start), c.prefix.len),
-                   key_number(buf_slice(&p->limit), c.prefix.len), bytes_max, key);
-        found = bytes_below(&c, buf_slice(key));
-    }
-    for (int i = 0; i < ROUNDS_MAX && err == 0 && found < bytes_max / 2; i++) {
-        buf_set(&prefix, buf_slice(key));
-        c.prefix = buf_slice(&prefix);
-        last_below(&c, 0, UINT64_MAX, bytes_max, key);
-        found = bytes_below(&c, buf_slice(key));
-    }
+    if (err == 0)
+        found = find_below(&c, bytes_max, key);
     if (err == 0 &&
         (found == 0 || found > bytes_max || slice_cmp(buf_slice(key), buf_slice(&p->start)) <= 0 ||
          slice_cmp(buf_slice(key), buf_slice(&p->limit)) >= 0))
         err = 1;
-    buf_release(&prefix);
     free(c.tables);
     return err;
 }

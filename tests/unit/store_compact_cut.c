@@ -86,24 +86,10 @@ static uint64_t below(const struct pick *p, struct slice key)
     return bytes;
 }
 
-/* No more than was asked for, and most of that, however the keys lie: here nearly all are behind
- * one that shares no more than its first letter with them, and they differ late. */
-static void test_first_piece(void **state)
+/* No more than was asked for, and most of that. */
+static void assert_pieces(struct rig *r)
 {
-    struct rig *r = *state;
-    struct buf key = {0}, room = {0};
-    r->opt.level0_tables = 64;
-    rig_open(r);
-    for (int f = 0; f < 3; f++) {
-        rig_put(r, "a", "first");
-        rig_put(r, "z", "last");
-        for (uint64_t i = 0; i < 1000; i++) {
-            char name[80];
-            snprintf(name, sizeof name, "many keys that differ only at their ends%08" PRIu64, i);
-            assert_ok(rig_try_put(r, name, rig_value(i + (uint64_t)f, 300, &room), 0));
-        }
-        assert_ok(store_flush(r->s));
-    }
+    struct buf key = {0};
     struct pick p = whole(r);
     uint64_t all = 0, before = 0;
     for (uint64_t most = 16 << 10; most < 512 << 10; most *= 2) {
@@ -111,13 +97,99 @@ static void test_first_piece(void **state)
         all = below(&p, (struct slice){0});
         uint64_t bytes = below(&p, buf_slice(&key));
         assert_true(bytes <= most && bytes >= most / 2 && bytes > before && bytes < all);
+        assert_true(key.len < 64);
         before = bytes;
     }
     assert_absent(compact_cut_below(&p, 100, &key)); /* less than a block */
     pick_release(&p);
     buf_release(&key);
+}
+
+static void put_key(struct rig *r, const struct buf *key, uint64_t salt)
+{
+    struct buf room = {0};
+    struct store_batch *b = store_batch_new(r->s);
+    store_batch_put(b, buf_slice(key), rig_value(salt, 300, &room));
+    assert_ok(rig_write(r, b, 0));
     buf_release(&room);
+}
+
+/* However the keys lie: here nearly all are behind one that shares no more than its first letter
+ * with them, and they differ late. */
+static void first_piece(struct rig *r, const char *last)
+{
+    struct buf key = {0};
+    r->opt.level0_tables = 64;
+    rig_open(r);
+    for (uint64_t f = 0; f < 3; f++) {
+        rig_put(r, "a", "first");
+        if (last)
+            rig_put(r, last, "last");
+        for (uint64_t i = 0; i < 1000; i++) {
+            char name[80];
+            snprintf(name, sizeof name, "many keys that differ only at their ends%08" PRIu64, i);
+            buf_set(&key, slice_str(name));
+            put_key(r, &key, i + f);
+        }
+        assert_ok(store_flush(r->s));
+    }
+    assert_pieces(r);
+    buf_release(&key);
     rig_close_clean(r);
+}
+
+static void test_first_piece(void **state)
+{
+    first_piece(*state, "z");
+}
+
+/* All of it begins as the limit does. */
+static void test_first_piece_is_last(void **state)
+{
+    first_piece(*state, NULL);
+}
+
+static void inode_key(struct buf *key, uint64_t inode, uint8_t kind)
+{
+    buf_clear(key);
+    buf_put_be64(key, inode);
+    buf_append_bytes(key, &kind, 1);
+}
+
+/* As a file system has them: a small file, and one that is large. */
+static void large_file(struct rig *r, uint64_t small, uint64_t large)
+{
+    struct buf key = {0};
+    r->opt.level0_tables = 64;
+    rig_open(r);
+    for (uint64_t f = 0; f < 3; f++) {
+        inode_key(&key, small, 0);
+        put_key(r, &key, f);
+        for (uint64_t i = 0; i < 1000; i++) {
+            inode_key(&key, large, 3);
+            buf_put_be64(&key, i);
+            put_key(r, &key, i + f);
+        }
+        assert_ok(store_flush(r->s));
+    }
+    assert_pieces(r);
+    buf_release(&key);
+    rig_close_clean(r);
+}
+
+static void test_large_file(void **state)
+{
+    large_file(*state, 1, 2);
+}
+
+static void test_large_file_far_off(void **state)
+{
+    large_file(*state, UINT64_C(77) << 40, (UINT64_C(77) << 40) + (UINT64_C(1) << 33));
+}
+
+static void test_large_file_at_the_end(void **state)
+{
+    large_file(*state, 5, UINT64_MAX - 1);
 }
 
 /* ---- the same as without ---- */
@@ -313,9 +385,16 @@ static void test_a_part_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_SIM(test_cuts_are_even),         RIG_SIM(test_one_key_is_not_cut),
-        RIG_SIM(test_first_piece),           RIG_POSIX(test_same_as_in_one),
-        RIG_POSIX(test_dropped_unread_once), RIG_POSIX(test_a_part_fails),
+        RIG_SIM(test_cuts_are_even),
+        RIG_SIM(test_one_key_is_not_cut),
+        RIG_SIM(test_first_piece),
+        RIG_SIM(test_first_piece_is_last),
+        RIG_SIM(test_large_file),
+        RIG_SIM(test_large_file_far_off),
+        RIG_SIM(test_large_file_at_the_end),
+        RIG_POSIX(test_same_as_in_one),
+        RIG_POSIX(test_dropped_unread_once),
+        RIG_POSIX(test_a_part_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
