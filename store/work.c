@@ -309,9 +309,9 @@ static void fit(struct tree *t, struct pick *p)
     const char *obstacle = room / SLICE_PART < least / SLICE_TABLE_PART
                                ? "that would take more, too"
                                : compact_slice_obstacle(t->env, t->dir, p);
+    if (!obstacle && compact_slice(p, room / SLICE_PART) != 0)
+        obstacle = "no key was found to cut it at";
     tell_slices(t, obstacle);
-    if (!obstacle)
-        compact_slice(p, room / SLICE_PART);
 }
 
 /* `range`: NULL, or {start, limit}; then there is a watch. */

@@ -102,6 +102,29 @@ static void test_more_than_is_free(void **state)
     rig_close_clean(r);
 }
 
+/* All of it is one key: there is nothing between to cut it at, and that is said. Here it fits in
+ * the end, since only one version stays. */
+static void test_one_key(void **state)
+{
+    struct rig *r = *state;
+    struct buf room = {0};
+    r->opt.separate_min = r->opt.direct_min = 64 << 10;
+    r->opt.level0_tables = 64;
+    rig_open(r);
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_ok(rig_try_put(r, "key", rig_value(i, 20000, &room), 0));
+        assert_ok(store_flush(r->s));
+    }
+    sliced_room(r, 32 << 10);
+    rig_log_reset();
+    rig_compact(r);
+    assert_true(rig_logged("cannot go in slices: no key was found to cut it at"));
+    assert_false(rig_logged("it goes in slices"));
+    assert_int_equal(rig_stats(r).compaction_slices, 0);
+    rig_close_clean(r);
+    buf_release(&room);
+}
+
 /* After each slice: the same contents, in this process and in one that is opened now; nothing for
  * the verifier; what the version says is used is used; and that gets less. */
 static void test_each_slice(void **state)
@@ -544,6 +567,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_SIM(test_more_than_is_free),
+        RIG_SIM(test_one_key),
         RIG_SIM(test_each_slice),
         RIG_SIM(test_goes_on_later),
         RIG_SIM(test_newer_tables_wait),
