@@ -316,6 +316,19 @@ static void check_footer(struct stepping *p)
     }
 }
 
+/* No hole is made meanwhile: it removes the companion, and one that was begun before and ends after
+ * would protect what is gone. One that waits takes the new companion with it. */
+static void make_parity(struct stepping *p, const struct parity_options *want)
+{
+    struct tree *t = p->scrub->tree;
+    uint64_t bytes;
+    purge_pause(&t->purge);
+    if (parity_make(t->env, t->dir, p->target->kind, p->target->number,
+                    tree_file_uuid(t, p->target->number), want, &bytes) == 0)
+        p->scrub->at.parity_made++;
+    purge_resume(&t->purge);
+}
+
 /* The companion: made if it is missing and wanted, and made again if it is damaged. Not over a file
  * that is damaged itself. */
 static void check_parity(struct stepping *p, uint64_t damaged_before)
@@ -324,7 +337,6 @@ static void check_parity(struct stepping *p, uint64_t damaged_before)
     struct tree *t = s->tree;
     struct parity_options want = tree_parity(t);
     struct parity *parity;
-    uint64_t bytes;
     if (p->target->grows || t->read_only)
         return;
     int rc = parity_open(t->env, p->file.path, p->target->number, &parity);
@@ -338,9 +350,8 @@ static void check_parity(struct stepping *p, uint64_t damaged_before)
         return;
     if (want.parity == 0)
         parity_remove(t->env, t->dir, p->target->number);
-    else if (parity_make(t->env, t->dir, p->target->kind, p->target->number,
-                         tree_file_uuid(t, p->target->number), &want, &bytes) == 0)
-        s->at.parity_made++;
+    else
+        make_parity(p, &want);
 }
 
 /* [lock held] */

@@ -462,6 +462,60 @@ static void test_parity(void **state)
     rig_close_clean(r);
 }
 
+static struct {
+    int (*open)(struct env *env, const char *path, enum env_open_mode mode, struct env_file **out);
+    struct purge *purge;
+} between;
+
+/* Holes that wait are tried while companions are being made, as a worker may. */
+static int open_between(struct env *env, const char *path, enum env_open_mode mode,
+                        struct env_file **out)
+{
+    bool making = mode == ENV_OPEN_CREATE && strstr(path, ".parity") && between.purge;
+    struct purge *purge = between.purge;
+    between.purge = NULL;
+    while (making && purge_run(purge) == 0)
+        ;
+    between.purge = purge;
+    return between.open(env, path, mode, out);
+}
+
+/* A companion that a scrub was making when a hole came does not stay beside it. */
+static void test_parity_while_holes_are_made(void **state)
+{
+    struct rig *r = *state;
+    struct store_read read;
+    uint64_t front = 0, size;
+    sliced_make(r, false);
+    r->opt.scrub_rate = 0;
+    r->opt.parity_data = 8;
+    r->opt.parity_shards = 2;
+    between.open = r->env->open;
+    r->env->open = open_between;
+    rig_open(r);
+    uint64_t contents = sliced_contents(r);
+    store_read_begin(r->s, &read); /* so that nothing is punched yet */
+    sliced_room(r, 512 << 10);
+    slices(r, 1);
+    simdisk_set_capacity(r->disk, 100 << 20);
+    store_read_end(&read);
+    between.purge = &r->s->tree.purge;
+    assert_true(scrub(r).parity_made > 0);
+    between.purge = NULL;
+    while (purge_run(&r->s->tree.purge) == 0)
+        ;
+    assert_true(rig_stats(r).bytes_punched > 0);
+    uint64_t number = some_cut_table(r, &front);
+    assert_errno(r->env->file_size(r->env, rig_file(r, FILE_PARITY, number), &size), ENOENT);
+    scrub(r);
+    rig_flip(r, FILE_TABLE, number, front + 40);
+    struct store_scrub_status st = scrub(r);
+    assert_true(st.damaged == 0 && st.repaired == 1);
+    rig_work(r);
+    assert_true(contents == sliced_contents(r));
+    rig_close_clean(r);
+}
+
 static int take_item(void *ctx, const struct store_item *item)
 {
     uint32_t *counts = ctx;
@@ -580,6 +634,7 @@ int main(void)
         RIG_SIM(test_tables_of_a_checkpoint),
         RIG_SIM(test_scrub),
         RIG_SIM(test_parity),
+        RIG_SIM(test_parity_while_holes_are_made),
         RIG_SIM(test_dump),
         RIG_SIM(test_salvage),
         {"encrypted: test_keyless_check", test_keyless_check, rig_encrypted, rig_leave, NULL},
