@@ -340,14 +340,18 @@ static void roll_back(struct parts *all, int err)
             job_rollback(&all->list[i].job, err);
 }
 
-/* Values are left to be compressed anew: so another job is to be made for the outputs. */
+/* Values are left to be compressed anew: so another job is to be made for the outputs. What a slice
+ * left of an input is none of them. */
 static void mark_outputs(struct tree *t, const struct edit *e)
 {
     struct view *v = viewbox_get(t->box);
     for (uint32_t i = 0; i < e->tables_added_count; i++) {
         const struct version_level *l = &v->version->levels[e->tables_added[i].level];
+        uint64_t number = e->tables_added[i].meta->number;
+        if (edit_removed_from(e, number) >= 0)
+            continue;
         for (uint32_t k = 0; k < l->count; k++)
-            if (l->tables[k]->number == e->tables_added[i].meta->number)
+            if (l->tables[k]->number == number)
                 __atomic_store_n(&l->tables[k]->renew, true, __ATOMIC_RELAXED);
     }
     view_unref(v);

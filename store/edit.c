@@ -82,6 +82,14 @@ void edit_remove_table(struct edit *e, int level, uint64_t number)
     e->tables_removed[e->tables_removed_count++] = (struct edit_number){level, number};
 }
 
+int edit_removed_from(const struct edit *e, uint64_t number)
+{
+    for (uint32_t i = 0; i < e->tables_removed_count; i++)
+        if (e->tables_removed[i].number == number)
+            return e->tables_removed[i].level;
+    return -1;
+}
+
 void edit_add_blob(struct edit *e, uint64_t number, uint64_t count, uint64_t bytes,
                    uint64_t file_bytes)
 {

@@ -84,6 +84,9 @@ void edit_release(struct edit *e);
 /* Takes its own reference. A table that only changes level is removed and added with its number. */
 void edit_add_table(struct edit *e, int level, struct table_meta *meta);
 void edit_remove_table(struct edit *e, int level, uint64_t number);
+/* The level that the edit takes the table from, or -1. One that it adds, too, moves, or is what a
+ * slice has left of it. */
+int edit_removed_from(const struct edit *e, uint64_t number);
 void edit_add_blob(struct edit *e, uint64_t number, uint64_t count, uint64_t bytes,
                    uint64_t file_bytes);
 /* Says with which generation of the key the file was written that edit_add_blob() added last, and

@@ -160,10 +160,7 @@ static const struct edit_table *added(const struct edit *e, uint64_t number)
 /* Is it what a slice has left of a table, on the level where that was? */
 static bool is_rest(const struct edit *e, const struct edit_table *a)
 {
-    for (uint32_t i = 0; i < e->tables_removed_count; i++)
-        if (e->tables_removed[i].number == a->meta->number)
-            return e->tables_removed[i].level == a->level;
-    return false;
+    return edit_removed_from(e, a->meta->number) == a->level;
 }
 
 static struct sum sum_up(const struct version *base, const struct edit *e,

@@ -305,15 +305,6 @@ int tree_space(const struct tree *t, struct env_space *out)
 
 /* ---- installing ---- */
 
-/* The level that the edit takes the table from, or -1. */
-static int removed_from(const struct edit *e, uint64_t number)
-{
-    for (uint32_t i = 0; i < e->tables_removed_count; i++)
-        if (e->tables_removed[i].number == number)
-            return e->tables_removed[i].level;
-    return -1;
-}
-
 /* What a job wrote and took away, by level. A table that only moves is neither. */
 static void count_levels(struct tree *t, const struct version *base, const struct edit *e,
                          const struct version *next)
@@ -322,7 +313,7 @@ static void count_levels(struct tree *t, const struct version *base, const struc
     struct counter_stripe *mine = counters_mine(&t->counts);
     for (uint32_t i = 0; i < e->tables_added_count; i++) {
         const struct edit_table *added = &e->tables_added[i];
-        int from = removed_from(e, added->meta->number);
+        int from = edit_removed_from(e, added->meta->number);
         *(from < 0 ? &written[added->level] : &moved_away[from]) += table_meta_bytes(added->meta);
         came[added->level] += table_meta_bytes(added->meta);
     }

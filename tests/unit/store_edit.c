@@ -181,6 +181,22 @@ static void test_garbage_adds_up(void **state)
     edit_release(&e);
 }
 
+static void test_removed_from(void **state)
+{
+    (void)state;
+    struct edit e;
+    edit_init(&e);
+    assert_int_equal(edit_removed_from(&e, 7), -1);
+    edit_remove_table(&e, 3, 8);
+    edit_remove_table(&e, 0, 7);
+    maker_add(&e, 2, 7, "a", "b", 5);
+    maker_add(&e, 2, 9, "b", "c", 5);
+    assert_int_equal(edit_removed_from(&e, 7), 0);
+    assert_int_equal(edit_removed_from(&e, 8), 3);
+    assert_int_equal(edit_removed_from(&e, 9), -1);
+    edit_release(&e);
+}
+
 static void test_takes_references(void **state)
 {
     (void)state;
@@ -468,17 +484,12 @@ static void test_ancestors_and_history(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_random_edits),
-        cmocka_unit_test(test_garbage_adds_up),
-        cmocka_unit_test(test_takes_references),
-        cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_pin_name_length),
-        cmocka_unit_test(test_skips),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_ancestors_and_history),
+        cmocka_unit_test(test_empty),        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_random_edits), cmocka_unit_test(test_garbage_adds_up),
+        cmocka_unit_test(test_removed_from), cmocka_unit_test(test_takes_references),
+        cmocka_unit_test(test_cases),        cmocka_unit_test(test_pin_name_length),
+        cmocka_unit_test(test_skips),        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_noise),        cmocka_unit_test(test_ancestors_and_history),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

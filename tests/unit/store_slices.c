@@ -204,6 +204,57 @@ static void test_newer_tables_wait(void **state)
     rig_close_clean(r);
 }
 
+static uint32_t class_of_all(void *ctx, struct slice key)
+{
+    (void)ctx;
+    (void)key;
+    return STORE_CLASS_ZSTD + 3;
+}
+
+static uint64_t since_now(void *ctx, struct slice key)
+{
+    (void)key;
+    return *(uint64_t *)ctx;
+}
+
+static uint64_t since_now_in(void *ctx, struct slice start, struct slice limit)
+{
+    (void)start;
+    (void)limit;
+    return *(uint64_t *)ctx;
+}
+
+/* A slice that leaves values to be compressed anew marks its outputs, not what is left of inputs.
+ */
+static void test_outputs_are_marked(void **state)
+{
+    struct rig *r = *state;
+    uint64_t since = 1000;
+    struct store_classes classes = {
+        .of = class_of_all, .ctx = &since, .since = since_now, .since_in = since_now_in};
+    uint32_t outputs = 0, cut = 0;
+    sliced_make(r, true);
+    r->opt.classes = &classes;
+    r->opt.blob_bytes = 1 << 10; /* a job moves no more than two of them */
+    rig_open(r);
+    sliced_room(r, SLICED_ROOM);
+    slices(r, 1);
+    struct view *v = viewbox_get(r->s->tree.box);
+    for (int l = 0; l < LEVEL_COUNT; l++)
+        for (uint32_t i = 0; i < v->version->levels[l].count; i++) {
+            struct version_table *t = v->version->levels[l].tables[i];
+            bool marked = __atomic_load_n(&t->renew, __ATOMIC_RELAXED);
+            outputs += marked;
+            cut += t->meta->front > 0;
+            assert_false(marked && t->meta->front > 0);
+        }
+    view_unref(v);
+    assert_true(outputs > 0 && cut > 0);
+    since = 0;
+    simdisk_set_capacity(r->disk, 100 << 20);
+    rig_close_clean(r);
+}
+
 /* A range tombstone over all of it frees everything, with next to nothing free. */
 static void test_all_is_deleted(void **state)
 {
@@ -625,6 +676,7 @@ int main(void)
         RIG_SIM(test_each_slice),
         RIG_SIM(test_goes_on_later),
         RIG_SIM(test_newer_tables_wait),
+        RIG_SIM(test_outputs_are_marked),
         RIG_SIM(test_all_is_deleted),
         RIG_SIM(test_reader_keeps_it),
         RIG_SIM(test_shared_before),
