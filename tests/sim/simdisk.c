@@ -132,6 +132,7 @@ struct simdisk *simdisk_clone(const struct simdisk *d)
 {
     struct simdisk *copy = mem_dup(d, sizeof *d);
     copy->env.ctx = copy;
+    copy->listen = NULL;
     LIST_INIT(&copy->handles);
     LIST_INIT(&copy->locks);
     simtree_clone(&copy->tree, &d->tree);
@@ -159,6 +160,12 @@ void simdisk_advance(struct simdisk *d, uint64_t ns)
 uint64_t simdisk_ops(const struct simdisk *d)
 {
     return d->ops;
+}
+
+void simdisk_listen(struct simdisk *d, sim_listen_fn *fn, void *ctx)
+{
+    d->listen = fn;
+    d->listen_ctx = ctx;
 }
 
 void simdisk_cut_at(struct simdisk *d, uint64_t n, enum sim_cut how)
@@ -229,6 +236,8 @@ int simdisk_enter(struct simdisk *d, enum sim_call call, const char *path, bool 
     *go = false;
     d->clock_ns += SIM_CALL_NS;
     d->ops += call >= SIM_CREATE;
+    if (d->listen && call >= SIM_CREATE)
+        d->listen(d->listen_ctx, call);
     if (d->is_cut)
         return -EIO;
     if (call >= SIM_CREATE && d->cut_left && --d->cut_left == 0) {

@@ -63,6 +63,10 @@ enum sim_call {
 
 /* How many calls that change the disk have been made, including those that failed. */
 uint64_t simdisk_ops(const struct simdisk *d);
+/* Is told of each of them when it begins, and is counted already; NULL: nobody. Clones have none.
+ */
+typedef void sim_listen_fn(void *ctx, enum sim_call call);
+void simdisk_listen(struct simdisk *d, sim_listen_fn *fn, void *ctx);
 
 enum sim_cut {
     SIM_CUT_BEFORE, /* the call has no effect */

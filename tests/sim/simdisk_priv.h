@@ -48,6 +48,8 @@ struct simdisk {
     struct simrng rng;
     uint64_t clock_ns; /* since 1970 */
     uint64_t ops;
+    sim_listen_fn *listen;
+    void *listen_ctx;
     uint64_t cut_left; /* the power is cut when it reaches 0; 0: not armed */
     enum sim_cut cut_how;
     bool is_cut;

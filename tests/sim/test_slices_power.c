@@ -3,7 +3,8 @@
  * hole. Whatever is left opens, with all contents, now and at a snapshot, and nothing for the
  * verifier; and goes on to the end in the same space.
  *
- * STRIDE=n in the environment: cut at every n-th call only; SEED=n repeats one. */
+ * STRIDE=n in the environment: cut at every n-th call only, and within each hole; SEED=n repeats
+ * one. */
 #include "tests/unit/sliced.h"
 
 #include "store/store_priv.h"
@@ -86,29 +87,53 @@ static struct expected prepare(struct rig *r, bool blobs)
     return e;
 }
 
-static uint64_t count_calls(const struct rig *base, const struct expected *e)
+/* Calls that change the disk, from now on: how many, and which of them make holes. */
+struct calls {
+    uint64_t count;
+    uint64_t holes[512];
+    size_t hole_count;
+};
+
+static void note_call(void *ctx, enum sim_call call)
+{
+    struct calls *c = ctx;
+    c->count++;
+    if (call != SIM_PUNCH)
+        return;
+    assert_true(c->hole_count < sizeof c->holes / sizeof c->holes[0]);
+    c->holes[c->hole_count++] = c->count;
+}
+
+static void count_calls(const struct rig *base, const struct expected *e, struct calls *calls)
 {
     struct rig *k = copy_of(base);
-    uint64_t before = simdisk_ops(k->disk);
+    *calls = (struct calls){.count = 0};
+    simdisk_listen(k->disk, note_call, calls);
     assert_int_equal(work_on(k), 1);
-    uint64_t calls = simdisk_ops(k->disk) - before;
+    simdisk_listen(k->disk, NULL, NULL);
     assert_true(rig_stats(k).compaction_slices > 3);
     assert_true(rig_stats(k).bytes_punched > 100 << 10);
     assert_true(sliced_contents(k) == e->contents);
+    assert_true(calls->hole_count > 10);
     rig_close_clean(k);
     rig_drop(k);
-    return calls;
 }
 
+/* The kinds of cut and of crash follow from how many there were, not from where they are: all come
+ * with all, whatever the stride. */
 static void cut_everywhere(struct rig *r, bool blobs)
 {
     static const enum sim_crash modes[] = {SIM_KEEP_SYNCED, SIM_KEEP_ALL, SIM_RANDOM};
-    uint64_t seed = unit_seed();
+    uint64_t seed = unit_seed(), n = seed % 6;
     struct expected e = prepare(r, blobs);
-    uint64_t calls = count_calls(r, &e), stride = unit_setting("STRIDE", calls / 60 + 1);
-    print_message("%" PRIu64 " calls\n", calls);
-    for (uint64_t at = 1 + seed % stride; at <= calls; at += stride)
-        one_cut(r, &e, at, at % 2 ? SIM_CUT_BEFORE : SIM_CUT_WITHIN, modes[at / stride % 3], seed);
+    struct calls calls;
+    count_calls(r, &e, &calls);
+    uint64_t stride = unit_setting("STRIDE", calls.count / 60 + 1);
+    print_message("%" PRIu64 " calls, %zu holes\n", calls.count, calls.hole_count);
+    for (uint64_t at = 1 + seed % stride; at <= calls.count; at += stride, n++)
+        one_cut(r, &e, at, n % 2 ? SIM_CUT_BEFORE : SIM_CUT_WITHIN, modes[n / 2 % 3], seed);
+    for (size_t i = 0; i < calls.hole_count; i++)
+        one_cut(r, &e, calls.holes[i], SIM_CUT_WITHIN, modes[(i + seed) % 3], seed);
 }
 
 static void test_cut_at_every_call(void **state)
@@ -124,19 +149,19 @@ static void test_holes_that_fail(void **state)
     struct rig *r = *state;
     struct expected e = prepare(r, false);
     uint64_t seed = unit_seed(), sliced = 0;
-    for (uint64_t holes = 1; holes < 24; holes += 2) {
+    for (uint64_t n = 1; n < 24; n += 2) {
         struct rig *k = copy_of(r);
         char where[64];
-        snprintf(where, sizeof where, "call %" PRIu64 ", seed %" PRIu64, holes, seed);
+        snprintf(where, sizeof where, "call %" PRIu64 ", seed %" PRIu64, n, seed);
         simdisk_fail(k->disk, &(struct sim_fault){
-                                  .call = SIM_PUNCH, .after = holes, .err = -EIO, .sticky = true});
+                                  .call = SIM_PUNCH, .after = n, .err = -EIO, .sticky = true});
         work_on(k);
         sliced += rig_stats(k).compaction_slices > 0;
         struct rig *dead = copy_of(k);
         simdisk_set_capacity(k->disk, 100 << 20);
         rig_drop(k);
         simdisk_heal(dead->disk);
-        simdisk_crash(dead->disk, holes % 4 == 1 ? SIM_RANDOM : SIM_KEEP_ALL, seed + holes);
+        simdisk_crash(dead->disk, n % 4 == 1 ? SIM_RANDOM : SIM_KEEP_ALL, seed + n);
         check_survivor(dead, &e, where);
         rig_drop(dead);
     }
