@@ -70,7 +70,8 @@ int parity_head_decode(const uint8_t in[PARITY_HEAD_BYTES], uint64_t seed, struc
  * removed: the file is as good without. */
 int parity_make(struct env *env, const char *dir, enum file_kind kind, uint64_t number,
                 const uint8_t uuid[UUID_SIZE], const struct parity_options *opt, uint64_t *bytes);
-/* Removes the companion, if there is one. Returns 0, also when there is none, or an error. */
+/* Removes the companion. Returns 0, 1 when there is none, or an error. Durable when the folder is
+ * synced. */
 int parity_remove(struct env *env, const char *dir, uint64_t number);
 
 /* ---- using ---- */

@@ -228,5 +228,5 @@ int parity_remove(struct env *env, const char *dir, uint64_t number)
     char *path = name_file(dir, FILE_PARITY, number);
     int err = env->remove(env, path);
     free(path);
-    return err == -ENOENT ? 0 : err;
+    return err == -ENOENT ? 1 : err;
 }

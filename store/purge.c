@@ -140,14 +140,15 @@ static bool is_ours(struct purge *p, const char *path)
 }
 
 /* The companion is gone for good before: found beside a file with a hole it would be taken for one
- * that protects it. What fails is left to the next open. */
+ * that protects it. (Where there is none, whoever removed it has synced the folder, or the next
+ * open has.) What fails is left to the next open. */
 static int punch(struct purge *p, const struct purge_file *file, const char *path)
 {
     struct env_file *f;
     int err = parity_remove(p->env, p->dir, file->number);
     if (err == 0)
         err = p->env->sync_dir(p->env, p->dir);
-    if (err == 0)
+    if (err >= 0)
         err = p->env->open(p->env, path, ENV_OPEN_WRITE, &f);
     if (err < 0)
         return err;

@@ -352,6 +352,7 @@ static void check_parity(struct stepping *p, uint64_t damaged_before)
         parity_remove(t->env, t->dir, p->target->number);
     else
         make_parity(p, &want);
+    t->env->sync_dir(t->env, t->dir); /* a hole relies on it where there is no companion */
 }
 
 /* [lock held] */

@@ -513,6 +513,55 @@ static void test_parity(void **state)
     rig_close_clean(r);
 }
 
+/* A store with holes that wait. */
+static uint64_t before_holes(struct rig *r)
+{
+    struct store_read read;
+    rig_open(r);
+    uint64_t contents = sliced_contents(r);
+    store_read_begin(r->s, &read); /* so that nothing is punched yet */
+    sliced_room(r, 512 << 10);
+    slices(r, 1);
+    simdisk_set_capacity(r->disk, 100 << 20);
+    store_read_end(&read);
+    assert_int_equal(rig_stats(r).bytes_punched, 0);
+    return contents;
+}
+
+/* The folder is synced where a companion was removed, and not for nothing. */
+static void holes_without_folder(struct rig *r, uint32_t parity)
+{
+    sliced_make(r, false);
+    r->opt.parity_data = 8;
+    r->opt.parity_shards = parity;
+    if (parity) {
+        r->opt.scrub_rate = 0;
+        r->opt.level0_tables = 64; /* nothing else is to be done */
+        rig_open(r);
+        assert_true(scrub(r).parity_made > 0);
+        rig_close(r);
+        r->opt.level0_tables = 4;
+    }
+    uint64_t contents = before_holes(r);
+    simdisk_fail(r->disk, &(struct sim_fault){.call = SIM_SYNC_DIR, .err = -EIO, .sticky = true});
+    while (purge_run(&r->s->tree.purge) == 0)
+        ;
+    simdisk_heal(r->disk);
+    assert_int_equal(rig_stats(r).bytes_punched > 0, parity == 0);
+    assert_true(contents == sliced_contents(r));
+    rig_close_clean(r);
+}
+
+static void test_hole_without_companion(void **state)
+{
+    holes_without_folder(*state, 0);
+}
+
+static void test_hole_with_companion(void **state)
+{
+    holes_without_folder(*state, 2);
+}
+
 static struct {
     int (*open)(struct env *env, const char *path, enum env_open_mode mode, struct env_file **out);
     struct purge *purge;
@@ -535,7 +584,6 @@ static int open_between(struct env *env, const char *path, enum env_open_mode mo
 static void test_parity_while_holes_are_made(void **state)
 {
     struct rig *r = *state;
-    struct store_read read;
     uint64_t front = 0, size;
     sliced_make(r, false);
     r->opt.scrub_rate = 0;
@@ -543,13 +591,7 @@ static void test_parity_while_holes_are_made(void **state)
     r->opt.parity_shards = 2;
     between.open = r->env->open;
     r->env->open = open_between;
-    rig_open(r);
-    uint64_t contents = sliced_contents(r);
-    store_read_begin(r->s, &read); /* so that nothing is punched yet */
-    sliced_room(r, 512 << 10);
-    slices(r, 1);
-    simdisk_set_capacity(r->disk, 100 << 20);
-    store_read_end(&read);
+    uint64_t contents = before_holes(r);
     between.purge = &r->s->tree.purge;
     assert_true(scrub(r).parity_made > 0);
     between.purge = NULL;
@@ -686,6 +728,8 @@ int main(void)
         RIG_SIM(test_tables_of_a_checkpoint),
         RIG_SIM(test_scrub),
         RIG_SIM(test_parity),
+        RIG_SIM(test_hole_without_companion),
+        RIG_SIM(test_hole_with_companion),
         RIG_SIM(test_parity_while_holes_are_made),
         RIG_SIM(test_dump),
         RIG_SIM(test_salvage),
