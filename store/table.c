@@ -236,6 +236,7 @@ static int open_table(struct env *env, const char *dir, uint64_t number, struct 
         table_unref(t);
         return rc;
     }
+    t->is_cut = t->meta->front > 0;
     table_assert_valid(t);
     *out = t;
     return 0;

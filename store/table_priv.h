@@ -179,6 +179,7 @@ struct table {
     uint32_t *begins;         /* in parts: of part p the number of its first block; NULL: whole */
     uint32_t block_count;
     struct table_filter filter;
+    bool is_cut; /* in front, by what is in `meta`; look-ups ask each table */
     struct rangedel *rangedel;
     bool upper;               /* atomic; parts of index and filter are kept in the cache */
     bool ever_upper;          /* atomic; it was so once */

@@ -234,7 +234,7 @@ void table_prefetch(const struct table *t, uint64_t hash)
  * was cut off in front. */
 static int may_have(struct table *t, struct lookup *l, bool *maybe)
 {
-    if (!t->filter.is_there || t->meta->front) {
+    if (!t->filter.is_there || t->is_cut) {
         *maybe = in_span(t, l->key);
         if (!t->filter.is_there || !*maybe)
             return 0;
