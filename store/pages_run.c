@@ -277,13 +277,20 @@ static void cool_free(struct region *r, uint32_t page, uint32_t pages)
 
 /* ---- runs ---- */
 
+/* Which pages are free and have memory; false: none. */
+static bool free_warm(const struct region *r, uint64_t out[WORDS])
+{
+    uint64_t any = 0;
+    for (uint32_t i = 0; i < WORDS; i++)
+        any |= out[i] = r->free[i] & ~r->cold[i];
+    return any != 0;
+}
+
 /* One that has memory, if there is any. */
 static uint32_t find_free(const struct region *r, uint32_t pages)
 {
     uint64_t with_memory[WORDS];
-    for (uint32_t i = 0; i < WORDS; i++)
-        with_memory[i] = r->free[i] & ~r->cold[i];
-    uint32_t at = find_run(with_memory, pages);
+    uint32_t at = free_warm(r, with_memory) ? find_run(with_memory, pages) : RUN_PAGES_MAX;
     return at < RUN_PAGES_MAX ? at : find_run(r->free, pages);
 }
 
@@ -317,27 +324,20 @@ void run_put(uint8_t *run, uint32_t pages, bool to_cool)
         cool_free(r, at, pages);
 }
 
-static bool has_free(const struct region *r)
-{
-    for (uint32_t i = 0; i < WORDS; i++)
-        if (r->free[i] & ~r->cold[i])
-            return true;
-    return false;
-}
-
 bool run_cool_free(void)
 {
+    uint64_t with_memory[WORDS], before = all.free_pages;
     uint32_t end;
     for (uint32_t list = 0; list < LISTS && all.free_pages > 0; list++)
         for (struct region *r = all.lists[list]; r; r = r->next) {
-            if (!has_free(r))
+            if (!free_warm(r, with_memory))
                 continue;
-            for (uint32_t at = next_bit(r->free, 0, true); at < RUN_PAGES_MAX;
-                 at = next_bit(r->free, end, true)) {
-                end = next_bit(r->free, at, false);
+            for (uint32_t at = next_bit(with_memory, 0, true); at < RUN_PAGES_MAX;
+                 at = next_bit(with_memory, end, true)) {
+                end = next_bit(with_memory, at, false);
                 cool_free(r, at, end - at);
             }
-            return true;
+            return all.free_pages < before; /* not, if the system does not want them */
         }
     return false;
 }

@@ -35,7 +35,8 @@ void run_unmap(uint8_t *p, size_t bytes);
 
 /* Gives back one region that is free as a whole; false if there is none. */
 bool run_trim(void);
-/* Gives back the memory of all free pages of some region; false if no region has any. */
+/* Gives back the memory of all free pages of some region; false if none became fewer: no region has
+ * any, or the system did not take them. */
 bool run_cool_free(void);
 
 /* What there is of address space, what of that has no memory, and what of the rest is free. */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "store/bytes.h"
 #include "tests/sim/simrng.h"
@@ -227,12 +228,43 @@ static void test_change_of_contents(void **state)
     change_all(50 << 20);
 }
 
+/* Memory that the system does not take back, since it is locked, is kept, and the search for some
+ * ends; once it can be had it goes. */
+static void test_locked(void **state)
+{
+    (void)state;
+    enum { COUNT = 32, BYTES = PAGES_REGION_BYTES / 2, PAGE = 4096 };
+    uint8_t *all[COUNT];
+    struct pages_stats s;
+    if (plain())
+        return;
+    pages_expect(1);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(mlock(all[i] = pages_alloc(BYTES), PAGE), 0);
+    for (int i = 0; i < COUNT; i += 2) /* of each region one half */
+        pages_free(all[i], BYTES);
+    pages_stats(&s);
+    assert_true(s.kept_bytes > PAGES_LEAST_BYTES);
+    for (int i = 0; i < COUNT; i++)
+        munlock(all[i], PAGE);
+    pages_free(pages_alloc(BYTES), BYTES);
+    pages_stats(&s);
+    assert_true(s.kept_bytes <= PAGES_LEAST_BYTES);
+    for (int i = 1; i < COUNT; i += 2)
+        pages_free(all[i], BYTES);
+    pages_expect(-1);
+    pages_trim();
+    pages_stats(&s);
+    assert_int_equal(s.held_bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),      cmocka_unit_test(test_random),
         cmocka_unit_test(test_reuse),      cmocka_unit_test(test_kept_is_bounded),
         cmocka_unit_test(test_many_sizes), cmocka_unit_test(test_change_of_contents),
+        cmocka_unit_test(test_locked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
