@@ -273,6 +273,7 @@ void pages_expect(int64_t bytes)
     pthread_mutex_lock(&all.lock);
     assert(bytes >= 0 || all.expected_bytes >= (uint64_t)-bytes);
     all.expected_bytes += (uint64_t)bytes;
+    shrink(); /* less may be left of it now */
     pthread_mutex_unlock(&all.lock);
 }
 

@@ -35,7 +35,7 @@ size_t pages_size(size_t bytes);
 
 /* So much more (or less) is going to be in use at a time, at most. While somebody has announced
  * something, what is kept and what is in use shall not be more together, but for
- * PAGES_LEAST_BYTES. */
+ * PAGES_LEAST_BYTES: what is kept beyond goes back, also when less is expected than before. */
 void pages_expect(int64_t bytes);
 
 struct pages_stats {

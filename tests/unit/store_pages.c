@@ -228,6 +228,31 @@ static void test_change_of_contents(void **state)
     change_all(50 << 20);
 }
 
+/* Less is expected than before, and nothing is freed afterwards: what is kept goes at once. */
+static void test_less_is_expected(void **state)
+{
+    (void)state;
+    enum { COUNT = 14, BYTES = PAGES_REGION_BYTES, MANY = 50 << 20, FEW = 2 << 20 };
+    void *all[COUNT];
+    struct pages_stats s;
+    if (plain())
+        return;
+    pages_expect(MANY);
+    for (int i = 0; i < COUNT; i++)
+        all[i] = pages_alloc(BYTES);
+    for (int i = 0; i < COUNT; i++)
+        pages_free(all[i], BYTES);
+    pages_stats(&s);
+    assert_true(s.kept_bytes >= COUNT * (uint64_t)BYTES);
+    pages_expect(FEW - MANY);
+    pages_stats(&s);
+    assert_true(s.kept_bytes <= PAGES_LEAST_BYTES);
+    pages_expect(-FEW);
+    pages_trim();
+    pages_stats(&s);
+    assert_int_equal(s.held_bytes, 0);
+}
+
 /* Memory that the system does not take back, since it is locked, is kept, and the search for some
  * ends; once it can be had it goes. */
 static void test_locked(void **state)
@@ -261,9 +286,13 @@ static void test_locked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_random),
-        cmocka_unit_test(test_reuse),      cmocka_unit_test(test_kept_is_bounded),
-        cmocka_unit_test(test_many_sizes), cmocka_unit_test(test_change_of_contents),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_kept_is_bounded),
+        cmocka_unit_test(test_many_sizes),
+        cmocka_unit_test(test_change_of_contents),
+        cmocka_unit_test(test_less_is_expected),
         cmocka_unit_test(test_locked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
