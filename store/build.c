@@ -168,7 +168,9 @@ static int end_table(struct build *b, struct rangedel *dels)
 static bool is_full(const struct build *b)
 {
     const struct build_options *o = &b->opt;
-    return (o->table_bytes > 0 && table_estimate_bytes(b->table) >= o->table_bytes) ||
+    if (o->table_bytes == 0)
+        return false;
+    return table_estimate_bytes(b->table) >= o->table_bytes ||
            (o->memory_bytes > 0 && table_writer_bytes(b->table) >= o->memory_bytes);
 }
 

@@ -7,13 +7,18 @@
 #include "store/edit.h"
 #include "store/parity.h"
 
+/* What a table's writer may hold: hashes of two million small keys, more than filter.whole_keys has
+ * by default, so that the filter is one in parts. */
+enum { BUILD_MEMORY_BYTES = 16 << 20 };
+
 struct build_options {
     struct env *env;
     const char *dir;
     const uint8_t *uuid;
     struct table_options table;
     uint64_t table_bytes;  /* a table is ended at this size, between user keys; 0: one table */
-    uint64_t memory_bytes; /* or when its writer takes so much memory; 0: whatever that is */
+    uint64_t memory_bytes; /* or, unless it is to be one table, when its writer takes so much
+                            * memory; 0: whatever that is */
     uint64_t blob_bytes;   /* the same for blob files */
     uint32_t separate_min; /* inline values (PUT, MERGE) from this size on become blobs; 0: none */
     struct strength blob_strength; /* of values that become blobs */

@@ -272,7 +272,7 @@ void job_build_options(const struct tree *t, const struct settings *settings,
                                             .prefix = t->read_ctx.prefix,
                                             .cache = t->read_ctx.cache},
                                   .table_bytes = set->table_bytes,
-                                  .memory_bytes = JOB_MEMORY_BYTES,
+                                  .memory_bytes = BUILD_MEMORY_BYTES,
                                   .blob_bytes = tree_blob_bytes(t, set),
                                   .separate_min = set->separate_min,
                                   .parity = {set->parity_data, set->parity_shards}};
@@ -299,8 +299,6 @@ static void options(struct job *j, struct reduce_options *r, struct build_option
     strength_of_tables(&b->table.strength, &j->set->o, j->output_level);
     b->table.dict = j->dict;
     b->table_bytes = j->table_bytes;
-    if (j->table_bytes == 0)
-        b->memory_bytes = 0;
     b->ctx = j;
     b->next_file = next_file;
     b->rangedels = rangedels;

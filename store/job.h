@@ -11,9 +11,6 @@
 /* An output table ends when it has come over so many full tables of the level below: so no later
  * job that takes it down has much more to rewrite than that. */
 enum { JOB_BELOW_TABLES = 10 };
-/* ... or when its writer holds so much: hashes of two million small keys, more than
- * filter.whole_keys has by default, so that the filter is one in parts. */
-enum { JOB_MEMORY_BYTES = 16 << 20 };
 /* A compaction does not take the last of the space: this part of the reserve is for the log, and
  * for flushes. */
 enum { JOB_RESERVE_PART = 4 };

@@ -106,6 +106,7 @@ int salvage_build(struct salvage *s, int level)
         .uuid = s->uuid,
         .table = {.block_bytes = s->opt.block_bytes, .filter_one_in = s->opt.filter_one_in},
         .table_bytes = s->opt.table_bytes,
+        .memory_bytes = BUILD_MEMORY_BYTES,
         .blob_bytes = s->opt.blob_bytes,
         .parity = {s->opt.parity_data, s->opt.parity_shards},
         .ctx = &b,

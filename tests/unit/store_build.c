@@ -334,6 +334,7 @@ static void without_a_size_there_is_one_table(void **state)
     struct job j;
     job_init(&j, &rng, 1000);
     j.opt.table_bytes = 0;
+    j.opt.memory_bytes = 1; /* whatever its writer takes */
     j.opt.separate_min = 0;
     assert_ok(job_run(&j));
     struct version *v = job_install(&j);
