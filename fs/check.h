@@ -55,7 +55,7 @@ struct check {
     struct check_entry *entries; /* after the pass: ascending child, then folder */
     size_t entry_count, entry_cap;
     struct check_sum *sums; /* CHECK_SUMS */
-    bool again;             /* in the second pass: nothing is said, and the sums are as they are */
+    bool again; /* in the second pass: lines are gathered, nothing is said, the sums stay */
     bool sorted;
     uint64_t looked;   /* entries that were looked at to tell paths */
     uint64_t *orphans; /* ascending */
@@ -75,10 +75,13 @@ void check_say_inode(struct check *c, int code, uint64_t ino, const char *format
     __attribute__((format(printf, 4, 5)));
 
 /* ---- check_walk.c ---- */
-/* The pass over all keys that c->reader sees. 0 or an error that ended it. */
+/* The pass over all keys that c->reader sees; the second one looks at nothing but attributes and
+ * entries of folders. 0 or an error that ended it. */
 int check_walk(struct check *c);
 
 /* ---- check_gather.c ---- */
+/* `list` with room for one more than the `count` that are in it. */
+void *check_grow(void *list, size_t count, size_t *cap, size_t each_bytes);
 /* Keeps an inode's line, or adds it to the sums. In ascending order. */
 void check_gather_inode(struct check *c, const struct check_inode *n);
 /* The same of an entry. */

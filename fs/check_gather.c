@@ -2,7 +2,9 @@
  *
  * An inode that is no folder and has n links adds n times the hash of its number and type to a sum,
  * each entry takes one off. So a sum is 0 when each inode has as many entries as links, all of its
- * type, and each entry its inode; that it is 0 otherwise happens once in 2^128 times. */
+ * type, and each entry its inode; that it is 0 otherwise happens at most once in 2^64, for a
+ * difference of one in 2^128: the hash is multiplied by the difference, and of one that 2^k
+ * divides, k bits of each half have no effect. */
 #include <xxhash.h>
 
 #include "fs/check.h"
@@ -32,12 +34,12 @@ static bool is_wanted(const struct check *c, uint64_t ino)
     return c->again && !agrees(sum_of(c, ino));
 }
 
-/* Room for one more in a list. */
-static void *grow(void *list, size_t count, size_t *cap, size_t each_bytes)
+void *check_grow(void *list, size_t count, size_t *cap, size_t each_bytes)
 {
+    assert(count <= *cap);
     if (count < *cap)
         return list;
-    *cap = *cap ? *cap * 2 : 1024;
+    *cap = *cap ? *cap * 2 : 64;
     return mem_realloc(list, *cap * each_bytes);
 }
 
@@ -45,7 +47,7 @@ void check_gather_inode(struct check *c, const struct check_inode *n)
 {
     bool folder = S_ISDIR(n->mode), counts = !n->damaged && !folder;
     if (!counts || n->nlink == 0 || check_is_orphan(c, n->ino) || is_wanted(c, n->ino)) {
-        c->inodes = grow(c->inodes, c->inode_count, &c->inode_cap, sizeof *c->inodes);
+        c->inodes = check_grow(c->inodes, c->inode_count, &c->inode_cap, sizeof *c->inodes);
         c->inodes[c->inode_count++] = *n;
     }
     if (counts && !c->again)
@@ -56,7 +58,7 @@ void check_gather_entry(struct check *c, const struct check_entry *e)
 {
     bool folder = e->type == S_IFDIR >> 12;
     if (folder || is_wanted(c, e->child)) {
-        c->entries = grow(c->entries, c->entry_count, &c->entry_cap, sizeof *c->entries);
+        c->entries = check_grow(c->entries, c->entry_count, &c->entry_cap, sizeof *c->entries);
         c->entries[c->entry_count++] = *e;
     }
     if (!folder && !c->again)
@@ -71,18 +73,13 @@ static bool all_agree(const struct check *c)
     return true;
 }
 
-/* All has been said and counted. */
+/* All else has been said and counted, and the orphans are known. */
 static int walk_again(struct check *c)
 {
-    struct fs_check_report ignored = {0}, *report = c->report;
-    struct counters counted = c->counted;
-    c->inode_count = c->entry_count = c->orphan_count = c->policy_count = c->quota_count = 0;
-    c->report = &ignored;
+    c->inode_count = c->entry_count = 0;
     c->again = true;
     int err = check_walk(c);
     c->again = false;
-    c->report = report;
-    c->counted = counted;
     return err;
 }
 

@@ -14,10 +14,7 @@ void check_policy_key(struct check *c, struct slice rest, struct slice value)
                   "a compression of inodes does not decode, or is there twice");
         return;
     }
-    if (c->policy_count == c->policy_cap) {
-        c->policy_cap = c->policy_cap ? c->policy_cap * 2 : 16;
-        c->policies = mem_realloc(c->policies, c->policy_cap * sizeof *c->policies);
-    }
+    c->policies = check_grow(c->policies, c->policy_count, &c->policy_cap, sizeof *c->policies);
     c->policies[c->policy_count++] = p;
 }
 

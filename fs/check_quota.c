@@ -39,10 +39,7 @@ void check_quota_key(struct check *c, uint8_t kind, struct slice rest, struct sl
                   "the limit of inode %" PRIu64 " does not decode", folder);
         return;
     }
-    if (c->quota_count == c->quota_cap) {
-        c->quota_cap = c->quota_cap ? c->quota_cap * 2 : 16;
-        c->quotas = mem_realloc(c->quotas, c->quota_cap * sizeof *c->quotas);
-    }
+    c->quotas = check_grow(c->quotas, c->quota_count, &c->quota_cap, sizeof *c->quotas);
     c->quotas[c->quota_count++] =
         (struct check_quota){.folder = folder, .from = record.from, .taking = record.taking};
 }

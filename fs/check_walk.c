@@ -66,8 +66,6 @@ static void end_inode(struct walk *w)
     struct check *c = w->c;
     if (w->ino == 0 || w->attr == ATTR_NONE)
         return;
-    c->counted.inodes++;
-    c->counted.chunks += (int64_t)w->chunks;
     struct check_inode line = {
         .ino = w->ino, .subfolders = w->subfolders, .damaged = w->attr == ATTR_DAMAGED};
     if (!line.damaged) {
@@ -77,6 +75,10 @@ static void end_inode(struct walk *w)
         line.quota = w->n.quota;
     }
     check_gather_inode(c, &line);
+    if (c->again)
+        return;
+    c->counted.inodes++;
+    c->counted.chunks += (int64_t)w->chunks;
     if (line.damaged)
         return;
     check_quota_inode(c, &w->n);
@@ -116,7 +118,7 @@ static void on_attr(struct walk *w, struct slice value)
 {
     w->max_ino = w->ino;
     w->attr = inode_decode(value, w->ino, &w->n) == 0 ? ATTR_GOOD : ATTR_DAMAGED;
-    if (w->attr == ATTR_GOOD)
+    if (w->attr == ATTR_GOOD && !w->c->again)
         count_type(w->c->report, &w->n);
 }
 
@@ -158,11 +160,13 @@ static void on_dirent(struct walk *w, struct slice rest, struct slice value)
         check_say_inode(c, FINDING_DIRENT, w->ino, "an entry of the folder does not decode");
         return;
     }
-    if (w->attr == ATTR_GOOD)
-        check_dirent(w, slot, d.name);
-    w->entries++;
+    if (!c->again) {
+        if (w->attr == ATTR_GOOD)
+            check_dirent(w, slot, d.name);
+        w->entries++;
+        c->report->entries++;
+    }
     w->subfolders += d.type == S_IFDIR >> 12;
-    c->report->entries++;
     const struct check_entry line = {.child = d.ino, .folder = w->ino, .type = d.type};
     check_gather_entry(c, &line);
 }
@@ -242,15 +246,6 @@ static void on_xattr(struct walk *w, struct slice rest)
 
 /* ---- the superblock's keys ---- */
 
-static void add_orphan(struct check *c, uint64_t ino)
-{
-    if (c->orphan_count == c->orphan_cap) {
-        c->orphan_cap = c->orphan_cap ? c->orphan_cap * 2 : 64;
-        c->orphans = mem_realloc(c->orphans, c->orphan_cap * sizeof *c->orphans);
-    }
-    c->orphans[c->orphan_count++] = ino;
-}
-
 static void on_super(struct walk *w, uint8_t kind, struct slice rest, struct slice value)
 {
     struct check *c = w->c;
@@ -266,7 +261,8 @@ static void on_super(struct walk *w, uint8_t kind, struct slice rest, struct sli
     } else if (kind == SUPER_RECEIVED && rest.len == 0 && received_decode(value, &received) == 0) {
         return; /* which snapshot it is of, and of which volume, is not to be seen from here */
     } else if (kind == SUPER_ORPHAN && take_be64(&rest, &ino) && rest.len == 0) {
-        add_orphan(c, ino);
+        c->orphans = check_grow(c->orphans, c->orphan_count, &c->orphan_cap, sizeof *c->orphans);
+        c->orphans[c->orphan_count++] = ino;
     } else if (kind == SUPER_QUOTA || kind == SUPER_QUOTA_USED) {
         check_quota_key(c, kind, rest, value);
     } else if (kind == SUPER_POLICY) {
@@ -331,7 +327,10 @@ static int on_key(struct walk *w)
                   "a key that the file system does not write");
         return 0;
     }
-    bool small = ino == 0 || kind == KIND_ATTR || kind == KIND_DIRENT;
+    bool line = ino != 0 && (kind == KIND_ATTR || kind == KIND_DIRENT);
+    bool small = line || ino == 0;
+    if (w->c->again && !line)
+        return 0;
     int err = small ? store_iter_value(w->it, &value) : 0;
     if (err < 0)
         return err;
@@ -357,7 +356,7 @@ int check_walk(struct check *c)
             err = store_iter_next(w.it);
     }
     end_inode(&w);
-    if (err >= 0 && c->stopped == 0)
+    if (err >= 0 && c->stopped == 0 && !c->again)
         check_super(&w);
     store_iter_free(w.it);
     return err < 0 ? err : 0;
