@@ -50,12 +50,12 @@ struct session {
     sem_t ended; /* posted by each worker at its end */
     pthread_mutex_t lock;
     struct worker *parked; /* [lock] workers that wait for their turn to read, the last first */
-    unsigned reading;      /* [lock] those that wait for a request */
+    unsigned reading;      /* [lock] those that wait for a request, or are called to */
     unsigned count;
     struct worker workers[];
 };
 
-/* [lock held] */
+/* Returns when it is this worker's turn, and it is counted among those that read. [lock held] */
 static void park(struct worker *w)
 {
     struct session *s = w->session;
@@ -68,12 +68,15 @@ static void park(struct worker *w)
     __atomic_store_n(&w->parked, false, __ATOMIC_SEQ_CST);
 }
 
-/* [lock held; one is parked] */
+/* Hands the turn over: whoever is called reads from now on, also while it has yet to wake up. So
+ * nobody takes the turn before it, and no second one is called. [lock held; one is parked] */
 static void call_one(struct session *s)
 {
     struct worker *w = s->parked;
+    assert(w && !w->called);
     s->parked = w->below;
     w->called = true;
+    s->reading++;
     pthread_cond_signal(&w->turn);
 }
 
@@ -82,9 +85,10 @@ static void begin_reading(struct worker *w)
 {
     struct session *s = w->session;
     pthread_mutex_lock(&s->lock);
-    while (s->reading >= READERS_MAX && !fuse_session_exited(s->fuse))
+    if (s->reading >= READERS_MAX && !fuse_session_exited(s->fuse))
         park(w);
-    s->reading++;
+    else
+        s->reading++;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -159,6 +163,16 @@ static void install_wake_handler(void)
     (void)err;
 }
 
+static int start_worker(struct session *s, struct worker *w)
+{
+    w->session = s;
+    pthread_cond_init(&w->turn, NULL);
+    int err = -pthread_create(&w->thread, NULL, work, w);
+    if (err < 0)
+        pthread_cond_destroy(&w->turn);
+    return err;
+}
+
 int session_start(struct fuse_session *se, unsigned threads, session_raw_fn *raw, void *ctx,
                   struct session **out)
 {
@@ -172,11 +186,8 @@ int session_start(struct fuse_session *se, unsigned threads, session_raw_fn *raw
     s->raw_ctx = ctx;
     sem_init(&s->ended, 0, 0);
     pthread_mutex_init(&s->lock, NULL);
-    for (; s->count < threads && err == 0; s->count += err == 0) {
-        s->workers[s->count].session = s;
-        pthread_cond_init(&s->workers[s->count].turn, NULL);
-        err = -pthread_create(&s->workers[s->count].thread, NULL, work, &s->workers[s->count]);
-    }
+    for (; s->count < threads && err == 0; s->count += err == 0)
+        err = start_worker(s, &s->workers[s->count]);
     if (s->count == 0) {
         session_free(s);
         return err;
@@ -227,6 +238,7 @@ void session_free(struct session *s)
         pthread_join(s->workers[i].thread, NULL);
         pthread_cond_destroy(&s->workers[i].turn);
     }
+    assert(s->reading == 0 && !s->parked);
     sem_destroy(&s->ended);
     pthread_mutex_destroy(&s->lock);
     free(s);
