@@ -4,7 +4,8 @@
  * addressing and linear probing.
  *
  * Invariants, of each shard:
- *  1. cap of a table is a power of two, or 0; at least a quarter of the slots is free.
+ *  1. cap of a table is a power of two, or 0; at least a quarter of the slots is free, and of more
+ * than SLOTS_MIN at least a quarter is used.
  *  2. A slot that is used stands at its home or after it, with no free one between (so removal
  * shifts back what follows).
  *  3. A group is there while it has an inode with a count above 0.
@@ -29,6 +30,8 @@ enum {
 };
 #define WRITERS_MAX ((UINT64_C(1) << WRITER_BITS) - 1)
 _Static_assert(GROUP *COUNT_BITS == 64 && GROUP <= ID_SHIFT, "a group's bits fit its slot");
+/* 2^44 look-ups of one inode that are not forgotten: at 100,000 a second, those of five years. */
+#define COUNT_MAX (UINT64_MAX >> WRITER_BITS)
 _Static_assert((int)FS_INO_FIRST >= (int)GROUP && FS_INO_BITS <= 64 - ID_SHIFT,
                "no id is 0, or too large");
 
@@ -131,7 +134,7 @@ static void table_remove(struct table *t, struct slot *s)
     }
     t->slots[hole] = (struct slot){0};
     t->used--;
-    if (t->cap > SLOTS_MIN && t->used < t->cap / 8)
+    if (t->cap > SLOTS_MIN && t->used < t->cap / 4)
         table_resize(t, t->cap / 2);
 }
 
@@ -175,6 +178,7 @@ static bool fits(const struct known *k)
 
 static void set_many(struct shard *s, uint64_t ino, const struct known *k)
 {
+    assert(k->count <= COUNT_MAX && k->writers <= WRITERS_MAX);
     table_put(&s->many, ino)->value = k->count << WRITER_BITS | k->writers;
 }
 

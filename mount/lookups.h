@@ -5,9 +5,11 @@
  * name must live until then. Only inodes of the present are counted: those of snapshots, the root
  * and the control folders cannot go.
  *
- * Memory: after a walk through ten million files the kernel may know all of them. Numbers that were
- * given out one after the other take 3 bytes each at most, single ones 43. All functions are
- * thread-safe. */
+ * Memory: after a walk through ten million files the kernel may know all of them. Sixteen
+ * neighbours share 43 bytes at most while none is forgotten, and 64 as some are: so numbers that
+ * were given out one after the other take 3 bytes each, then 4, and single ones 43, then 64. One
+ * that is told of 15 times or more, or has several writers, takes as much once more. All functions
+ * are thread-safe. */
 #ifndef VARVE_MOUNT_LOOKUPS_H
 #define VARVE_MOUNT_LOOKUPS_H
 
