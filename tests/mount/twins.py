@@ -6,7 +6,7 @@
 
 Environment: OPS, how many (4000); SEED; BETWEEN, a command that is run after each 5,000 operations, before and after which nothing is open in
 either folder. As root it also changes owners, makes devices and empties the caches. The first difference is told, with the last operations, and
-ends it with status 1."""
+ends it with status 1; so does a BETWEEN that was never run, since there were fewer operations."""
 
 import collections
 import ctypes
@@ -386,6 +386,7 @@ def main():
     kinds = {**DATA, **OTHER}
     last, counts = collections.deque(maxlen=12), collections.Counter()
     paths = []
+    command, between_count = os.environ.get("BETWEEN"), 0
     for number in range(ops):
         op = r.choices(list(kinds), list(kinds.values()))[0]
         a = Args(r, number, op, paths)
@@ -402,13 +403,17 @@ def main():
                 for s in sides:
                     clear(s)
                 paths = []
-        if number % BETWEEN_EVERY == BETWEEN_EVERY - 1 and os.environ.get("BETWEEN"):
+        if command and number % BETWEEN_EVERY == BETWEEN_EVERY - 1:
             between(sides, last)
+            between_count += 1
     close_all(sides)
     compare(sides, last)
     refused = sum(n for (_, bad), n in counts.items() if bad)
     print(f"{ops} operations, {refused} refused, {len(paths)} names at the end")
     assert refused < ops * 0.7
+    if command:
+        print(f"{between_count} times between them: {command}")
+        sys.exit(between_count == 0)
 
 
 main()
