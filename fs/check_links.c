@@ -209,7 +209,7 @@ void check_links(struct check *c)
         while (at < c->entry_count && c->entries[at].child == ino)
             at++;
         if (i < c->inode_count)
-            check_names(c, &c->inodes[i], c->entries + first, at - first);
+            check_names(c, &c->inodes[i], at > first ? c->entries + first : NULL, at - first);
     }
     if (c->stopped == 0)
         check_orphans(c);

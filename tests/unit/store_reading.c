@@ -55,7 +55,7 @@ static void put_larges(struct rig *r)
     struct store_batch *b = store_batch_new(r->s);
     for (int i = 0; i < LARGES; i++) {
         memset(value, 'a' + i, sizeof value);
-        store_batch_put(b, slice_of("abcdefgh" + i, 1), slice_of(value, sizeof value));
+        store_batch_put(b, slice_of(&"abcdefgh"[i], 1), slice_of(value, sizeof value));
     }
     store_batch_merge(b, slice_str("b"), slice_str("more"));
     store_batch_put(b, slice_str("small"), slice_str("value"));
