@@ -58,7 +58,7 @@ lazy = $(eval $(1) := $$(shell { $(2); } 2>/dev/null))$($(1))
 STORE_PKGS   := libzstd 'libcrypto >= 3.0' libxxhash libisal
 STORE_CFLAGS  = $(call lazy,STORE_CFLAGS,pkg-config --cflags $(STORE_PKGS))
 STORE_LIBS    = $(call lazy,STORE_LIBS,pkg-config --libs $(STORE_PKGS))
-FUSE_PKGS    := 'fuse3 >= 3.10'
+FUSE_PKGS    := 'fuse3 >= 3.10' liburing
 FUSE_CFLAGS   = $(call lazy,FUSE_CFLAGS,pkg-config --cflags-only-I $(FUSE_PKGS) | sed 's/-I */-isystem /g')
 FUSE_LIBS     = $(call lazy,FUSE_LIBS,pkg-config --libs $(FUSE_PKGS))
 

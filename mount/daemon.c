@@ -49,6 +49,7 @@ struct daemon {
     struct mount mount;
     struct fuse_session *fuse;
     struct session *session;
+    struct rings *rings; /* NULL: none */
     pthread_t signals;
     bool watching;
     bool over; /* atomic: all workers have ended */
@@ -179,6 +180,33 @@ static int mount_fuse(struct daemon *d)
     return status;
 }
 
+/* What the kernel offers it says when the mount is made: so this is before. */
+static int allow_rings(const struct daemon *d)
+{
+    if (d->config->options.io_uring != IO_URING_ON || rings_are_allowed())
+        return 0;
+    int err = rings_allow();
+    if (err == -ENOENT)
+        return tell_error("io_uring=on: this kernel does not have it for FUSE (Linux 6.14 has)");
+    if (err < 0)
+        return tell_error("io_uring=on: it is off in this kernel; as root: "
+                          "echo 1 > /sys/module/fuse/parameters/enable_uring");
+    log_message(LOG_INFO, "the kernel's fuse.enable_uring is on now, for all mounts");
+    return 0;
+}
+
+/* Rings for the session, if they are wanted and to be had. */
+static int make_rings(struct daemon *d)
+{
+    enum options_io_uring how = d->config->options.io_uring;
+    if (how == IO_URING_OFF || !rings_are_allowed())
+        return 0;
+    int err = rings_new(fuse_session_fd(d->fuse), &d->rings);
+    if (err == 0 || how == IO_URING_AUTO)
+        return 0;
+    return tell_error("io_uring=on: it cannot be set up: %s", strerror(-err));
+}
+
 static bool serve_raw(void *ctx, struct fuse_session *fuse, const void *data, size_t len)
 {
     struct daemon *d = ctx;
@@ -191,7 +219,7 @@ static int start_threads(struct daemon *d)
     bool lazy = d->config->options.lazytime;
     int err = times_start(d->mount.fs, lazy ? TIMES_LAZY_S : TIMES_PERIOD_S, &d->mount.times);
     if (err == 0)
-        err = session_start(d->fuse, WORKERS, serve_raw, d, &d->session);
+        err = session_start(d->fuse, WORKERS, d->rings, serve_raw, d, &d->session);
     if (err == 0)
         err = settle_start(d->mount.settle, d->session);
     if (err == 0)
@@ -217,7 +245,11 @@ static int start(struct daemon *d)
     d->mount.settle = settle_new();
     d->mount.control = control_new(&d->mount, c->mount_dir);
     d->mount.keeper = keeper_new(&d->mount, c->options.keep, &c->options.history);
-    status = mount_fuse(d);
+    status = allow_rings(d);
+    if (status == 0)
+        status = mount_fuse(d);
+    if (status == 0)
+        status = make_rings(d);
     if (status == 0)
         status = start_threads(d);
     if (status == 0 && (!c->foreground || c->options.log_path)) {
@@ -245,6 +277,7 @@ static int finish(struct daemon *d, int status)
         session_wait(d->session);
     }
     session_free(d->session);
+    rings_free(d->rings);
     if (d->fuse) {
         fuse_session_unmount(d->fuse);
         fuse_session_destroy(d->fuse);

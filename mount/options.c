@@ -151,6 +151,19 @@ static int set_open(struct options_mount *o, const char *value, char **why)
     return -EINVAL;
 }
 
+static int set_io_uring(struct options_mount *o, const char *value, char **why)
+{
+    static const char *const words[] = {
+        [IO_URING_AUTO] = "auto", [IO_URING_ON] = "on", [IO_URING_OFF] = "off"};
+    for (int i = IO_URING_AUTO; i <= IO_URING_OFF; i++)
+        if (strcmp(words[i], value) == 0) {
+            o->io_uring = (enum options_io_uring)i;
+            return 0;
+        }
+    *why = mem_printf("io_uring cannot be '%s'; write auto, on or off", value);
+    return -EINVAL;
+}
+
 static int set_text(const char *value, char **text)
 {
     free(*text);
@@ -307,6 +320,7 @@ static const struct option options[] = {
     {"history", USE_VALUE, set_history},
     {"recovery", USE_VALUE, set_recovery},
     {"open", USE_VALUE, set_open},
+    {"io_uring", USE_VALUE, set_io_uring},
     {"passfile", USE_VALUE, set_passfile},
     {"extpass", USE_VALUE, set_extpass},
     {"suid", USE_KERNEL, NULL},

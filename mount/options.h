@@ -15,12 +15,16 @@ int options_compression(const char *text, int *zstd_level);
 /* Does the kernel ask when a file is opened? By itself: if the mount can be written to. */
 enum options_open { OPEN_BY_ITSELF, OPEN_QUICK, OPEN_CHECKED };
 
+/* Do requests come by io_uring (rings.h)? By itself: where the kernel offers it. */
+enum options_io_uring { IO_URING_AUTO, IO_URING_ON, IO_URING_OFF };
+
 struct options_mount {
     bool read_only, allow_other, allow_root, nonempty, debug;
     enum fs_atime atime; /* FS_ATIME_RELATIVE */
     bool no_dir_atime,
         lazytime; /* lazytime: access times are written only when something else is */
     enum options_open open;
+    enum options_io_uring io_uring;
     uint64_t cache_bytes, memtable_bytes; /* 0: default */
     int zstd_level;                       /* -1: the volume's own */
     enum store_recovery recovery;

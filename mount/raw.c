@@ -14,11 +14,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "mount/control.h"
 #include "mount/live.h"
+#include "mount/wire.h"
 
 enum { RAW_SYNCFS = 50, RAW_TMPFILE = 51, RAW_STATX = 52 };
 
@@ -69,7 +69,7 @@ static bool answer(const struct raw *r, int err, const void *data, size_t len)
     struct iovec iov[2] = {{.iov_base = &header, .iov_len = sizeof header},
                            {.iov_base = (void *)(uintptr_t)data, .iov_len = len}};
     assert(err <= 0 && (err == 0 || len == 0));
-    return writev(r->fd, iov, len ? 2 : 1) >= 0;
+    return wire_send(r->fd, iov, len ? 2 : 1) >= 0;
 }
 
 static void split_timeout(double seconds, uint64_t *sec, uint32_t *nsec)

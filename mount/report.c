@@ -11,6 +11,7 @@
 
 #include "mount/json.h"
 #include "mount/tell.h"
+#include "mount/wire.h"
 
 struct report {
     FILE *out;
@@ -172,6 +173,19 @@ static void memory(struct report *r, const struct store_stats *s)
     bytes(r, "blocks", "memtables and cache", s->memory_used_bytes);
     bytes(r, "free", "free, and used again", s->memory_free_bytes);
     bytes(r, "other", "all else", resident > told ? resident - told : 0);
+    section_end(r);
+}
+
+/* Of a mount: how the kernel's requests came. */
+static void requests(struct report *r)
+{
+    struct wire_requests q;
+    wire_requests(&q);
+    if (q.by_device + q.by_rings == 0)
+        return;
+    section(r, "requests", "requests of the kernel");
+    count(r, "by_io_uring", "by io_uring", q.by_rings);
+    count(r, "by_device", "by /dev/fuse", q.by_device);
     section_end(r);
 }
 
@@ -387,6 +401,7 @@ int report_activity(struct fs *fs, bool as_json, struct buf *out)
     files(&r, &stats);
     lookups(&r, &in);
     caches(&r, &stats.store, &in);
+    requests(&r);
     memory(&r, &stats.store);
     writing(&r, &stats.store, &in);
     space(&r, &stats.store);

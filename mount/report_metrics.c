@@ -12,6 +12,7 @@
 
 #include "mount/report.h"
 #include "mount/tell.h"
+#include "mount/wire.h"
 
 /* ---- printing ---- */
 
@@ -244,6 +245,15 @@ static void process(FILE *out)
             pages * (unsigned long long)sysconf(_SC_PAGESIZE));
 }
 
+static void requests(FILE *out)
+{
+    struct wire_requests q;
+    wire_requests(&q);
+    family(out, "requests_total", "counter", "Requests of the kernel, by how they came.");
+    fprintf(out, "varvefs_requests_total{by=\"io_uring\"} %" PRIu64 "\n", q.by_rings);
+    fprintf(out, "varvefs_requests_total{by=\"device\"} %" PRIu64 "\n", q.by_device);
+}
+
 int report_metrics(struct fs *fs, struct buf *to)
 {
     struct fs_stats stats;
@@ -265,6 +275,7 @@ int report_metrics(struct fs *fs, struct buf *to)
     reading(out, &in);
     cache(out, &stats.store, &in);
     latencies(out, &in);
+    requests(out);
     process(out);
     err = fclose(out) == 0 ? 0 : -errno;
     if (err == 0)

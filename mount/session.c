@@ -15,7 +15,10 @@
  * cost a client that creates files a third of its speed. The worker that was parked last is the
  * first to go on, so that only as many as there is work for are ever used: each has memory for a
  * request, and contexts to compress with.
- *  5. The kernel never loses a request by EINTR: it is taken off its queue only when the wait for
+ *  5. Where there are rings, each has a worker, which has it to itself: it waits there, takes no
+ * turns, and is woken by its ring. Until the kernel uses them it counts as parked; where the kernel
+ * does not, it ends. The workers of the device go on: some requests always come there.
+ *  6. The kernel never loses a request by EINTR: it is taken off its queue only when the wait for
  * it is over. */
 #include "mount/session.h"
 
@@ -25,9 +28,11 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "fs/fs.h"
+#include "mount/wire.h"
 
 enum { WAKE_SIGNAL = SIGUSR1, WAKE_PERIOD_NS = 200 * 1000, READERS_MAX = 3 };
 
@@ -37,6 +42,7 @@ struct worker {
     pthread_cond_t turn;  /* it is called */
     struct worker *below; /* [lock] of those that are parked: the next */
     bool called;          /* [lock] its turn has come */
+    struct ring *ring;    /* NULL: it reads from the device */
     uint64_t passes;      /* atomic */
     bool busy;   /* atomic: has a request in hand. A hint: who is busy is not worth waking */
     bool parked; /* atomic: waits for its turn to read; has nothing in hand */
@@ -47,7 +53,8 @@ struct session {
     struct fuse_session *fuse;
     session_raw_fn *raw; /* with raw_ctx: may be NULL */
     void *raw_ctx;
-    sem_t ended; /* posted by each worker at its end */
+    struct rings *rings; /* NULL: there are none */
+    sem_t ended;         /* posted by each worker at its end */
     pthread_mutex_t lock;
     struct worker *parked; /* [lock] workers that wait for their turn to read, the last first */
     unsigned reading;      /* [lock] those that wait for a request, or are called to */
@@ -102,6 +109,16 @@ static void end_reading(struct session *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void wake(struct worker *w)
+{
+    if (__atomic_load_n(&w->busy, __ATOMIC_RELAXED) || __atomic_load_n(&w->ended, __ATOMIC_SEQ_CST))
+        return;
+    if (w->ring)
+        ring_wake(w->ring);
+    else
+        pthread_kill(w->thread, WAKE_SIGNAL);
+}
+
 /* From here on nobody waits for a turn. */
 static void end_turns(struct session *s)
 {
@@ -110,6 +127,8 @@ static void end_turns(struct session *s)
     while (s->parked)
         call_one(s);
     pthread_mutex_unlock(&s->lock);
+    for (unsigned i = 0; s->rings && i < rings_count(s->rings); i++)
+        ring_wake(rings_get(s->rings, i));
 }
 
 static void handle(struct session *s, const struct fuse_buf *request, size_t len)
@@ -134,6 +153,12 @@ static int serve_one(struct worker *w, struct fuse_buf *request)
     return len > 0 || len == -EINTR || len == -EAGAIN ? 0 : -ENODEV;
 }
 
+static void end_worker(struct worker *w)
+{
+    __atomic_store_n(&w->ended, true, __ATOMIC_SEQ_CST);
+    sem_post(&w->session->ended);
+}
+
 static void *work(void *arg)
 {
     struct worker *w = arg;
@@ -143,10 +168,43 @@ static void *work(void *arg)
         err = serve_one(w, &request);
     end_turns(w->session);
     free(request.mem);
-    __atomic_store_n(&w->ended, true, __ATOMIC_SEQ_CST);
-    sem_post(&w->session->ended);
+    end_worker(w);
     return NULL;
 }
+
+/* ---- workers with rings ---- */
+
+static int serve_ring(struct worker *w)
+{
+    void *data;
+    __atomic_store_n(&w->busy, false, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&w->passes, 1, __ATOMIC_SEQ_CST);
+    ssize_t len = ring_next(w->ring, &data);
+    if (len <= 0)
+        return (int)len;
+    __atomic_store_n(&w->busy, true, __ATOMIC_RELAXED);
+    size_t size = wire_look(data, (size_t)len);
+    const struct fuse_buf request = {.mem = data, .size = size};
+    handle(w->session, &request, size);
+    ring_done(w->ring);
+    return 0;
+}
+
+static void *work_ring(void *arg)
+{
+    struct worker *w = arg;
+    int err = ring_begin(w->ring);
+    if (err == 0)
+        __atomic_store_n(&w->parked, false, __ATOMIC_SEQ_CST);
+    while (err == 0 && !fuse_session_exited(w->session->fuse))
+        err = serve_ring(w);
+    if (err < 0 && err != -ENODEV && err != -ECANCELED)
+        log_message(LOG_WARNING, "io_uring: %s; one thread less takes requests", strerror(-err));
+    end_worker(w);
+    return NULL;
+}
+
+/* ---- */
 
 static void wake_handler(int signal_number)
 {
@@ -163,21 +221,24 @@ static void install_wake_handler(void)
     (void)err;
 }
 
-static int start_worker(struct session *s, struct worker *w)
+static int start_worker(struct session *s, struct worker *w, struct ring *ring)
 {
     w->session = s;
+    w->ring = ring;
+    w->parked = ring != NULL;
     pthread_cond_init(&w->turn, NULL);
-    int err = -pthread_create(&w->thread, NULL, work, w);
+    int err = -pthread_create(&w->thread, NULL, ring ? work_ring : work, w);
     if (err < 0)
         pthread_cond_destroy(&w->turn);
     return err;
 }
 
-int session_start(struct fuse_session *se, unsigned threads, session_raw_fn *raw, void *ctx,
-                  struct session **out)
+int session_start(struct fuse_session *se, unsigned threads, struct rings *rings,
+                  session_raw_fn *raw, void *ctx, struct session **out)
 {
     assert(threads > 0);
-    struct session *s = mem_zalloc(sizeof *s + threads * sizeof s->workers[0]);
+    unsigned wanted = threads + (rings ? rings_count(rings) : 0);
+    struct session *s = mem_zalloc(sizeof *s + wanted * sizeof s->workers[0]);
     int err = 0;
     *out = NULL;
     install_wake_handler();
@@ -186,21 +247,21 @@ int session_start(struct fuse_session *se, unsigned threads, session_raw_fn *raw
     s->raw_ctx = ctx;
     sem_init(&s->ended, 0, 0);
     pthread_mutex_init(&s->lock, NULL);
-    for (; s->count < threads && err == 0; s->count += err == 0)
-        err = start_worker(s, &s->workers[s->count]);
-    if (s->count == 0) {
+    s->rings = rings;
+    for (; s->count < wanted - threads && err == 0; s->count += err == 0)
+        err = start_worker(s, &s->workers[s->count], rings_get(rings, s->count));
+    unsigned by_ring = s->count;
+    if (rings && err == 0) /* the kernel counts on each of them */
+        wire_use_rings(rings);
+    for (; s->count < wanted && err == 0; s->count += err == 0)
+        err = start_worker(s, &s->workers[s->count], NULL);
+    if (s->count == by_ring) {
+        session_stop(s);
         session_free(s);
         return err;
     }
     *out = s; /* with fewer threads than wanted it is slower, and works */
     return 0;
-}
-
-static void wake(struct worker *w)
-{
-    if (!__atomic_load_n(&w->busy, __ATOMIC_RELAXED) &&
-        !__atomic_load_n(&w->ended, __ATOMIC_SEQ_CST))
-        pthread_kill(w->thread, WAKE_SIGNAL);
 }
 
 static void pause_briefly(void)

@@ -10,15 +10,16 @@
 #include <stdint.h>
 
 #include "mount/fuse.h"
+#include "mount/rings.h"
 
 struct session;
 
 /* Sees each request before libfuse does. True: it has answered it. */
 typedef bool session_raw_fn(void *ctx, struct fuse_session *se, const void *data, size_t len);
-/* Starts `threads` workers on a mounted session, which stays the caller's. `raw` may be NULL. 0 or
- * a negative errno. */
-int session_start(struct fuse_session *se, unsigned threads, session_raw_fn *raw, void *ctx,
-                  struct session **out);
+/* Starts `threads` workers on a mounted session, and one for each of `rings` (NULL: there are
+ * none), which both stay the caller's. `raw` may be NULL. 0 or a negative errno. */
+int session_start(struct fuse_session *se, unsigned threads, struct rings *rings,
+                  session_raw_fn *raw, void *ctx, struct session **out);
 /* Returns when all workers have ended: the file system was taken down, or session_stop() was
  * called. */
 void session_wait(struct session *s);

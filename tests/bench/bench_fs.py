@@ -4,8 +4,9 @@
 One run of fsbench has all targets, which take turns, the first to go turned by one each round; what is quoted is the
 median of the rounds, and the ratio of medians (above 1 is better, whatever the unit). Targets:
 
-  varve      a new volume, as mkfs and mount make it when nothing is said
+  varve      a new volume, as mkfs and mount make it when nothing is said, where the kernel's fuse.enable_uring is off
   encrypted  the same with mkfs --encrypt
+  rings      as varve, with requests by io_uring; as root, and the kernel's switch is put back at the end
   ext4       a plain folder, on the file system that carries all the others (whatever that is)
   btrfs      on a loop device, compress=zstd; needs root and mkfs.btrfs
   mem        tests/bench/memll.c, in memory: the limit of this road
@@ -35,7 +36,7 @@ import sys
 import tempfile
 import time
 
-TARGETS = "varve,encrypted,ext4,btrfs,mem,php,gocryptfs,securefs"
+TARGETS = "varve,encrypted,rings,ext4,btrfs,mem,php,gocryptfs,securefs"
 ENCRYPTING_PEERS = ("gocryptfs", "securefs")
 # Row of fsbench, its unit, and the least ratios of goodness to peers.
 BARS = (
@@ -63,6 +64,7 @@ ENCRYPTED_LEAST = 0.85
 MOUNT_CLEAN_MOST_S, MOUNT_KILLED_MOST_S = 0.2, 2.0
 WORKLOADS = ("create-empty,create-4k,stat-cold,readdir-cold,read-4k-files,rename,unlink,seq-write,seq-read,rand-read-4k,"
              "rand-write-4k,overwrite-fsync-4k,append-fsync,untar,git-like,sqlite")
+URING_SWITCH = "/sys/module/fuse/parameters/enable_uring"
 BTRFS_IMAGE_BYTES = 64 << 30  # sparse
 
 
@@ -134,7 +136,9 @@ class Target:
 
 class Varve(Target):
     def prepare(self):
-        exe = self.args.varvefs
+        exe, rings = self.args.varvefs, self.name == "rings"
+        if rings and not os.access(URING_SWITCH, os.W_OK):
+            raise Missing(f"there is no {URING_SWITCH}, or it takes root")
         secret = []
         if self.name == "encrypted":
             passfile = os.path.join(self.folder, "pass")
@@ -144,8 +148,8 @@ class Varve(Target):
         run(exe, "mkfs", "-q", *secret, self.backing)
         options = self.args.mount_options.split(",") if self.args.mount_options else []
         options += [f"passfile={secret[1].partition('=')[2]}"] if secret else []
-        self.mount_command = shlex.join(
-            [exe, "mount", *(["-o", ",".join(options)] if options else []), self.backing, self.point])
+        options += ["io_uring=" + ("on" if rings else "off")]
+        self.mount_command = shlex.join([exe, "mount", "-o", ",".join(options), self.backing, self.point])
         self.umount_command = shlex.join([exe, "umount", self.point])
 
 
@@ -198,7 +202,7 @@ class Securefs(Target):
         self.mount_command = shlex.join([exe, "mount", "-b", "--log", log, *secret, self.backing, self.point])
 
 
-CLASSES = {"varve": Varve, "encrypted": Varve, "ext4": Plain, "btrfs": Btrfs, "mem": Mem, "php": Php,
+CLASSES = {"varve": Varve, "encrypted": Varve, "rings": Varve, "ext4": Plain, "btrfs": Btrfs, "mem": Mem, "php": Php,
            "gocryptfs": Gocryptfs, "securefs": Securefs}
 
 
@@ -220,6 +224,21 @@ def targets_of(args):
     finally:
         for target in reversed(made):
             target.take_down()
+
+
+@contextlib.contextmanager
+def switch_kept():
+    """The kernel's switch is as before, whatever a target did with it."""
+    before = None
+    if os.access(URING_SWITCH, os.W_OK):
+        with open(URING_SWITCH, encoding="utf-8") as f:
+            before = f.read()
+    try:
+        yield
+    finally:
+        if before:
+            with open(URING_SWITCH, "w", encoding="utf-8") as f:
+                f.write(before)
 
 
 def measure(args, targets):
@@ -293,6 +312,22 @@ def print_bars(t):
     print(f"{'peak memory of the daemon, MiB':<32}" + "".join(f"{number(m) if m else '-':>11}" for m in memory.values()) +
           (f"{'':>8}  at most {MEMORY_MOST_MIB} {t.verdict(memory['varve'] <= MEMORY_MOST_MIB)}"
            if memory.get("varve") else ""))
+
+
+def print_rings(t):
+    """With requests by io_uring: beside the same without, and the same bars, which are not counted here."""
+    print(f"\n{'with io_uring':<32}{'of without':>11}  ratio, bar")
+    for name, unit, bars in BARS:
+        row = f"{name}, {unit}"
+        plain = t.goodness("rings", "varve", row)
+        if plain is None:
+            continue
+        line = f"{row:<32}{plain:>11.2f}"
+        for peer, least in bars.items():
+            ratio = t.goodness("rings", peer, row)
+            if ratio is not None:
+                line += f"  {ratio:.2f} of {peer} ({least:.2f}) {'ok' if ratio >= least else 'missed'}"
+        print(line)
 
 
 def print_encrypted(t):
@@ -406,6 +441,8 @@ def report(args, targets):
     print_bars(t)
     if "encrypted" in names and "varve" in names:
         print_encrypted(t)
+    if "rings" in names and "varve" in names:
+        print_rings(t)
     if args.many and "varve" in names:
         measure_many(args, targets[names.index("varve")], t)
     wrong = found["failed"]
@@ -421,7 +458,7 @@ def main():
     args.dir = os.path.realpath(args.dir or made)
     os.makedirs(args.dir, exist_ok=True)
     try:
-        with targets_of(args) as targets:
+        with switch_kept(), targets_of(args) as targets:
             return report(args, targets)
     except (RuntimeError, OSError) as e:
         print(f"bench_fs: {e}", file=sys.stderr)

@@ -133,6 +133,11 @@ static void opening(void **state)
     parse(&o, "open=quick,open=checked");
     assert_int_equal(o.open, OPEN_CHECKED);
     options_mount_release(&o);
+    parse(&o, "io_uring=off,io_uring=on");
+    assert_int_equal(o.io_uring, IO_URING_ON);
+    parse(&o, "io_uring=auto");
+    assert_int_equal(o.io_uring, IO_URING_AUTO);
+    refuse("io_uring=1", "io_uring cannot be '1'; write auto, on or off");
     refuse("open=never", "'never' is no way to open; write quick or checked");
 }
 

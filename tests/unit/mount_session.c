@@ -116,7 +116,7 @@ static int set_up(void **state)
     assert_non_null(stage.fuse);
     assert_int_equal(fuse_session_custom_io(stage.fuse, &io, fds[1]), 0);
     stage.kernel = fds[0];
-    assert_ok(session_start(stage.fuse, WORKERS, NULL, NULL, &stage.session));
+    assert_ok(session_start(stage.fuse, WORKERS, NULL, NULL, NULL, &stage.session));
     send_request(FUSE_INIT, 0, &init, sizeof init);
     assert_true(recv(stage.kernel, answer, sizeof answer, 0) > 0);
     stage.sent = 0;
