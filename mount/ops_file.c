@@ -69,7 +69,7 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct 
         ops_live_read(req, ino, size, offset);
         return;
     }
-    void *data = reply_buffer(size);
+    void *data = reply_room(size);
     struct mount *m = mount_of(req);
     bool quiet = fi->flags & O_NOATIME;
     int err = (quiet ? fs_peek : fs_read)(m->fs, ino, (uint64_t)offset, data, size, &got);

@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "mount/wire.h"
+
 struct fs_cred reply_cred(fuse_req_t req)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
@@ -173,4 +175,10 @@ void *reply_buffer(size_t size)
     }
     assert(b->len == 0);
     return buf_reserve(b, size);
+}
+
+void *reply_room(size_t size)
+{
+    void *room = wire_room(size);
+    return room ? room : reply_buffer(size);
 }

@@ -58,5 +58,8 @@ void reply_forget(struct mount *m, uint64_t ino, uint64_t count);
 
 /* This thread's memory for answers, at least `size` bytes; good until its next call. */
 void *reply_buffer(size_t size);
+/* The same for an answer to a request that has no data of its own (a name, a value): from there the
+ * kernel may take it without another copy. */
+void *reply_room(size_t size);
 
 #endif

@@ -12,6 +12,10 @@
  *  4. A ring has at most one entry more than it has requests that wait for an answer by another
  * thread.
  *
+ * Small requests are handled on the processor that they come from: its cache is warm, and nothing
+ * has to be woken on another one. Large ones take longer than that costs, and the kernel sends many
+ * of them, for one file, from one processor: while a thread has one in hand it is not bound.
+ *
  * Memory of an entry: one mapping. The first page begins with the headers that the kernel fills,
  * and its end is room; the payload follows. The headers of a request are copied to the end of the
  * room, so that they and the payload lie together, as libfuse wants them. */
@@ -59,6 +63,7 @@ enum {
     RINGS_ALL = 16,   /* and in all, if these are more */
     PAGE = 4096,
     ENTRY_SIZE = PAGE + RINGS_PAYLOAD_MAX,
+    LARGE = 64 << 10,
     ROOM = sizeof(struct fuse_in_header) + 128,
 };
 _Static_assert(sizeof(struct headers) + ROOM <= PAGE, "both in the first page");
@@ -87,7 +92,8 @@ struct ring {
     struct io_uring uring;
     unsigned cpu;
     int wake_fd;
-    bool woken;            /* atomic: and not told yet */
+    bool woken; /* atomic: and not told yet */
+    bool is_bound;
     bool armed;            /* wake_fd is being watched */
     uint64_t requests;     /* atomic */
     struct entry *in_hand; /* what ring_next() returned last */
@@ -97,14 +103,16 @@ struct ring {
 
 struct rings {
     int fd;
-    unsigned queues; /* of the kernel: one for each processor that there may ever be */
+    unsigned queues;   /* of the kernel: one for each processor that there may ever be */
+    cpu_set_t *usable; /* processors that this process may use */
+    size_t set_size;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* decided; or someone was woken */
     bool decided;           /* [lock] */
     bool used;              /* atomic */
     struct entry *entries;  /* atomic: all that there are, the last made first */
     unsigned count;
-    struct ring list[];
+    struct ring *list;
 };
 
 static __thread struct ring *mine;
@@ -154,33 +162,40 @@ static unsigned possible_processors(void)
     return (unsigned)strtoul(last, NULL, 10) + 1;
 }
 
-/* Processors that this process may use: the number of them, and which. */
-static unsigned usable_processors(unsigned possible, unsigned **out)
+static bool is_in(const struct rings *r, unsigned cpu)
 {
-    cpu_set_t *set = CPU_ALLOC(possible);
-    size_t size = CPU_ALLOC_SIZE(possible);
-    unsigned count = 0;
-    *out = mem_alloc(possible * sizeof **out);
-    if (set && sched_getaffinity(0, size, set) == 0)
-        for (unsigned cpu = 0; cpu < possible; cpu++)
-            if (CPU_ISSET_S(cpu, size, set))
-                (*out)[count++] = cpu;
-    if (set)
-        CPU_FREE(set);
-    return count;
+    return CPU_ISSET_S(cpu, r->set_size, r->usable);
 }
 
-static void bind_thread(const struct ring *ring)
+/* Which processors there are, and which this process may use: 0 or a negative errno. */
+static int look_at_processors(struct rings *r)
 {
-    unsigned possible = ring->all->queues;
-    cpu_set_t *set = CPU_ALLOC(possible);
-    size_t size = CPU_ALLOC_SIZE(possible);
+    r->queues = possible_processors();
+    r->usable = CPU_ALLOC(r->queues);
+    r->set_size = CPU_ALLOC_SIZE(r->queues);
+    if (r->queues == 0 || !r->usable)
+        return -ENOSYS;
+    return sched_getaffinity(0, r->set_size, r->usable) == 0 ? 0 : -errno;
+}
+
+/* Where that fails the thread runs anywhere, which is slower. */
+static void bind_thread(struct ring *ring)
+{
+    const struct rings *r = ring->all;
+    cpu_set_t *set = CPU_ALLOC(r->queues);
     if (!set)
         return;
-    CPU_ZERO_S(size, set);
-    CPU_SET_S(ring->cpu, size, set);
-    sched_setaffinity(0, size, set); /* or it runs anywhere, which is slower */
+    CPU_ZERO_S(r->set_size, set);
+    CPU_SET_S(ring->cpu, r->set_size, set);
+    sched_setaffinity(0, r->set_size, set);
     CPU_FREE(set);
+    ring->is_bound = true;
+}
+
+static void unbind_thread(struct ring *ring)
+{
+    sched_setaffinity(0, ring->all->set_size, ring->all->usable);
+    ring->is_bound = false;
 }
 
 /* The process's first thread has no ring. */
@@ -300,6 +315,18 @@ static size_t assemble(struct entry *e, void **request)
     return in.len;
 }
 
+/* How much data has it to do with, in or out? */
+static size_t data_of(const struct entry *e)
+{
+    struct fuse_in_header in;
+    struct fuse_read_in read_in;
+    memcpy(&in, e->headers->in_out, sizeof in);
+    if (in.opcode != FUSE_READ)
+        return e->headers->payload_size;
+    memcpy(&read_in, e->headers->op_in, sizeof read_in);
+    return read_in.size;
+}
+
 static void answer_error(struct entry *e, int err)
 {
     struct fuse_in_header in;
@@ -327,6 +354,11 @@ static ssize_t take_entry(struct ring *ring, struct entry *e, int result, void *
         answer_error(e, -EIO);
         return 0;
     }
+    bool large = data_of(e) >= LARGE;
+    if (large && ring->is_bound)
+        unbind_thread(ring);
+    else if (!large && !ring->is_bound)
+        bind_thread(ring);
     ring->in_hand = e;
     __atomic_store_n(&ring->requests, ring->requests + 1, __ATOMIC_RELAXED);
     return (ssize_t)len;
@@ -397,6 +429,12 @@ static struct entry *find_entry(struct rings *r, uint64_t unique)
     return e;
 }
 
+void *rings_room(struct rings *r, size_t size)
+{
+    bool has = mine && mine->all == r && mine->in_hand && size <= RINGS_PAYLOAD_MAX;
+    return has ? mine->in_hand->payload : NULL;
+}
+
 static void fill_answer(struct entry *e, const struct iovec *iov, int count)
 {
     struct fuse_out_header out;
@@ -404,7 +442,8 @@ static void fill_answer(struct entry *e, const struct iovec *iov, int count)
     memcpy(&out, iov[0].iov_base, sizeof out);
     for (int i = 1; i < count; i++) {
         assert(iov[i].iov_len <= RINGS_PAYLOAD_MAX - len);
-        memcpy(e->payload + len, iov[i].iov_base, iov[i].iov_len);
+        if (iov[i].iov_base != e->payload + len) /* rings_room() */
+            memcpy(e->payload + len, iov[i].iov_base, iov[i].iov_len);
         len += iov[i].iov_len;
     }
     memcpy(e->headers->in_out, &out, sizeof out);
@@ -476,15 +515,6 @@ void ring_wake(struct ring *ring)
         assert(errno == EAGAIN);
 }
 
-/* Has the queue of this processor rings of its own? */
-static bool has_rings(const struct rings *r, unsigned cpu)
-{
-    for (unsigned i = 0; i < r->count; i++)
-        if (r->list[i].cpu == cpu)
-            return true;
-    return false;
-}
-
 /* One entry for the ring's own queue. The kernel wants one in each before it uses any: those of
  * processors that are not there, or not for us, are the first ring's. */
 static int register_entries(struct ring *ring)
@@ -495,7 +525,7 @@ static int register_entries(struct ring *ring)
         return -ENOMEM;
     submit(e, CMD_REGISTER);
     for (unsigned cpu = 0; ring == r->list && cpu < r->queues; cpu++)
-        if (!has_rings(r, cpu)) {
+        if (!is_in(r, cpu)) {
             e = new_entry(ring, cpu);
             if (!e)
                 return -ENOMEM;
@@ -538,23 +568,32 @@ static int init_ring(struct ring *ring, struct rings *r, unsigned cpu)
     return 0;
 }
 
+/* `each` rings for each processor that can be used. */
+static int init_rings(struct rings *r, unsigned each)
+{
+    int err = 0;
+    for (unsigned cpu = 0; cpu < r->queues && err == 0; cpu++)
+        for (unsigned i = 0; i < each && is_in(r, cpu) && err == 0; i++) {
+            err = init_ring(&r->list[r->count], r, cpu);
+            r->count += err == 0;
+        }
+    return err;
+}
+
 int rings_new(int fd, struct rings **out)
 {
-    unsigned *cpus = NULL, possible = possible_processors();
-    unsigned usable = possible ? usable_processors(possible, &cpus) : 0;
-    int err = usable ? 0 : -ENOSYS;
-    unsigned each = usable && RINGS_ALL / usable > RINGS_EACH ? RINGS_ALL / usable : RINGS_EACH;
-    struct rings *r = mem_zalloc(sizeof *r + (size_t)usable * each * sizeof r->list[0]);
+    struct rings *r = mem_zalloc(sizeof *r);
     *out = NULL;
     r->fd = fd;
-    r->queues = possible;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
-    for (unsigned i = 0; i < usable * each && err == 0; i++) {
-        err = init_ring(&r->list[i], r, cpus[i / each]);
-        r->count += err == 0;
+    int err = look_at_processors(r);
+    if (err == 0) {
+        unsigned cpus = (unsigned)CPU_COUNT_S(r->set_size, r->usable);
+        unsigned each = RINGS_ALL / cpus > RINGS_EACH ? RINGS_ALL / cpus : RINGS_EACH;
+        r->list = mem_zalloc((size_t)cpus * each * sizeof r->list[0]);
+        err = init_rings(r, each);
     }
-    free(cpus);
     if (err < 0)
         rings_free(r);
     else
@@ -575,8 +614,11 @@ void rings_free(struct rings *r)
         older = e->older;
         free_entry(e);
     }
+    if (r->usable)
+        CPU_FREE(r->usable);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
+    free(r->list);
     free(r);
 }
 

@@ -64,6 +64,11 @@ void ring_done(struct ring *ring);
 /* For a thread that a ring's thread has made: it is not bound to that one's processor any more. */
 void rings_unbind_thread(void);
 
+/* Where the answer to the request that this thread has in hand will be copied to: an answer that is
+ * made there, at least `size` bytes, is not copied any more. What came with the request, behind its
+ * fixed part, is overwritten. NULL: it is not one of these rings', or there is not so much room. */
+void *rings_room(struct rings *r, size_t size);
+
 /* From any thread: ring_next() and ring_begin() return. */
 void ring_wake(struct ring *ring);
 /* An answer, as it would be written to /dev/fuse. False: its request did not come by a ring, or it

@@ -164,6 +164,11 @@ int wire_attach(struct fuse_session *se)
     return fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }
 
+void *wire_room(size_t size)
+{
+    return rings ? rings_room(rings, size) : NULL;
+}
+
 void wire_requests(struct wire_requests *out)
 {
     out->by_device = __atomic_load_n(&by_device, __ATOMIC_RELAXED);

@@ -35,6 +35,8 @@ void wire_use_rings(struct rings *r);
 size_t wire_look(void *request, size_t len);
 /* Sends an answer to where its request came from. Non-negative, or -1 with errno set. */
 ssize_t wire_send(int fd, struct iovec *iov, int count);
+/* rings_room() of the request that this thread has in hand. */
+void *wire_room(size_t size);
 /* Requests of the kernel so far, by both ways. */
 struct wire_requests {
     uint64_t by_device, by_rings;

@@ -15,7 +15,7 @@ import signal
 import sys
 
 
-GONE = (errno.ECONNABORTED, errno.ENOTCONN, errno.EIO)  # the daemon was killed
+GONE = (errno.ECONNABORTED, errno.ENOTCONN, errno.ECANCELED, errno.EIO)  # the daemon was killed
 
 
 def content(seed, size):
