@@ -67,15 +67,11 @@ struct keeper *keeper_new(struct mount *m, const char *rule,
                           const struct retention_history *history)
 {
     struct keeper *k = mem_zalloc(sizeof *k);
-    pthread_condattr_t attr;
     k->mount = m;
     k->history = *history;
     k->offset = OFFSET_UNKNOWN;
     pthread_mutex_init(&k->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&k->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    timed_init(&k->changed);
     int err = rule ? set_rule(k, rule, strlen(rule)) : 0;
     assert(err == 0);
     (void)err;
@@ -262,19 +258,14 @@ static void look(struct keeper *k, struct retention_rule *rule)
 /* Sleeps until something may be due. The rule then; false: it is to end. */
 static bool wait_for_work(struct keeper *k, bool first, struct retention_rule *rule)
 {
-    struct timespec until;
     pthread_mutex_lock(&k->lock);
     int64_t next = retention_next_ns(&k->rule, realtime_ns());
     int64_t nap = next < NAP_MAX ? next : NAP_MAX;
     uint64_t steady = monotonic_ns();
     if (k->history.span_ns && k->moment_ns < steady + (uint64_t)nap)
         nap = k->moment_ns > steady ? (int64_t)(k->moment_ns - steady) : 1;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + nap;
-    until.tv_sec += (time_t)(ns / SECOND);
-    until.tv_nsec = (long)(ns % SECOND);
-    if (!first && !k->stop)
-        pthread_cond_timedwait(&k->changed, &k->lock, &until);
+    if (!first && !k->stop && nap > 0)
+        timed_wait(&k->changed, &k->lock, timed_now() + (uint64_t)nap);
     bool go_on = !k->stop;
     *rule = k->rule;
     pthread_mutex_unlock(&k->lock);

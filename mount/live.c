@@ -19,7 +19,7 @@
 
 enum { FILE_STATS, FILE_METRICS, FILE_CONFIG, FILES };
 enum { INO_FIRST = 8, TURN_MAX = 0xffff }; /* of the numbers below FS_INO_FIRST */
-#define SHARE_NS INT64_C(100000000)        /* how long look-ups share a text */
+#define SHARE_NS UINT64_C(100000000)       /* how long look-ups share a text */
 
 static const struct {
     const char *name;
@@ -35,7 +35,7 @@ struct node {
     uint64_t number, refs;
     unsigned file;
     bool newest;
-    int64_t made_ns;  /* of the monotonic clock */
+    uint64_t made_ns; /* of the monotonic clock */
     uint64_t changes; /* struct live's, before the text was made */
     struct fs_attr attr;
     struct buf text;
@@ -57,13 +57,6 @@ static struct fs_time wall(void)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (struct fs_time){.sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec};
-}
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 struct live *live_new(struct fs *fs)
@@ -174,7 +167,7 @@ static int make_text(struct live *l, unsigned file, struct buf *out)
 static int node_new(struct live *l, unsigned file, const struct fs_attr *root, struct node **out)
 {
     struct node *n = mem_zalloc(sizeof *n);
-    n->made_ns = monotonic_ns();
+    n->made_ns = timed_now();
     pthread_mutex_lock(&l->lock);
     n->changes = l->changes;
     pthread_mutex_unlock(&l->lock);
@@ -219,7 +212,7 @@ static struct node *find_newest(struct live *l, unsigned file, const struct fs_a
     struct node *n = l->nodes;
     while (n && !(n->newest && n->file == file))
         n = n->next;
-    bool good = n && monotonic_ns() - n->made_ns < SHARE_NS && n->attr.uid == root->uid &&
+    bool good = n && timed_now() - n->made_ns < SHARE_NS && n->attr.uid == root->uid &&
                 n->attr.gid == root->gid;
     return good ? n : NULL;
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { MANY = FS_TIMES_MAX / 2 };
+enum { MANY = FS_TIMES_MAX / 2, SECOND_NS = 1000000000 };
 
 struct times {
     struct fs *fs;
@@ -31,12 +31,10 @@ static void set_busy(struct times *t, bool busy)
 /* Until the period is over, or somebody wants something. [lock] */
 static void wait_for_work(struct times *t)
 {
-    struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += t->period_s;
+    uint64_t end = timed_now() + (uint64_t)t->period_s * SECOND_NS;
     t->nudged = false;
-    for (int err = 0; err == 0 && !t->stop && !t->nudged;)
-        err = pthread_cond_timedwait(&t->wanted, &t->lock, &end);
+    for (bool early = true; early && !t->stop && !t->nudged;)
+        early = timed_wait(&t->wanted, &t->lock, end);
 }
 
 static void *work(void *arg)
@@ -59,15 +57,11 @@ static void *work(void *arg)
 int times_start(struct fs *fs, unsigned period_s, struct times **out)
 {
     struct times *t = mem_zalloc(sizeof *t);
-    pthread_condattr_t monotonic;
     *out = NULL;
     t->fs = fs;
     t->period_s = period_s;
     pthread_mutex_init(&t->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->wanted, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    timed_init(&t->wanted);
     int err = -pthread_create(&t->thread, NULL, work, t);
     if (err < 0)
         free(t);

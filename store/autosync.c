@@ -10,19 +10,15 @@
 #include <errno.h>
 #include <time.h>
 
-#include "store/env_posix.h"
+#include "store/timed.h"
 
 #define NOT_NOW UINT64_MAX
 
 void autosync_init(struct autosync *a, struct tree *t, autosync_fn *fn, void *ctx)
 {
-    pthread_condattr_t monotonic;
     *a = (struct autosync){.tree = t, .sync = fn, .sync_ctx = ctx};
     pthread_mutex_init(&a->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->bell, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    timed_init(&a->bell);
 }
 
 void autosync_release(struct autosync *a)
@@ -101,11 +97,7 @@ int autosync_step(struct autosync *a)
 /* Sleeps until the bell rings, or so long of real time. [lock held] */
 static void sleep_for(struct autosync *a, uint64_t ns)
 {
-    struct env *real = env_posix();
-    uint64_t until = real->monotonic_ns(real) + ns;
-    struct timespec ts = {.tv_sec = (time_t)(until / 1000000000),
-                          .tv_nsec = (long)(until % 1000000000)};
-    pthread_cond_timedwait(&a->bell, &a->lock, &ts);
+    timed_wait(&a->bell, &a->lock, timed_now() + ns);
 }
 
 /* Sleeps until something is written or set. [lock held] */

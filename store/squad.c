@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <time.h>
 
-#include "store/env_posix.h"
+#include "store/timed.h"
 
 enum {
     PIECES = 256, /* of work, until a helper looks whether something else is to be done */
@@ -21,14 +21,10 @@ enum {
 
 void squad_init(struct squad *s, void (*wake)(void *ctx), void *ctx)
 {
-    pthread_condattr_t attr;
     *s = (struct squad){.wake = wake, .wake_ctx = ctx};
     pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->work, &attr);
-    pthread_cond_init(&s->ended, &attr);
-    pthread_condattr_destroy(&attr);
+    timed_init(&s->work);
+    timed_init(&s->ended);
 }
 
 void squad_release(struct squad *s)
@@ -101,31 +97,21 @@ static void do_piece(struct squad *s, struct squad_task *task, void *work)
 /* Until there is work, or a moment has passed. [lock held] */
 static void wait_for_work(struct squad *s)
 {
-    struct env *real = env_posix();
-    uint64_t ns = real->monotonic_ns(real) + WAIT_NS;
-    struct timespec until = {.tv_sec = (time_t)(ns / 1000000000),
-                             .tv_nsec = (long)(ns % 1000000000)};
     s->waiting++;
-    pthread_cond_timedwait(&s->work, &s->lock, &until);
+    timed_wait(&s->work, &s->lock, timed_now() + WAIT_NS);
     s->waiting--;
-}
-
-static uint64_t real_ns(void)
-{
-    struct env *real = env_posix();
-    return real->monotonic_ns(real);
 }
 
 bool squad_crowded(struct squad *s)
 {
     uint64_t until = __atomic_load_n(&s->crowded_until, __ATOMIC_RELAXED);
-    return until != 0 && real_ns() < until;
+    return until != 0 && timed_now() < until;
 }
 
 void squad_note(struct squad *s, uint64_t preemptions, uint64_t ns)
 {
     if ((double)preemptions * 1e9 > (double)CROWDED_A_SECOND * (double)ns)
-        __atomic_store_n(&s->crowded_until, real_ns() + CROWDED_NS, __ATOMIC_RELAXED);
+        __atomic_store_n(&s->crowded_until, timed_now() + CROWDED_NS, __ATOMIC_RELAXED);
 }
 
 void squad_feel(struct squad *s, struct env *env, struct squad_feeling *f)

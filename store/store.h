@@ -18,6 +18,7 @@
 #include "store/err.h"
 #include "store/facts.h"
 #include "store/insight.h"
+#include "store/timed.h"
 
 struct env;
 

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "store/env_posix.h"
 #include "store/pages.h"
+#include "store/timed.h"
 
 /* ---- memory ---- */
 
@@ -30,13 +30,9 @@ void tree_expect_memory(struct tree *t, const struct store_options *o)
 /* Waiting is reckoned by the real clock that does not jump, whatever clock the env shows. */
 void tree_init_locks(struct tree *t)
 {
-    pthread_condattr_t attr;
     pthread_mutex_init(&t->install, NULL);
     pthread_mutex_init(&t->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    timed_init(&t->changed);
 }
 
 void tree_destroy_locks(struct tree *t)
@@ -48,11 +44,7 @@ void tree_destroy_locks(struct tree *t)
 
 void tree_wait(struct tree *t, uint64_t ns)
 {
-    struct env *real = env_posix();
-    uint64_t until = real->monotonic_ns(real) + ns;
-    struct timespec ts = {.tv_sec = (time_t)(until / 1000000000),
-                          .tv_nsec = (long)(until % 1000000000)};
-    pthread_cond_timedwait(&t->changed, &t->lock, &ts);
+    timed_wait(&t->changed, &t->lock, timed_now() + ns);
 }
 
 void tree_wake(struct tree *t)

@@ -148,7 +148,8 @@ class Varve(Target):
         run(exe, "mkfs", "-q", *secret, self.backing)
         options = self.args.mount_options.split(",") if self.args.mount_options else []
         options += [f"passfile={secret[1].partition('=')[2]}"] if secret else []
-        options += ["io_uring=" + ("on" if rings else "off")]
+        if rings or "io_uring=" not in self.args.mount_options:
+            options += ["io_uring=" + ("on" if rings else "off")]
         self.mount_command = shlex.join([exe, "mount", "-o", ",".join(options), self.backing, self.point])
         self.umount_command = shlex.join([exe, "umount", self.point])
 

@@ -95,7 +95,7 @@ snapshots_at_once()
 {
     local i pids=()
     for i in {1..30}; do
-        { head -c 300000 /dev/urandom >"$mnt/now$i" && taskset -c "$((i % 2))" mkdir "$mnt/.varve/snapshots/s$i" &&
+        { head -c 300000 /dev/urandom >"$mnt/now$i" && taskset -c "$((i % $(nproc)))" mkdir "$mnt/.varve/snapshots/s$i" &&
             cmp "$mnt/now$i" "$mnt/.varve/snapshots/s$i/now$i"; } &
         pids+=($!)
     done
