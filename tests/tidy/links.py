@@ -4,8 +4,8 @@ hand-written declaration, still leaves a name that the linker has to find."""
 import re
 import subprocess
 
-# What the doors hand on of the layer's own ground: slices, buffers, integers, memory, messages.
-COMMON = re.compile(r"(slice|buf|take|put|get|varint|mem|log)_|corrupt(_last|_forget)?$")
+# What the doors hand on of the layer's own ground: slices, buffers, integers, memory, messages, clocks.
+COMMON = re.compile(r"(slice|buf|take|put|get|varint|mem|log|timed)_|corrupt(_last|_forget)?$")
 STORE_DOOR = re.compile(r"store_")
 FS_DOOR = re.compile(r"fs_")
 
