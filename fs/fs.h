@@ -507,6 +507,8 @@ int fs_events(const char *path, store_line_fn *fn, void *ctx);
 void fs_settings_init(struct store_options *so);
 int fs_settings_set(struct store_options *so, const char *name, const char *value,
                     char message[STORE_MESSAGE_MAX]);
+/* As store_lend_memory(). */
+void fs_lend_memory(struct fs *fs, uint64_t bytes);
 int fs_set(struct fs *fs, const char *name, const char *value, char message[STORE_MESSAGE_MAX]);
 int fs_list_settings(struct fs *fs, store_setting_fn *fn, void *ctx);
 void fs_get_insight(struct fs *fs, struct store_insight *out);

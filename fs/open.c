@@ -303,6 +303,11 @@ int fs_settings_set(struct store_options *so, const char *name, const char *valu
     return store_options_set(so, name, value, message);
 }
 
+void fs_lend_memory(struct fs *fs, uint64_t bytes)
+{
+    store_lend_memory(fs->store, bytes);
+}
+
 int fs_set(struct fs *fs, const char *name, const char *value, char message[STORE_MESSAGE_MAX])
 {
     return store_set(fs->store, name, value, message);

@@ -234,13 +234,19 @@ static int start_threads(struct daemon *d)
     return 0;
 }
 
+/* What the kernel knows must be kept; so the cache gives way to it. */
+static void lend_memory(void *fs, size_t bytes)
+{
+    fs_lend_memory(fs, bytes);
+}
+
 static int start(struct daemon *d)
 {
     const struct daemon_config *c = d->config;
     int status = open_volume(d);
     if (status != 0)
         return status;
-    d->mount.lookups = lookups_new();
+    d->mount.lookups = lookups_new(lend_memory, d->mount.fs);
     d->mount.live = live_new(d->mount.fs);
     d->mount.settle = settle_new();
     d->mount.control = control_new(&d->mount, c->mount_dir);

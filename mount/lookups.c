@@ -55,6 +55,9 @@ struct shard {
 
 struct lookups {
     struct shard shards[SHARDS];
+    size_t slots; /* atomic: in the tables of all shards */
+    lookups_memory_fn *fn;
+    void *fn_ctx;
 };
 
 /* What is known of an inode. */
@@ -204,9 +207,12 @@ static bool is_counted(uint64_t ino)
     return ino >= FS_INO_FIRST && ino >> FS_INO_BITS == 0;
 }
 
-struct lookups *lookups_new(void)
+struct lookups *lookups_new(lookups_memory_fn *fn, void *ctx)
 {
     struct lookups *t = mem_aligned(_Alignof(struct lookups), sizeof *t);
+    t->slots = 0;
+    t->fn = fn;
+    t->fn_ctx = ctx;
     for (size_t i = 0; i < SHARDS; i++) {
         t->shards[i] = (struct shard){.known = 0};
         pthread_mutex_init(&t->shards[i].lock, NULL);
@@ -234,14 +240,33 @@ static struct shard *lock_shard(struct lookups *t, uint64_t ino)
     return s;
 }
 
+static size_t slots_of(const struct shard *s)
+{
+    return s->groups.cap + s->many.cap;
+}
+
+/* Sets what is known, and leaves the shard. */
+static void change_shard(struct lookups *t, struct shard *s, uint64_t ino, const struct known *old,
+                         struct known k)
+{
+    size_t before = slots_of(s);
+    set_known(s, ino, old, k);
+    size_t after = slots_of(s);
+    pthread_mutex_unlock(&s->lock);
+    if (after == before)
+        return;
+    size_t slots = __atomic_add_fetch(&t->slots, after - before, __ATOMIC_RELAXED);
+    if (t->fn)
+        t->fn(t->fn_ctx, sizeof *t + slots * sizeof(struct slot));
+}
+
 void lookups_add(struct lookups *t, uint64_t ino)
 {
     if (!is_counted(ino))
         return;
     struct shard *s = lock_shard(t, ino);
     struct known old = known_of(s, ino);
-    set_known(s, ino, &old, (struct known){old.count + 1, old.writers});
-    pthread_mutex_unlock(&s->lock);
+    change_shard(t, s, ino, &old, (struct known){old.count + 1, old.writers});
 }
 
 bool lookups_forget(struct lookups *t, uint64_t ino, uint64_t count)
@@ -252,8 +277,9 @@ bool lookups_forget(struct lookups *t, uint64_t ino, uint64_t count)
     struct known old = known_of(s, ino);
     uint64_t left = old.count > count ? old.count - count : 0;
     if (old.count > 0)
-        set_known(s, ino, &old, (struct known){left, old.writers});
-    pthread_mutex_unlock(&s->lock);
+        change_shard(t, s, ino, &old, (struct known){left, old.writers});
+    else
+        pthread_mutex_unlock(&s->lock);
     return old.count > 0 && left == 0;
 }
 
@@ -267,9 +293,10 @@ static void change_writers(struct lookups *t, uint64_t ino, bool more)
     struct known old = known_of(s, ino);
     bool possible = old.count > 0 && (more ? old.writers < WRITERS_MAX : old.writers > 0);
     if (possible)
-        set_known(s, ino, &old,
-                  (struct known){old.count, more ? old.writers + 1 : old.writers - 1});
-    pthread_mutex_unlock(&s->lock);
+        change_shard(t, s, ino, &old,
+                     (struct known){old.count, more ? old.writers + 1 : old.writers - 1});
+    else
+        pthread_mutex_unlock(&s->lock);
 }
 
 void lookups_open(struct lookups *t, uint64_t ino)
@@ -305,11 +332,5 @@ size_t lookups_count(struct lookups *t)
 
 size_t lookups_bytes(struct lookups *t)
 {
-    size_t slots = 0;
-    for (size_t i = 0; i < SHARDS; i++) {
-        pthread_mutex_lock(&t->shards[i].lock);
-        slots += t->shards[i].groups.cap + t->shards[i].many.cap;
-        pthread_mutex_unlock(&t->shards[i].lock);
-    }
-    return sizeof *t + slots * sizeof(struct slot);
+    return sizeof *t + __atomic_load_n(&t->slots, __ATOMIC_RELAXED) * sizeof(struct slot);
 }

@@ -19,7 +19,10 @@
 
 struct lookups;
 
-struct lookups *lookups_new(void);
+/* Is told, with ctx, how much memory the table takes whenever that has changed, in no order. NULL
+ * is fine. */
+typedef void lookups_memory_fn(void *ctx, size_t bytes);
+struct lookups *lookups_new(lookups_memory_fn *fn, void *ctx);
 void lookups_free(struct lookups *t);
 
 /* To be called before the reply that tells of the inode: its FORGET may come at once. */

@@ -246,6 +246,9 @@ int store_set(struct store *s, const char *name, const char *value,
 /* 0, or 1: there is no such setting. */
 int store_get_setting(struct store *s, const char *name, struct store_setting *out);
 int store_list_settings(struct store *s, store_setting_fn *fn, void *ctx);
+/* Tells how much memory the caller takes for what it must keep: bytes, in place of what was told
+ * before. The cache takes so much less than `cache.bytes`, but half of that at least. */
+void store_lend_memory(struct store *s, uint64_t bytes);
 
 /* ---- writing ---- */
 

@@ -16,6 +16,7 @@ struct store {
     bool writable;           /* commit is open */
     pthread_mutex_t pins;    /* held while a pin is made, renamed or deleted */
     pthread_mutex_t setting; /* held while a setting is changed and applied */
+    uint64_t lent;           /* [setting] bytes that the caller takes of the cache's */
     bool pulled;             /* opened without workers: the caller does the work; constant */
     struct store_worker {
         struct store *store;

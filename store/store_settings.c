@@ -30,12 +30,19 @@ int store_options_set(struct store_options *o, const char *name, const char *val
     return err;
 }
 
+/* What is left of the cache's memory by store_lend_memory(). [setting held] */
+static void apply_cache(struct store *s, struct store_options now)
+{
+    now.cache_bytes -= s->lent < now.cache_bytes / 2 ? s->lent : now.cache_bytes / 2;
+    cache_set_capacity(s->tree.cache, now.cache_bytes);
+    values_set_capacity(s->tree.values, now.cache_bytes);
+    tree_expect_memory(&s->tree, &now);
+}
+
 /* Who keeps something that follows from a setting is told here. */
 static int apply(struct store *s, const struct store_options *now)
 {
-    cache_set_capacity(s->tree.cache, now->cache_bytes);
-    values_set_capacity(s->tree.values, now->cache_bytes);
-    tree_expect_memory(&s->tree, now);
+    apply_cache(s, *now);
     if (s->writable)
         autosync_wake(&s->commit.autosync);
     int err = store_adjust_workers(s);
@@ -83,6 +90,16 @@ int store_set(struct store *s, const char *name, const char *value, char message
     if (err < 0)
         snprintf(message, STORE_MESSAGE_MAX, "%s: %s", row->name, strerror(-err));
     return err;
+}
+
+void store_lend_memory(struct store *s, uint64_t bytes)
+{
+    pthread_mutex_lock(&s->setting);
+    struct settings *now = settings_get(&s->tree.settings);
+    s->lent = bytes;
+    apply_cache(s, now->o);
+    settings_unref(now);
+    pthread_mutex_unlock(&s->setting);
 }
 
 /* ---- showing ---- */

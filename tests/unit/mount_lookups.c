@@ -14,7 +14,7 @@ static uint64_t next_random(uint64_t *seed)
 
 static void counts(void **state)
 {
-    struct lookups *t = lookups_new();
+    struct lookups *t = lookups_new(NULL, NULL);
     (void)state;
     lookups_add(t, 100);
     lookups_add(t, 100);
@@ -39,7 +39,7 @@ static void fixed_ones(void **state)
                                      15,
                                      UINT64_C(1) << FS_INO_BITS | 1,
                                      UINT64_C(7) << FS_INO_BITS | 1000};
-    struct lookups *t = lookups_new();
+    struct lookups *t = lookups_new(NULL, NULL);
     (void)state;
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
         lookups_add(t, fixed[i]);
@@ -54,7 +54,7 @@ static void fixed_ones(void **state)
 
 static void writers(void **state)
 {
-    struct lookups *t = lookups_new();
+    struct lookups *t = lookups_new(NULL, NULL);
     (void)state;
     lookups_open(t, 50); /* unknown: nothing happens */
     assert_false(lookups_has_writer(t, 50));
@@ -88,7 +88,7 @@ static void against_array(void **state)
 {
     static uint64_t model[INODES], open[INODES];
     uint64_t seed = unit_seed(), most = 0;
-    struct lookups *t = lookups_new();
+    struct lookups *t = lookups_new(NULL, NULL);
     size_t known = 0;
     (void)state;
     memset(model, 0, sizeof model);
@@ -144,11 +144,18 @@ static void forget_in_parts(struct lookups *t, size_t empty, uint64_t known, uin
     assert_int_equal(lookups_count(t), 0);
 }
 
+static void on_memory(void *ctx, size_t bytes)
+{
+    size_t *told = ctx;
+    *told = bytes;
+}
+
 /* A walk through everything. */
 static void memory(void **state)
 {
     enum { MANY = 1000 * 1000, LEFT = 200 * 1000, FEW = 1000, BYTES = 3, BYTES_SINGLE = 43 };
-    struct lookups *t = lookups_new();
+    size_t told = 0;
+    struct lookups *t = lookups_new(on_memory, &told);
     size_t empty = lookups_bytes(t);
     (void)state;
     for (uint64_t i = 0; i < MANY; i++) {
@@ -159,7 +166,10 @@ static void memory(void **state)
     }
     assert_int_equal(lookups_count(t), MANY);
     assert_true(lookups_bytes(t) - empty <= (size_t)MANY * BYTES);
+    assert_true(told > (size_t)MANY);
+    assert_int_equal(told, lookups_bytes(t));
     forget_in_parts(t, empty, MANY, LEFT);
+    assert_int_equal(told, lookups_bytes(t));
     size_t least = lookups_bytes(t);
     for (uint64_t i = 0; i < FEW; i++)
         lookups_add(t, FS_INO_FIRST + i * 1000);
@@ -194,7 +204,7 @@ static void *add_and_forget(void *arg)
 
 static void threads(void **state)
 {
-    struct lookups *t = lookups_new();
+    struct lookups *t = lookups_new(NULL, NULL);
     struct helper helpers[THREADS];
     pthread_t ids[THREADS];
     uint64_t forgotten = 0;

@@ -434,6 +434,31 @@ static void test_cache_size_is_live(void **state)
     rig_close_clean(r);
 }
 
+/* The cache gives way to what the caller keeps, but not by more than half. */
+static void test_memory_is_lent(void **state)
+{
+    struct rig *r = *state;
+    r->opt.cache_bytes = 4 << 20;
+    rig_open(r);
+    rig_fill(r, 0, 40000, 200, 0);
+    rig_compact(r);
+    rig_assert_fill(r, 0, 40000, 200, 0);
+    assert_true(rig_stats(r).cache_bytes > 3 << 20);
+    store_lend_memory(r->s, 1 << 20);
+    assert_true(rig_stats(r).cache_bytes <= 3 << 20);
+    store_lend_memory(r->s, 100 << 20);
+    assert_true(rig_stats(r).cache_bytes <= 2 << 20);
+    rig_assert_fill(r, 0, 40000, 200, 0);
+    uint64_t half = rig_stats(r).cache_bytes;
+    assert_true(half > 1 << 20 && half <= 2 << 20);
+    set(r, "cache.bytes", "2M"); /* it stays lent */
+    assert_true(rig_stats(r).cache_bytes <= 1 << 20);
+    store_lend_memory(r->s, 0);
+    rig_assert_fill(r, 0, 40000, 200, 0);
+    assert_true(rig_stats(r).cache_bytes > 1 << 20);
+    rig_close_clean(r);
+}
+
 static void test_table_settings_are_live(void **state)
 {
     struct rig *r = *state;
@@ -579,6 +604,7 @@ int main(void)
         RIG_SIM(test_refused_values_change_nothing),
         RIG_SIM(test_memtable_size_is_live),
         RIG_SIM(test_cache_size_is_live),
+        RIG_SIM(test_memory_is_lent),
         RIG_SIM(test_table_settings_are_live),
         RIG_SIM(test_blob_thresholds_are_live),
         RIG_SIM(test_pulled_work_stays_pulled),
