@@ -14,7 +14,8 @@
  * else.
  *  2. The connection is closed only when no thread can write to it any more: a stale answer could
  * end up in another file that got its number.
- *  3. The volume is closed after the last request, and the process ends after that. */
+ *  3. The volume is closed after the last request, and the process ends after that.
+ *  4. From before the first thread to after the connection's end a guard runs beside (guard.h). */
 #include "mount/daemon_priv.h"
 
 #include <assert.h>
@@ -29,6 +30,7 @@
 
 #include "mount/control.h"
 #include "mount/explain.h"
+#include "mount/guard.h"
 #include "mount/keeper.h"
 #include "mount/live.h"
 #include "mount/log.h"
@@ -257,6 +259,8 @@ static int start(struct daemon *d)
     if (status == 0)
         status = make_rings(d);
     if (status == 0)
+        guard_mounted(c->mount_dir, d->rings != NULL);
+    if (status == 0)
         status = start_threads(d);
     if (status == 0 && (!c->foreground || c->options.log_path)) {
         int err = log_redirect(c->options.log_path);
@@ -264,6 +268,15 @@ static int start(struct daemon *d)
             status = tell_error("%s: %s", c->options.log_path, strerror(-err));
     }
     return status;
+}
+
+static void start_guard(struct daemon_config *c)
+{
+    const struct guard_task task = {.volume = c->volume,
+                                    .mount_dir = c->mount_dir,
+                                    .log_path = c->options.log_path,
+                                    .passphrase = &c->passphrase};
+    guard_start(&task);
 }
 
 /* ---- ending ---- */
@@ -288,6 +301,7 @@ static int finish(struct daemon *d, int status)
         fuse_session_unmount(d->fuse);
         fuse_session_destroy(d->fuse);
     }
+    guard_end();
     keeper_free(d->mount.keeper);
     control_free(d->mount.control);
     settle_free(d->mount.settle);
@@ -315,6 +329,7 @@ int daemon_serve(struct daemon_config *c, int ready_fd)
     struct daemon d = {.config = c};
     log_start(c->options.debug);
     daemon_prepare(ready_fd);
+    start_guard(c);
     int status = start(&d);
     passphrase_wipe(&c->passphrase);
     if (status != 0) {
