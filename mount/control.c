@@ -311,7 +311,7 @@ void control_checkpoint_get(struct mount *m, char text[CONTROL_CHECKPOINT_TEXT_M
 int control_start(struct control *c, struct session *s)
 {
     c->session = s;
-    if (c->mount->quick_open)
+    if (mount_opens_quickly(c->mount))
         open_once(c); /* before anybody is told that it is mounted: it is in use meanwhile */
     return jobs_start(c->jobs);
 }

@@ -21,7 +21,8 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
                             FUSE_CAP_IOCTL_DIR;
     struct mount *m = userdata;
     assert(m);
-    m->quick_open = m->quick_open && conn->capable & FUSE_CAP_NO_OPEN_SUPPORT;
+    if (!(conn->capable & FUSE_CAP_NO_OPEN_SUPPORT))
+        __atomic_store_n(&m->quick_open, false, __ATOMIC_RELAXED);
     /* Nothing else, whatever libfuse thinks good: truncation on open comes as a request of its own
      * (ATOMIC_O_TRUNC would leave it to open), no other writer can change a file behind the cache
      * (AUTO_INVAL_DATA), and set-id bits are wire.h's matter (HANDLE_KILLPRIV). */

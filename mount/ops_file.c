@@ -29,7 +29,7 @@ static int check_open(const struct mount *m, uint64_t ino, const struct fuse_fil
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = mount_of(req);
-    if (m->quick_open) {
+    if (mount_opens_quickly(m)) {
         reply_status(req, -ENOSYS); /* the kernel does not ask again */
         return;
     }
@@ -102,7 +102,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
         return;
     }
     reply_status(req, err);
-    if (m->quick_open && (err == -EROFS || err == -EPERM))
+    if (mount_opens_quickly(m) && (err == -EROFS || err == -EPERM))
         control_drop_pages(m->control, ino);
 }
 

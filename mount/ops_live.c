@@ -60,7 +60,7 @@ void ops_live_setattr(fuse_req_t req, uint64_t node, unsigned set)
         reply_status(req, err);
         return;
     }
-    bool cached = truncates && mount_of(req)->quick_open;
+    bool cached = truncates && mount_opens_quickly(mount_of(req));
     if (cached)
         live_retire(mount_of(req)->live, node);
     reply_live_attr(req, node, cached);

@@ -16,7 +16,7 @@ bool ops_may_hold(struct mount *m, uint64_t ino)
 {
     if (m->read_only || ino >> FS_INO_BITS != 0)
         return false;
-    return m->quick_open || lookups_has_writer(m->lookups, ino);
+    return mount_opens_quickly(m) || lookups_has_writer(m->lookups, ino);
 }
 
 /* What is unwritten can only add data: where there is some, nothing more need be known. */

@@ -24,12 +24,18 @@ struct mount {
     struct fuse_session *fuse; /* to tell the kernel what has changed without its doing */
     struct live *live;         /* the files of .varve */
     bool read_only;
-    bool quick_open; /* the kernel opens without asking: nobody counts writers */
+    bool quick_open; /* atomic: INIT may take it back; mount_opens_quickly() */
     bool allow_root; /* libfuse lets in nobody but who mounted it, and root */
 };
 static inline struct mount *mount_of(fuse_req_t req)
 {
     return fuse_req_userdata(req);
+}
+
+/* The kernel opens without asking: nobody counts writers. */
+static inline bool mount_opens_quickly(const struct mount *m)
+{
+    return __atomic_load_n(&m->quick_open, __ATOMIC_RELAXED);
 }
 
 /* Seconds that the kernel may keep names and attributes: nobody else changes them. */

@@ -7,9 +7,9 @@
 #include "store/edit.h"
 #include "store/parity.h"
 
-/* What a table's writer may hold: hashes of two million small keys, more than filter.whole_keys has
- * by default, so that the filter is one in parts. */
-enum { BUILD_MEMORY_BYTES = 16 << 20 };
+/* What a table's writer may hold: hashes of one and a half million small keys, more than
+ * filter.whole_keys has by default, so that the filter is one in parts. */
+enum { BUILD_MEMORY_BYTES = 12 << 20 };
 
 struct build_options {
     struct env *env;
