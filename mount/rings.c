@@ -218,8 +218,8 @@ static void push_entry(struct rings *r, struct entry *e)
 
 static struct entry *new_entry(struct ring *ring, unsigned queue)
 {
-    uint8_t *memory =
-        mmap(NULL, ENTRY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *memory = mmap(NULL, ENTRY_SIZE, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
     madvise(memory, ENTRY_SIZE, MADV_NOHUGEPAGE); /* most requests touch a page or two of it */
@@ -515,23 +515,27 @@ void ring_wake(struct ring *ring)
         assert(errno == EAGAIN);
 }
 
-/* One entry for the ring's own queue. The kernel wants one in each before it uses any: those of
- * processors that are not there, or not for us, are the first ring's. */
-static int register_entries(struct ring *ring)
+static int register_entry(struct ring *ring, unsigned queue)
 {
-    struct rings *r = ring->all;
-    struct entry *e = new_entry(ring, ring->cpu);
+    struct entry *e = new_entry(ring, queue);
     if (!e)
         return -ENOMEM;
     submit(e, CMD_REGISTER);
-    for (unsigned cpu = 0; ring == r->list && cpu < r->queues; cpu++)
-        if (!is_in(r, cpu)) {
-            e = new_entry(ring, cpu);
-            if (!e)
-                return -ENOMEM;
-            submit(e, CMD_REGISTER);
-        }
     return 0;
+}
+
+/* One entry for the ring's own queue. The kernel wants some in each queue before it uses any: those
+ * of processors that are not there, or not for us, go round the rings. */
+static int register_entries(struct ring *ring)
+{
+    struct rings *r = ring->all;
+    size_t own = (size_t)(ring - r->list);
+    int err = register_entry(ring, ring->cpu);
+    for (unsigned cpu = 0; cpu < r->queues; cpu++)
+        for (size_t i = 0; i < RINGS_EACH && !is_in(r, cpu) && err == 0; i++)
+            if (((size_t)cpu * RINGS_EACH + i) % r->count == own)
+                err = register_entry(ring, cpu);
+    return err;
 }
 
 int ring_begin(struct ring *ring)
