@@ -7,9 +7,11 @@
  * KiB, decides for most of those that follow.
  *
  * Invariants:
- *   1. A context belongs to one thread and ends with it. Which dictionary it uses is set for each
- *      value, so that none outlives its owner's reference there. What is set for one value in a
- * hurry is taken back before the next.
+ *   1. A context to decompress with belongs to one thread and ends with it. One to compress with,
+ *      which takes a megabyte, is lent to a thread for a value: the one that came back last, so
+ *      that there are as many as have been in use at a time lately. Which dictionary it uses is set
+ * for each value, so that none outlives its owner's reference there. What is set for one value in
+ *      a hurry is taken back before the next.
  *   2. zstd has no level that counts bytes and looks for no repeats; it is put together from
  *      parameters, of which one is not promised to stay. Where zstd does not take it hurrying does
  *      nothing (hurry_begin()), and all else goes on. */
@@ -37,13 +39,16 @@ enum {
     HURRY_ABOVE = 32 * 1024,      /* and for values longer than this */
     HURRY_SAMPLE = 16 * 1024,     /* from the middle of one */
     HURRY_VALUES = 8,             /* that go by one sample */
+    IDLE_MAX = 64,                /* contexts to compress with that nobody uses */
+    IDLE_PERIOD = 4096,           /* values: as many contexts are kept as were in use at a time
+                                     within one to two of these */
     SCRATCH_KEPT_BYTES = 1 << 20, /* memory beyond this is not kept for the next frame */
 };
 
 /* ---- contexts ---- */
 
 struct contexts {
-    ZSTD_CCtx *compress;
+    ZSTD_CCtx *compress; /* while a value is compressed; otherwise NULL */
     ZSTD_DCtx *decompress;
     struct buf scratch; /* codec_scratch() */
 };
@@ -52,10 +57,18 @@ static _Thread_local struct contexts *own_contexts;
 static pthread_key_t contexts_key; /* only for its destructor; written once, under contexts_once */
 static pthread_once_t contexts_once = PTHREAD_ONCE_INIT;
 
+static struct {
+    pthread_mutex_t lock;
+    unsigned count, in_use;    /* [lock] contexts */
+    unsigned borrowed;         /* [lock] in this period, of IDLE_PERIOD */
+    unsigned peak, last_peak;  /* [lock] of in_use, in this period and in the one before */
+    ZSTD_CCtx *list[IDLE_MAX]; /* [lock] */
+} idle = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
 static void contexts_free(void *arg)
 {
     struct contexts *c = arg;
-    ZSTD_freeCCtx(c->compress);
+    assert(!c->compress);
     ZSTD_freeDCtx(c->decompress);
     buf_release(&c->scratch);
     free(c);
@@ -81,18 +94,56 @@ static struct contexts *contexts_get(void)
 }
 
 /* Out of memory ends the process here as in mem_alloc(). */
-static ZSTD_CCtx *compress_context(void)
+static ZSTD_CCtx *new_compress(void)
+{
+    ZSTD_CCtx *ctx = ZSTD_createCCtx();
+    if (!ctx)
+        abort();
+    /* The frame header has the length already, and a checksum of everything. */
+    size_t rc = ZSTD_CCtx_setParameter(ctx, ZSTD_c_contentSizeFlag, 0);
+    assert(!ZSTD_isError(rc));
+    return ctx;
+}
+
+static void borrow_compress(void)
 {
     struct contexts *c = contexts_get();
-    if (!c->compress) {
-        c->compress = ZSTD_createCCtx();
-        if (!c->compress)
-            abort();
-        /* The frame header has the length already, and a checksum of everything. */
-        size_t rc = ZSTD_CCtx_setParameter(c->compress, ZSTD_c_contentSizeFlag, 0);
-        assert(!ZSTD_isError(rc));
+    assert(!c->compress);
+    pthread_mutex_lock(&idle.lock);
+    if (idle.count > 0)
+        c->compress = idle.list[--idle.count];
+    if (idle.borrowed++ == IDLE_PERIOD) {
+        idle.last_peak = idle.peak;
+        idle.peak = idle.borrowed = 0;
     }
-    return c->compress;
+    idle.in_use++;
+    if (idle.peak < idle.in_use)
+        idle.peak = idle.in_use;
+    pthread_mutex_unlock(&idle.lock);
+    if (!c->compress)
+        c->compress = new_compress();
+}
+
+static void return_compress(void)
+{
+    struct contexts *c = contexts_get();
+    ZSTD_CCtx *ctx = c->compress;
+    c->compress = NULL;
+    pthread_mutex_lock(&idle.lock);
+    unsigned wanted = idle.peak > idle.last_peak ? idle.peak : idle.last_peak;
+    idle.in_use--;
+    if (idle.count < IDLE_MAX && idle.count + idle.in_use < wanted) {
+        idle.list[idle.count++] = ctx;
+        ctx = NULL;
+    }
+    pthread_mutex_unlock(&idle.lock);
+    ZSTD_freeCCtx(ctx);
+}
+
+static ZSTD_CCtx *compress_context(void)
+{
+    assert(own_contexts->compress);
+    return own_contexts->compress;
 }
 
 static ZSTD_DCtx *decompress_context(void)
@@ -242,16 +293,24 @@ static bool is_for_hurry(struct slice in, const struct pack_how *how)
     return h->no_match;
 }
 
-size_t zstd_pack(struct slice in, const struct pack_how *how, uint8_t *out)
+static size_t try_pack(struct slice in, const struct pack_how *how, uint8_t *out)
 {
-    assert(how->zstd_level >= 0 && how->zstd_level <= ZSTD_LEVEL_MAX);
-    if (how->zstd_level == 0 || in.len < COMPRESS_MIN || is_hopeless(in, how))
-        return 0;
     size_t room = zstd_useful_len(in.len);
     size_t len = is_for_hurry(in, how) ? compress_hurried(in, out, room) : 0;
     if (len == 0)
         len = compress_within(in, how->zstd_level, how->dict, out, room);
     note(how->misses, len > 0);
+    return len;
+}
+
+size_t zstd_pack(struct slice in, const struct pack_how *how, uint8_t *out)
+{
+    assert(how->zstd_level >= 0 && how->zstd_level <= ZSTD_LEVEL_MAX);
+    if (how->zstd_level == 0 || in.len < COMPRESS_MIN)
+        return 0;
+    borrow_compress();
+    size_t len = is_hopeless(in, how) ? 0 : try_pack(in, how, out);
+    return_compress();
     return len;
 }
 
