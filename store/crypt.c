@@ -2,8 +2,8 @@
  *
  * libcrypto spends more on setting up a cipher than on encrypting a small frame. So the cipher is
  * fetched once for the process, and a key keeps contexts in which its schedule is computed already;
- * a use only sets the nonce. A context is for one thread at a time: who needs one takes it out of
- * its slot, and puts it back after.
+ * a use only sets the nonce, and short messages do without that, too (crypt_short.h). A context is
+ * for one thread at a time: who needs one takes it out of its slot, and puts it back after.
  *
  * Invariants:
  * 1. A context in a slot belongs to the key, has its schedule, and is used by nobody.
@@ -11,6 +11,7 @@
  *    mistake of ours, and end the process as in mem_alloc(). */
 #include "store/crypt.h"
 
+#include "store/crypt_short.h"
 #include "store/secret.h"
 
 #include <assert.h>
@@ -31,8 +32,14 @@ enum {
 
 _Static_assert(CONTEXT_SLOTS == 1 << 2, "first_slot() has two bits");
 
+/* Each half is made when it is needed first. */
+struct context {
+    EVP_CIPHER_CTX *cipher;
+    struct crypt_short *brief;
+};
+
 struct crypt_key {
-    EVP_CIPHER_CTX *slots[CONTEXT_SLOTS]; /* atomic */
+    struct context *slots[CONTEXT_SLOTS]; /* atomic */
     uint8_t key[CRYPT_KEY_SIZE];
 };
 
@@ -53,6 +60,62 @@ static void aes_gcm_fetch(void)
     must(aes_gcm);
 }
 
+/* Threads begin their search at different slots, so that each mostly finds its own again. */
+static unsigned first_slot(void)
+{
+    static _Thread_local char here; /* its place tells threads apart, but not in the low bits */
+    return (unsigned)((uint64_t)(uintptr_t)&here * UINT64_C(0x9E3779B97F4A7C15) >> 62);
+}
+
+static void context_free(struct context *c)
+{
+    if (!c)
+        return;
+    EVP_CIPHER_CTX_free(c->cipher); /* wipes the schedule */
+    crypt_short_free(c->brief);
+    free(c);
+}
+
+static struct context *context_take(struct crypt_key *k, unsigned first)
+{
+    for (unsigned i = 0; i < CONTEXT_SLOTS; i++) {
+        struct context **slot = &k->slots[(first + i) % CONTEXT_SLOTS], *c = NULL;
+        if (__atomic_load_n(slot, __ATOMIC_RELAXED))
+            c = __atomic_exchange_n(slot, NULL, __ATOMIC_ACQUIRE);
+        if (c)
+            return c;
+    }
+    return mem_zalloc(sizeof(struct context));
+}
+
+static void context_give(struct crypt_key *k, unsigned first, struct context *c)
+{
+    for (unsigned i = 0; i < CONTEXT_SLOTS; i++) {
+        struct context *empty = NULL;
+        if (__atomic_compare_exchange_n(&k->slots[(first + i) % CONTEXT_SLOTS], &empty, c, false,
+                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            return;
+    }
+    context_free(c);
+}
+
+static EVP_CIPHER_CTX *cipher_of(struct context *c, const struct crypt_key *k)
+{
+    if (!c->cipher) {
+        pthread_once(&aes_gcm_once, aes_gcm_fetch);
+        c->cipher = EVP_CIPHER_CTX_new();
+        must(c->cipher && EVP_EncryptInit_ex2(c->cipher, aes_gcm, k->key, NULL, NULL));
+    }
+    return c->cipher;
+}
+
+static struct crypt_short *brief_of(struct context *c, const struct crypt_key *k)
+{
+    if (!c->brief)
+        c->brief = crypt_short_new(k->key);
+    return c->brief;
+}
+
 struct crypt_key *crypt_key_new(const uint8_t key[CRYPT_KEY_SIZE])
 {
     struct crypt_key *k = mem_zalloc(sizeof *k);
@@ -65,47 +128,9 @@ void crypt_key_free(struct crypt_key *k)
     if (!k)
         return;
     for (int i = 0; i < CONTEXT_SLOTS; i++)
-        EVP_CIPHER_CTX_free(k->slots[i]); /* wipes the schedule */
+        context_free(k->slots[i]);
     secret_wipe(k, sizeof *k);
     free(k);
-}
-
-/* Threads begin their search at different slots, so that each mostly finds its own again. */
-static unsigned first_slot(void)
-{
-    static _Thread_local char here; /* its place tells threads apart, but not in the low bits */
-    return (unsigned)((uint64_t)(uintptr_t)&here * UINT64_C(0x9E3779B97F4A7C15) >> 62);
-}
-
-static EVP_CIPHER_CTX *context_new(const struct crypt_key *k)
-{
-    pthread_once(&aes_gcm_once, aes_gcm_fetch);
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    must(ctx && EVP_EncryptInit_ex2(ctx, aes_gcm, k->key, NULL, NULL));
-    return ctx;
-}
-
-static EVP_CIPHER_CTX *context_take(struct crypt_key *k, unsigned first)
-{
-    for (unsigned i = 0; i < CONTEXT_SLOTS; i++) {
-        EVP_CIPHER_CTX **slot = &k->slots[(first + i) % CONTEXT_SLOTS], *ctx = NULL;
-        if (__atomic_load_n(slot, __ATOMIC_RELAXED))
-            ctx = __atomic_exchange_n(slot, NULL, __ATOMIC_ACQUIRE);
-        if (ctx)
-            return ctx;
-    }
-    return context_new(k);
-}
-
-static void context_give(struct crypt_key *k, unsigned first, EVP_CIPHER_CTX *ctx)
-{
-    for (unsigned i = 0; i < CONTEXT_SLOTS; i++) {
-        EVP_CIPHER_CTX *empty = NULL;
-        if (__atomic_compare_exchange_n(&k->slots[(first + i) % CONTEXT_SLOTS], &empty, ctx, false,
-                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-            return;
-    }
-    EVP_CIPHER_CTX_free(ctx);
 }
 
 /* ---- AES-256-GCM ---- */
@@ -131,24 +156,21 @@ static bool update_extra(EVP_CIPHER_CTX *ctx, struct slice extra)
     return extra.len == 0 || EVP_CipherUpdate(ctx, NULL, &done, extra.data, (int)extra.len);
 }
 
-void crypt_seal(struct crypt_key *k, const uint8_t nonce[CRYPT_NONCE_SIZE], struct slice extra,
-                const uint8_t *in, size_t len, uint8_t *out, uint8_t tag[CRYPT_TAG_SIZE])
+static void seal_long(EVP_CIPHER_CTX *ctx, const uint8_t nonce[CRYPT_NONCE_SIZE],
+                      struct slice extra, const uint8_t *in, size_t len, uint8_t *out,
+                      uint8_t tag[CRYPT_TAG_SIZE])
 {
-    unsigned first = first_slot();
-    EVP_CIPHER_CTX *ctx = context_take(k, first);
     uint8_t none[CRYPT_TAG_SIZE];
     int done = 0;
     must(EVP_EncryptInit_ex2(ctx, NULL, NULL, nonce, NULL) && update_extra(ctx, extra) &&
          update(ctx, in, len, out) && EVP_EncryptFinal_ex(ctx, none, &done) && done == 0 &&
          EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, CRYPT_TAG_SIZE, tag));
-    context_give(k, first, ctx);
 }
 
-int crypt_open(struct crypt_key *k, const uint8_t nonce[CRYPT_NONCE_SIZE], struct slice extra,
-               const uint8_t *in, size_t len, uint8_t *out, const uint8_t tag[CRYPT_TAG_SIZE])
+static bool open_long(EVP_CIPHER_CTX *ctx, const uint8_t nonce[CRYPT_NONCE_SIZE],
+                      struct slice extra, const uint8_t *in, size_t len, uint8_t *out,
+                      const uint8_t tag[CRYPT_TAG_SIZE])
 {
-    unsigned first = first_slot();
-    EVP_CIPHER_CTX *ctx = context_take(k, first);
     uint8_t expected[CRYPT_TAG_SIZE], none[CRYPT_TAG_SIZE];
     int done = 0;
     memcpy(expected, tag, sizeof expected);
@@ -156,10 +178,34 @@ int crypt_open(struct crypt_key *k, const uint8_t nonce[CRYPT_NONCE_SIZE], struc
          update(ctx, in, len, out) &&
          EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, CRYPT_TAG_SIZE, expected));
     bool holds = EVP_DecryptFinal_ex(ctx, none, &done) > 0;
-    context_give(k, first, ctx);
+    if (!holds)
+        ERR_clear_error();
+    return holds;
+}
+
+void crypt_seal(struct crypt_key *k, const uint8_t nonce[CRYPT_NONCE_SIZE], struct slice extra,
+                const uint8_t *in, size_t len, uint8_t *out, uint8_t tag[CRYPT_TAG_SIZE])
+{
+    unsigned first = first_slot();
+    struct context *c = context_take(k, first);
+    if (len <= CRYPT_SHORT_MAX)
+        crypt_short_seal(brief_of(c, k), nonce, extra, in, len, out, tag);
+    else
+        seal_long(cipher_of(c, k), nonce, extra, in, len, out, tag);
+    context_give(k, first, c);
+}
+
+int crypt_open(struct crypt_key *k, const uint8_t nonce[CRYPT_NONCE_SIZE], struct slice extra,
+               const uint8_t *in, size_t len, uint8_t *out, const uint8_t tag[CRYPT_TAG_SIZE])
+{
+    unsigned first = first_slot();
+    struct context *c = context_take(k, first);
+    bool holds = len <= CRYPT_SHORT_MAX
+                     ? crypt_short_open(brief_of(c, k), nonce, extra, in, len, out, tag)
+                     : open_long(cipher_of(c, k), nonce, extra, in, len, out, tag);
+    context_give(k, first, c);
     if (holds)
         return 0;
-    ERR_clear_error();
     secret_wipe(out, len);
     return -EBADMSG;
 }

@@ -2,11 +2,13 @@
  * that was changed is taken. */
 #include "store/crypt.h"
 
+#include "store/crypt_short.h"
 #include "store/secret.h"
 #include "tests/sim/simrng.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -162,28 +164,129 @@ static void gcm_is_as_published(void **state)
         check_vector(&vectors[i]);
 }
 
-static void every_changed_bit_is_refused(void **state)
+enum { SAMPLE_MAX = CRYPT_SHORT_MAX + 200, SAMPLE_EXTRA_MAX = 100 };
+
+/* A message. */
+struct sample {
+    uint8_t key[CRYPT_KEY_SIZE], nonce[CRYPT_NONCE_SIZE], extra[SAMPLE_EXTRA_MAX];
+    uint8_t plain[SAMPLE_MAX];
+    size_t len, extra_len;
+};
+
+static void sample_make(struct sample *s, struct simrng *rng, size_t len, size_t extra_len)
+{
+    uint8_t *bytes = (uint8_t *)s;
+    for (size_t i = 0; i < sizeof *s; i++)
+        bytes[i] = (uint8_t)simrng_next(rng);
+    s->len = len;
+    s->extra_len = extra_len;
+}
+
+/* What libcrypto's own AES-256-GCM makes of it. */
+static void seal_by_libcrypto(const struct sample *s, uint8_t *out, uint8_t tag[CRYPT_TAG_SIZE])
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int done, len = (int)s->len;
+    assert_true(EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, s->key, s->nonce));
+    if (s->extra_len)
+        assert_true(EVP_EncryptUpdate(ctx, NULL, &done, s->extra, (int)s->extra_len));
+    assert_true(EVP_EncryptUpdate(ctx, out, &done, s->plain, len));
+    assert_int_equal(done, len);
+    assert_true(EVP_EncryptFinal_ex(ctx, out + len, &done));
+    assert_true(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, CRYPT_TAG_SIZE, tag));
+    EVP_CIPHER_CTX_free(ctx);
+}
+
+/* Sealed twice with one key, apart and in place, and opened; nothing is written behind the end. */
+static void sample_check(const struct sample *s)
+{
+    uint8_t expected[SAMPLE_MAX + CRYPT_TAG_SIZE], expected_tag[CRYPT_TAG_SIZE];
+    uint8_t made[SAMPLE_MAX + 1], tag[CRYPT_TAG_SIZE];
+    struct slice extra = slice_of(s->extra, s->extra_len);
+    struct crypt_key *k = crypt_key_new(s->key);
+    seal_by_libcrypto(s, expected, expected_tag);
+    memcpy(made, s->plain, s->len);
+    made[s->len] = 0xee;
+    for (int again = 0; again < 2; again++) {
+        crypt_seal(k, s->nonce, extra, again ? made : s->plain, s->len, made, tag);
+        assert_slice(slice_of(made, s->len), expected, s->len);
+        assert_memory_equal(tag, expected_tag, CRYPT_TAG_SIZE);
+        assert_ok(crypt_open(k, s->nonce, extra, again ? made : expected, s->len, made, tag));
+        assert_slice(slice_of(made, s->len), s->plain, s->len);
+        assert_int_equal(made[s->len], 0xee);
+    }
+    crypt_key_free(k);
+}
+
+/* Short ones are put together in another way than long ones. */
+static void messages_of_all_lengths_are_as_libcrypto_makes_them(void **state)
 {
     (void)state;
-    enum { LEN = 70, EXTRA = 20 };
-    uint8_t key[CRYPT_KEY_SIZE] = "a key", message[CRYPT_NONCE_SIZE + EXTRA + LEN + CRYPT_TAG_SIZE];
-    uint8_t plain[LEN], out[LEN], zeros[LEN] = {0};
+    struct simrng rng = {unit_seed()};
+    struct sample *s = mem_zalloc(sizeof *s);
+    for (size_t len = 0; len <= SAMPLE_MAX; len++) {
+        sample_make(s, &rng, len, simrng_below(&rng, SAMPLE_EXTRA_MAX + 1));
+        sample_check(s);
+    }
+    for (size_t extra_len = 0; extra_len <= SAMPLE_EXTRA_MAX; extra_len++) {
+        sample_make(s, &rng, simrng_below(&rng, CRYPT_SHORT_MAX), extra_len);
+        sample_check(s);
+    }
+    free(s);
+}
+
+/* Of one key, without a trace of the message before. */
+static void short_and_long_messages_take_turns(void **state)
+{
+    (void)state;
+    struct simrng rng = {unit_seed()};
+    struct sample *s = mem_zalloc(sizeof *s);
+    uint8_t expected[SAMPLE_MAX + CRYPT_TAG_SIZE], made[SAMPLE_MAX];
+    uint8_t expected_tag[CRYPT_TAG_SIZE], tag[CRYPT_TAG_SIZE];
+    sample_make(s, &rng, 0, 10);
+    struct crypt_key *k = crypt_key_new(s->key);
+    for (int i = 0; i < 300; i++) {
+        s->len = simrng_below(&rng, SAMPLE_MAX + 1);
+        put_u64(s->nonce, simrng_next(&rng));
+        seal_by_libcrypto(s, expected, expected_tag);
+        crypt_seal(k, s->nonce, slice_of(s->extra, s->extra_len), s->plain, s->len, made, tag);
+        assert_slice(slice_of(made, s->len), expected, s->len);
+        assert_memory_equal(tag, expected_tag, CRYPT_TAG_SIZE);
+    }
+    crypt_key_free(k);
+    free(s);
+}
+
+static void every_changed_bit_is_refused_at(size_t len)
+{
+    enum { LEN_MAX = CRYPT_SHORT_MAX + 1, EXTRA = 20 };
+    uint8_t key[CRYPT_KEY_SIZE] = "a key",
+            message[CRYPT_NONCE_SIZE + EXTRA + LEN_MAX + CRYPT_TAG_SIZE];
+    uint8_t plain[LEN_MAX], out[LEN_MAX], zeros[LEN_MAX] = {0};
     uint8_t *nonce = message, *extra = nonce + CRYPT_NONCE_SIZE, *cipher = extra + EXTRA,
-            *tag = cipher + LEN;
+            *tag = cipher + len;
     struct crypt_key *k = crypt_key_new(key);
     memset(message, 7, sizeof message);
     memset(plain, 'p', sizeof plain);
-    crypt_seal(k, nonce, slice_of(extra, EXTRA), plain, LEN, cipher, tag);
-    for (size_t bit = 0; bit < sizeof message * 8; bit++) {
+    crypt_seal(k, nonce, slice_of(extra, EXTRA), plain, len, cipher, tag);
+    for (size_t bit = 0; bit < (CRYPT_NONCE_SIZE + EXTRA + len + CRYPT_TAG_SIZE) * 8; bit++) {
         message[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        assert_errno(crypt_open(k, nonce, slice_of(extra, EXTRA), cipher, LEN, out, tag), EBADMSG);
-        assert_memory_equal(out, zeros, LEN);
+        assert_errno(crypt_open(k, nonce, slice_of(extra, EXTRA), cipher, len, out, tag), EBADMSG);
+        assert_memory_equal(out, zeros, len);
         message[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
-    assert_ok(crypt_open(k, nonce, slice_of(extra, EXTRA), cipher, LEN, out, tag));
-    assert_errno(crypt_open(k, nonce, slice_of(extra, EXTRA), cipher, LEN - 1, out, tag), EBADMSG);
-    assert_errno(crypt_open(k, nonce, slice_of(extra, EXTRA - 1), cipher, LEN, out, tag), EBADMSG);
+    assert_ok(crypt_open(k, nonce, slice_of(extra, EXTRA), cipher, len, out, tag));
+    assert_errno(crypt_open(k, nonce, slice_of(extra, EXTRA), cipher, len - 1, out, tag), EBADMSG);
+    assert_errno(crypt_open(k, nonce, slice_of(extra, EXTRA - 1), cipher, len, out, tag), EBADMSG);
     crypt_key_free(k);
+}
+
+static void every_changed_bit_is_refused(void **state)
+{
+    (void)state;
+    every_changed_bit_is_refused_at(70);
+    every_changed_bit_is_refused_at(CRYPT_SHORT_MAX);
+    every_changed_bit_is_refused_at(CRYPT_SHORT_MAX + 1);
 }
 
 static void values_may_be_encrypted_in_place(void **state)
@@ -280,6 +383,8 @@ int main(void)
         cmocka_unit_test(scrypt_is_as_in_rfc_7914),
         cmocka_unit_test(the_default_cost_is_possible),
         cmocka_unit_test(gcm_is_as_published),
+        cmocka_unit_test(messages_of_all_lengths_are_as_libcrypto_makes_them),
+        cmocka_unit_test(short_and_long_messages_take_turns),
         cmocka_unit_test(every_changed_bit_is_refused),
         cmocka_unit_test(values_may_be_encrypted_in_place),
         cmocka_unit_test(threads_share_a_key),
