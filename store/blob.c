@@ -161,14 +161,18 @@ int blob_fetch(struct blob_reader *r, const struct blob_ref *ref, struct buf *fr
     return frame_read(r, ref, frame, &h);
 }
 
-int blob_unpack(struct blob_reader *r, const struct blob_ref *ref, struct slice frame,
+int blob_unpack(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame,
                 uint8_t *value)
 {
     struct frame_header h;
-    assert(ref->file == r->file.header.number && frame.len == ref->where.len);
-    frame_header_decode(frame.data, &h);
+    assert(ref->file == r->file.header.number && frame->len == ref->where.len);
+    frame_header_decode(frame->data, &h);
     assert(h.raw_len == ref->raw_len);
-    if (frame_unpack_to(&r->file.codec, ref->where.offset, &h, frame_stored(frame), value) == 0)
+    assert(frame->len == (size_t)FRAME_HEADER_SIZE + h.stored_len);
+    uint8_t *stored = frame->data + FRAME_HEADER_SIZE;
+    int err = frame_unpack_last(&r->file.codec, ref->where.offset, &h, stored, value);
+    buf_clear(frame);
+    if (err == 0)
         return 0;
     return corrupt(r->file.path, ref->where.offset,
                    "the value does not decode (codec %u, cipher %u)", h.codec, h.cipher);
@@ -181,7 +185,7 @@ int blob_read(struct blob_reader *r, const struct blob_ref *ref, uint8_t **value
     int err = blob_fetch(r, ref, &frame);
     if (!err) {
         *value = mem_alloc(ref->raw_len);
-        err = blob_unpack(r, ref, buf_slice(&frame), *value);
+        err = blob_unpack(r, ref, &frame, *value);
     }
     if (err) {
         free(*value);

@@ -45,8 +45,9 @@ void blob_set_care(struct blob_reader *r, struct care *care);
  * is this file (asserted); all else in a reference may be damaged: -EIO raised by corrupt(). After
  * it ref->raw_len is known to be right. */
 int blob_fetch(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame);
-/* Decodes what blob_fetch() gave for `ref` into ref->raw_len bytes. -EIO raised by corrupt(). */
-int blob_unpack(struct blob_reader *r, const struct blob_ref *ref, struct slice frame,
+/* Decodes what blob_fetch() gave for `ref` into ref->raw_len bytes; what is in `frame` is used up.
+ * -EIO raised by corrupt(). */
+int blob_unpack(struct blob_reader *r, const struct blob_ref *ref, struct buf *frame,
                 uint8_t *value);
 /* Both: ref->raw_len bytes, malloc'd, the caller's; NULL after an error. */
 int blob_read(struct blob_reader *r, const struct blob_ref *ref, uint8_t **value);

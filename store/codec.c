@@ -148,21 +148,23 @@ static int decode(const struct codec_file *cf, const struct frame_header *h, str
     return h->codec == CODEC_ZSTD_DICT && dict ? zstd_unpack(packed, dict, out, h->raw_len) : -EIO;
 }
 
+/* Decrypts to `room`, which may be where `stored` begins, or if it is NULL to memory of its own. */
 static int decode_encrypted(const struct codec_file *cf, uint64_t offset,
-                            const struct frame_header *h, struct slice stored, uint8_t *out)
+                            const struct frame_header *h, struct slice stored, uint8_t *room,
+                            uint8_t *out)
 {
     if (stored.len < FRAME_SEAL_SIZE)
         return -EIO;
     size_t len = stored.len - FRAME_SEAL_SIZE;
     if (h->codec == CODEC_RAW)
         return len == h->raw_len ? codec_open(cf, offset, h, stored, out) : -EIO;
-    uint8_t *packed = codec_scratch(len);
+    uint8_t *packed = room ? room : codec_scratch(len);
     int err = codec_open(cf, offset, h, stored, packed);
     return err ? err : decode(cf, h, slice_of(packed, len), out);
 }
 
-int frame_unpack_to(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
-                    struct slice stored, uint8_t *out)
+static int unpack(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
+                  struct slice stored, uint8_t *room, uint8_t *out)
 {
     assert(stored.len == h->stored_len);
     assert(h->raw_len <= FRAME_RAW_MAX);
@@ -171,7 +173,19 @@ int frame_unpack_to(const struct codec_file *cf, uint64_t offset, const struct f
         return -EIO;
     if (h->cipher == CIPHER_NONE)
         return decode(cf, h, stored, out);
-    return decode_encrypted(cf, offset, h, stored, out);
+    return decode_encrypted(cf, offset, h, stored, room, out);
+}
+
+int frame_unpack_to(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
+                    struct slice stored, uint8_t *out)
+{
+    return unpack(cf, offset, h, stored, NULL, out);
+}
+
+int frame_unpack_last(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
+                      uint8_t *stored, uint8_t *out)
+{
+    return unpack(cf, offset, h, slice_of(stored, h->stored_len), stored, out);
 }
 
 int frame_unpack(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,

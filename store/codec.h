@@ -120,6 +120,14 @@ int frame_unpack(const struct codec_file *cf, uint64_t offset, const struct fram
 /* The same into memory of exactly h->raw_len bytes. */
 int frame_unpack_to(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
                     struct slice stored, uint8_t *out);
+/* The same, and `stored` (h->stored_len bytes) is used up: what is encrypted is decrypted where it
+ * is, and not in memory of its own. */
+int frame_unpack_last(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
+                      uint8_t *stored, uint8_t *out);
+
+/* Memory of this thread for a frame from its reading to its decoding, which would otherwise be
+ * fresh for each: an empty buffer, good until this thread asks again. */
+struct buf *codec_frame_room(void);
 
 /* Verifies and decodes in one go the frame that fills `in` exactly. Raises corrupt() with `name`
  * and `offset` on any fault. Replaces the contents of `*out`. Returns 0 or -EIO. */

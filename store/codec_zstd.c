@@ -43,6 +43,7 @@ enum {
     IDLE_PERIOD = 4096,           /* values: as many contexts are kept as were in use at a time
                                      within one to two of these */
     SCRATCH_KEPT_BYTES = 1 << 20, /* memory beyond this is not kept for the next frame */
+    FRAME_KEPT_BYTES = 256 << 10, /* the same of codec_frame_room(), which all that read have */
 };
 
 /* ---- contexts ---- */
@@ -51,6 +52,7 @@ struct contexts {
     ZSTD_CCtx *compress; /* while a value is compressed; otherwise NULL */
     ZSTD_DCtx *decompress;
     struct buf scratch; /* codec_scratch() */
+    struct buf frame;   /* codec_frame_room() */
 };
 
 static _Thread_local struct contexts *own_contexts;
@@ -71,6 +73,7 @@ static void contexts_free(void *arg)
     assert(!c->compress);
     ZSTD_freeDCtx(c->decompress);
     buf_release(&c->scratch);
+    buf_release(&c->frame);
     free(c);
     own_contexts = NULL;
 }
@@ -163,6 +166,15 @@ uint8_t *codec_scratch(size_t len)
     if (scratch->cap > SCRATCH_KEPT_BYTES && len <= SCRATCH_KEPT_BYTES)
         buf_release(scratch);
     return buf_reserve(scratch, len);
+}
+
+struct buf *codec_frame_room(void)
+{
+    struct buf *frame = &contexts_get()->frame;
+    if (frame->cap > FRAME_KEPT_BYTES)
+        buf_release(frame);
+    buf_clear(frame);
+    return frame;
 }
 
 /* ---- compressing ---- */

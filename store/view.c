@@ -77,16 +77,15 @@ static int no_blob(const struct blob_ref *ref)
 static int decode_blob(struct blob_reader *reader, const struct blob_ref *ref, uint8_t *into,
                        struct cache_item **value)
 {
-    struct buf frame = {0};
+    struct buf *frame = codec_frame_room();
     struct cache_item *room = NULL;
     *value = NULL;
-    int err = blob_fetch(reader, ref, &frame);
+    int err = blob_fetch(reader, ref, frame);
     if (err == 0) {
         if (!into)
             room = cache_alloc(ref->raw_len);
-        err = blob_unpack(reader, ref, buf_slice(&frame), into ? into : cache_bytes(room));
+        err = blob_unpack(reader, ref, frame, into ? into : cache_bytes(room));
     }
-    buf_release(&frame);
     if (err < 0)
         cache_discard(room);
     else

@@ -90,6 +90,11 @@ static void round_trip(struct slice value, int level)
     uint8_t *exact = mem_alloc(value.len);
     assert_ok(frame_unpack_to(&cf, offset, &h, frame_stored(buf_slice(&frame)), exact));
     assert_slice(slice_of(exact, value.len), value.data, value.len);
+    uint8_t *used = mem_dup(frame.data + FRAME_HEADER_SIZE, h.stored_len);
+    memset(exact, 0, value.len);
+    assert_ok(frame_unpack_last(&cf, offset, &h, used, exact));
+    assert_slice(slice_of(exact, value.len), value.data, value.len);
+    free(used);
     free(exact);
     assert_ok(frame_open(&cf, "f", offset, buf_slice(&frame), &back));
     assert_slice(buf_slice(&back), value.data, value.len);

@@ -92,6 +92,18 @@ static void make_frame(const struct codec_file *cf, uint64_t offset, uint32_t dr
     frame_seal(cf, offset, out->data + at, out->len - at);
 }
 
+/* frame_unpack_last() in memory of exactly that much; of `frame` nothing is used up. */
+static int unpack_last(const struct codec_file *cf, uint64_t offset, const struct frame_header *h,
+                       struct slice frame, struct buf *out)
+{
+    uint8_t *used = mem_dup(frame_stored(frame).data, h->stored_len);
+    buf_clear(out);
+    int err = frame_unpack_last(cf, offset, h, used, buf_reserve(out, h->raw_len));
+    out->len = err ? 0 : h->raw_len;
+    free(used);
+    return err;
+}
+
 /* What a forger can do who has no key: the checksum is right again. */
 static int open_resealed(const struct codec_file *cf, uint64_t offset, struct buf *frame)
 {
@@ -102,6 +114,7 @@ static int open_resealed(const struct codec_file *cf, uint64_t offset, struct bu
         return -EIO;
     int err = frame_unpack(cf, offset, &h, frame_stored(buf_slice(frame)), &out);
     assert_int_equal(out.len, err ? 0 : h.raw_len);
+    assert_int_equal(unpack_last(cf, offset, &h, buf_slice(frame), &out), err);
     buf_release(&out);
     return err;
 }
@@ -117,12 +130,16 @@ static void values_come_back(void **state)
         size_t len = simrng_below(&rng, round % 10 ? 2000 : 300000);
         uint8_t *value = mem_alloc(len);
         struct buf frame = {0}, packed = {0}, back = {0};
+        struct frame_header h;
         uint64_t offset = 96 + simrng_below(&rng, 1 << 30);
         int level = (int)simrng_below(&rng, 3);
         fill(&rng, value, len);
         make_frame(&s.cf, offset, (uint32_t)simrng_below(&rng, 5), slice_of(value, len), level,
                    &frame);
         assert_ok(frame_open(&s.cf, "f", offset, buf_slice(&frame), &back));
+        assert_slice(buf_slice(&back), value, len);
+        assert_int_equal(frame_verify(&s.cf, offset, buf_slice(&frame), &h), FRAME_OK);
+        assert_ok(unpack_last(&s.cf, offset, &h, buf_slice(&frame), &back));
         assert_slice(buf_slice(&back), value, len);
         /* A relocation gets what was packed. */
         frame_pack(slice_of(value, len), level, &packed);
