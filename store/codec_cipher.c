@@ -21,8 +21,9 @@ enum { DOMAIN_FRAME = 0, DOMAIN_FOOTER = 1 };
 
 enum {
     BOUND_HEADER_SIZE = 16, /* of the frame header: all but the checksum */
-    BOUND_FRAME_SIZE = BOUND_HEADER_SIZE + 16,
-    BOUND_FOOTER_SIZE = FOOTER_TAGGED_SIZE + 16,
+    PLACE_SIZE = 16,
+    BOUND_FRAME_SIZE = BOUND_HEADER_SIZE + PLACE_SIZE,
+    BOUND_FOOTER_SIZE = FOOTER_TAGGED_SIZE + PLACE_SIZE,
 };
 
 _Static_assert(FRAME_TAG_SIZE == (int)CRYPT_TAG_SIZE, "a frame has room for the tag");
@@ -35,13 +36,11 @@ static void make_nonce(unsigned domain, uint32_t draft, uint64_t offset,
     put_u64(out + 4, offset);
 }
 
-/* What is authenticated besides the payload: the bytes at `what`, and the place. */
-static void bind_place(const struct codec_file *cf, uint64_t offset, const uint8_t *what,
-                       size_t len, uint8_t *out)
+/* The end of what is authenticated besides the payload. */
+static void put_place(const struct codec_file *cf, uint64_t offset, uint8_t out[PLACE_SIZE])
 {
-    memcpy(out, what, len);
-    put_u64(out + len, offset);
-    put_u64(out + len + 8, cf->number);
+    put_u64(out, offset);
+    put_u64(out + 8, cf->number);
 }
 
 /* ---- frames ---- */
@@ -62,7 +61,8 @@ void frame_encrypt(const struct codec_file *cf, uint64_t offset, uint32_t draft,
     h.key_epoch = cf->key_epoch;
     frame_header_encode(&h, frame);
     make_nonce(DOMAIN_FRAME, draft, offset, nonce);
-    bind_place(cf, offset, frame, BOUND_HEADER_SIZE, bound);
+    memcpy(bound, frame, BOUND_HEADER_SIZE);
+    put_place(cf, offset, bound + BOUND_HEADER_SIZE);
     uint8_t *payload = frame + FRAME_HEADER_SIZE;
     crypt_seal(cf->key, nonce, slice_of(bound, sizeof bound), payload, len, payload, tail);
     put_u32(tail + CRYPT_TAG_SIZE, draft);
@@ -81,7 +81,8 @@ int codec_open(const struct codec_file *cf, uint64_t offset, const struct frame_
         return -EIO;
     frame_header_encode(h, header);
     make_nonce(DOMAIN_FRAME, draft, offset, nonce);
-    bind_place(cf, offset, header, BOUND_HEADER_SIZE, bound);
+    memcpy(bound, header, BOUND_HEADER_SIZE);
+    put_place(cf, offset, bound + BOUND_HEADER_SIZE);
     return crypt_open(cf->key, nonce, slice_of(bound, sizeof bound), stored.data, len, out, tail)
                ? -EIO
                : 0;
@@ -129,7 +130,8 @@ uint64_t footer_encode(const struct codec_file *cf, uint64_t offset, struct tabl
         assert(cf->key);
         table_footer_encode(f, seed, out);
         make_nonce(DOMAIN_FOOTER, 0, offset, nonce);
-        bind_place(cf, offset, out, FOOTER_TAGGED_SIZE, bound);
+        memcpy(bound, out, FOOTER_TAGGED_SIZE);
+        put_place(cf, offset, bound + FOOTER_TAGGED_SIZE);
         crypt_seal(cf->key, nonce, slice_of(bound, sizeof bound), NULL, 0, NULL, f->tag);
     }
     return table_footer_encode(f, seed, out);
@@ -145,7 +147,8 @@ int footer_decode(const struct codec_file *cf, uint64_t offset, const uint8_t in
     if (!cf->key)
         return 0;
     make_nonce(DOMAIN_FOOTER, 0, offset, nonce);
-    bind_place(cf, offset, in, FOOTER_TAGGED_SIZE, bound);
+    memcpy(bound, in, FOOTER_TAGGED_SIZE);
+    put_place(cf, offset, bound + FOOTER_TAGGED_SIZE);
     return crypt_open(cf->key, nonce, slice_of(bound, sizeof bound), NULL, 0, NULL, out->tag) ? -EIO
                                                                                               : 0;
 }
