@@ -8,7 +8,6 @@
  *  2. Whoever clears `made` joins the thread, without the lock, which the thread takes.
  *  3. Requests wait only while `running` is set: the thread answers them when it clears it. */
 #include "mount/control.h"
-#include "mount/rings.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -91,7 +90,7 @@ static void answer_trims(struct trim *list, int err, uint64_t freed)
 static void *compact_main(void *arg)
 {
     struct control_compact *c = arg;
-    rings_unbind_thread();
+    thread_begin("varve-compact");
     uint64_t before = used_bytes(c->fs);
     pthread_mutex_lock(&c->lock);
     c->status.before_bytes = before;

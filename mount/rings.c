@@ -98,7 +98,7 @@ struct ring {
     uint64_t requests;     /* atomic */
     struct entry *in_hand; /* what ring_next() returned last */
     pthread_mutex_t lock;
-    struct entry *answered; /* [lock] to be handed in */
+    struct entry *answered; /* [lock; looked at without] to be handed in */
 };
 
 struct rings {
@@ -198,14 +198,6 @@ static void unbind_thread(struct ring *ring)
     ring->is_bound = false;
 }
 
-/* The process's first thread has no ring. */
-void rings_unbind_thread(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(getpid(), sizeof set, &set) == 0)
-        sched_setaffinity(0, sizeof set, &set);
-}
-
 /* ---- entries ---- */
 
 static void push_entry(struct rings *r, struct entry *e)
@@ -281,9 +273,10 @@ static void watch_wake_fd(struct ring *ring)
 
 static void submit_answered(struct ring *ring)
 {
+    if (!__atomic_load_n(&ring->answered, __ATOMIC_ACQUIRE))
+        return;
     pthread_mutex_lock(&ring->lock);
-    struct entry *e = ring->answered;
-    ring->answered = NULL;
+    struct entry *e = __atomic_exchange_n(&ring->answered, NULL, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&ring->lock);
     for (struct entry *next; e; e = next) {
         next = e->next;
@@ -345,9 +338,12 @@ static ssize_t take_entry(struct ring *ring, struct entry *e, int result, void *
         submit(e, e->commit_id ? CMD_COMMIT_AND_FETCH : CMD_REGISTER);
         return 0;
     }
-    if (result < 0)
-        return result == -ENOTCONN || result == -ECONNABORTED || result == -ECANCELED ? -ENODEV
-                                                                                      : result;
+    if (result == -ENOTCONN || result == -ECONNABORTED || result == -ECANCELED)
+        return -ENODEV;
+    if (result < 0) { /* the kernel does without it; the ring may have others */
+        log_message(LOG_WARNING, "io_uring: %s; one request less at a time", strerror(-result));
+        return 0;
+    }
     size_t len = assemble(e, request);
     if (len == 0) {
         log_message(LOG_ERROR, "a request by io_uring has wrong sizes");
@@ -450,16 +446,22 @@ static void fill_answer(struct entry *e, const struct iovec *iov, int count)
     e->headers->payload_size = (uint32_t)len;
 }
 
+/* Ends the wait of the ring's thread, or its next one. */
+static void poke(struct ring *ring)
+{
+    const uint64_t one = 1;
+    if (write(ring->wake_fd, &one, sizeof one) < 0)
+        assert(errno == EAGAIN); /* it has been, very often */
+}
+
 static void hand_over(struct entry *e)
 {
     struct ring *ring = e->ring;
     pthread_mutex_lock(&ring->lock);
     e->next = ring->answered;
-    ring->answered = e;
+    __atomic_store_n(&ring->answered, e, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&ring->lock);
-    uint64_t one = 1;
-    if (write(ring->wake_fd, &one, sizeof one) < 0)
-        assert(errno == EAGAIN); /* it is awake already */
+    poke(ring);
 }
 
 bool rings_answer(struct rings *r, const struct iovec *iov, int count)
@@ -506,36 +508,11 @@ uint64_t rings_requests(const struct rings *r)
 
 void ring_wake(struct ring *ring)
 {
-    const uint64_t one = 1;
     pthread_mutex_lock(&ring->all->lock);
     __atomic_store_n(&ring->woken, true, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&ring->all->changed);
     pthread_mutex_unlock(&ring->all->lock);
-    if (write(ring->wake_fd, &one, sizeof one) < 0)
-        assert(errno == EAGAIN);
-}
-
-static int register_entry(struct ring *ring, unsigned queue)
-{
-    struct entry *e = new_entry(ring, queue);
-    if (!e)
-        return -ENOMEM;
-    submit(e, CMD_REGISTER);
-    return 0;
-}
-
-/* One entry for the ring's own queue. The kernel wants some in each queue before it uses any: those
- * of processors that are not there, or not for us, go round the rings. */
-static int register_entries(struct ring *ring)
-{
-    struct rings *r = ring->all;
-    size_t own = (size_t)(ring - r->list);
-    int err = register_entry(ring, ring->cpu);
-    for (unsigned cpu = 0; cpu < r->queues; cpu++)
-        for (size_t i = 0; i < RINGS_EACH && !is_in(r, cpu) && err == 0; i++)
-            if (((size_t)cpu * RINGS_EACH + i) % r->count == own)
-                err = register_entry(ring, cpu);
-    return err;
+    poke(ring);
 }
 
 int ring_begin(struct ring *ring)
@@ -551,7 +528,24 @@ int ring_begin(struct ring *ring)
     mine = ring;
     pthread_setname_np(pthread_self(), "varve-ring");
     bind_thread(ring);
-    return register_entries(ring);
+    for (struct entry *e = __atomic_load_n(&r->entries, __ATOMIC_ACQUIRE); e; e = e->older)
+        if (e->ring == ring)
+            submit(e, CMD_REGISTER);
+    return 0;
+}
+
+/* One entry for each ring, in its own queue. The kernel wants some in each queue before it uses
+ * any: those of processors that are not there, or not for us, go round the rings. All are made
+ * before the kernel is told, since it then waits for them. */
+static int make_entries(struct rings *r)
+{
+    bool made = true;
+    for (unsigned i = 0; i < r->count && made; i++)
+        made = new_entry(&r->list[i], r->list[i].cpu) != NULL;
+    for (unsigned cpu = 0; cpu < r->queues; cpu++)
+        for (unsigned i = 0; i < RINGS_EACH && made && !is_in(r, cpu); i++)
+            made = new_entry(&r->list[(cpu * RINGS_EACH + i) % r->count], cpu) != NULL;
+    return made ? 0 : -ENOMEM;
 }
 
 static int init_ring(struct ring *ring, struct rings *r, unsigned cpu)
@@ -598,6 +592,8 @@ int rings_new(int fd, struct rings **out)
         r->list = mem_zalloc((size_t)cpus * each * sizeof r->list[0]);
         err = init_rings(r, each);
     }
+    if (err == 0)
+        err = make_entries(r);
     if (err < 0)
         rings_free(r);
     else

@@ -51,8 +51,8 @@ uint64_t rings_requests(const struct rings *r);
 /* A ring is one thread's, which calls these: */
 
 /* Waits for rings_decide(), binds the thread to the ring's processor, and tells the kernel of it. 0
- * or a negative errno: -ECANCELED when rings are not used, or ring_wake() came before. The kernel
- * goes on with /dev/fuse when the first one fails. */
+ * or -ECANCELED when rings are not used, or ring_wake() came before. A thread that this one makes
+ * would be bound, too: thread_begin(). */
 int ring_begin(struct ring *ring);
 /* Hands in what was answered since, and waits for the next request: its bytes as read(2) of
  * /dev/fuse would give them, good until ring_done(). Returns their number, 0 when it was woken, or
@@ -60,9 +60,6 @@ int ring_begin(struct ring *ring);
 ssize_t ring_next(struct ring *ring, void **request);
 /* The request is handled; if it has no answer yet, one comes by another thread. */
 void ring_done(struct ring *ring);
-
-/* For a thread that a ring's thread has made: it is not bound to that one's processor any more. */
-void rings_unbind_thread(void);
 
 /* Where the answer to the request that this thread has in hand will be copied to: an answer that is
  * made there, at least `size` bytes, is not copied any more. What came with the request, behind its

@@ -32,6 +32,7 @@
 
 #include "store/bytes.h"
 #include "store/fd_pool.h"
+#include "store/timed.h"
 
 struct env_lock {
     int fd;
@@ -285,20 +286,11 @@ static int posix_random(struct env *env, void *out, size_t len)
     return 0;
 }
 
-/* A thread inherits the processors of its maker, which may be bound to one: here it may use those
- * of the process, as its first thread has them. */
-static void unbind(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(getpid(), sizeof set, &set) == 0)
-        sched_setaffinity(0, sizeof set, &set);
-}
-
 static void *thread_main(void *arg)
 {
     struct env_thread *t = arg;
     assert(t && t->fn);
-    unbind();
+    thread_begin("varve-store");
     t->fn(t->arg);
     return NULL;
 }

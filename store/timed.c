@@ -3,7 +3,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { SECOND = 1000000000 };
 
@@ -30,4 +32,13 @@ bool timed_wait(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t until)
     int err = pthread_cond_timedwait(c, lock, &t);
     assert(err == 0 || err == ETIMEDOUT);
     return err == 0;
+}
+
+void thread_begin(const char *name)
+{
+    enum { PROCESSORS = 8192 };
+    _Alignas(cpu_set_t) unsigned char set[PROCESSORS / 8];
+    pthread_setname_np(pthread_self(), name);
+    if (sched_getaffinity(getpid(), sizeof set, (cpu_set_t *)(void *)set) == 0)
+        sched_setaffinity(0, sizeof set, (cpu_set_t *)(void *)set);
 }

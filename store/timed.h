@@ -1,5 +1,6 @@
-/* timed: conditions that threads wait for no longer than so long, by the clock that nobody sets
- * (CLOCK_MONOTONIC), and in real time, also on a simulated disk. */
+/* timed: what threads need of the system besides locks: conditions that are waited for no longer
+ * than so long, by the clock that nobody sets (CLOCK_MONOTONIC), in real time, also on a simulated
+ * disk; and their processors. */
 #ifndef VARVE_STORE_TIMED_H
 #define VARVE_STORE_TIMED_H
 
@@ -14,5 +15,10 @@ void timed_init(pthread_cond_t *c);
 /* Waits until timed_now() is `until`. Like pthread_cond_wait() it may return early without cause.
  * False: the time is over. */
 bool timed_wait(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t until);
+
+/* A thread inherits the name of its maker, and its processors, which may be a single one. From here
+ * on this one has that name (15 bytes at most), and may use the processors of the process, as its
+ * first thread has them. */
+void thread_begin(const char *name);
 
 #endif

@@ -107,7 +107,7 @@ not_bound()
 {
     local pid=$1 task all
     all=$(grep Cpus_allowed_list "/proc/$pid/status")
-    "$varvefs" config "$mnt" commit.interval=0s && "$varvefs" config "$mnt" commit.interval=7s && "$varvefs" compact "$mnt" || return
+    "$varvefs" config "$mnt" workers=1 && "$varvefs" config "$mnt" workers=7 && grep -q '^varve-store$' "/proc/$pid/task/"*/comm || return
     for task in "/proc/$pid/task/"*; do
         [ "$(grep Cpus_allowed_list "$task/status")" = "$all" ] || [ "$(cat "$task/comm")" = varve-ring ] ||
             { echo "$task: $(cat "$task/comm")" "$(grep Cpus_allowed_list "$task/status")" && return 1; }

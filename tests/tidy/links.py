@@ -5,7 +5,7 @@ import re
 import subprocess
 
 # What the doors hand on of the layer's own ground: slices, buffers, integers, memory, messages, clocks.
-COMMON = re.compile(r"(slice|buf|take|put|get|varint|mem|log|timed)_|corrupt(_last|_forget)?$")
+COMMON = re.compile(r"(slice|buf|take|put|get|varint|mem|log|timed|thread)_|corrupt(_last|_forget)?$")
 STORE_DOOR = re.compile(r"store_")
 FS_DOOR = re.compile(r"fs_")
 

@@ -418,14 +418,20 @@ static void test_memtable_size_is_live(void **state)
     rig_close_clean(r);
 }
 
+/* Opened with that cache, and as many entries read. */
+static void open_and_read(struct rig *r, uint64_t cache_bytes, uint64_t entries)
+{
+    r->opt.cache_bytes = cache_bytes;
+    rig_open(r);
+    rig_fill(r, 0, entries, 200, 0);
+    rig_compact(r);
+    rig_assert_fill(r, 0, entries, 200, 0);
+}
+
 static void test_cache_size_is_live(void **state)
 {
     struct rig *r = *state;
-    r->opt.cache_bytes = 8 << 20;
-    rig_open(r);
-    rig_fill(r, 0, 20000, 200, 0);
-    rig_compact(r);
-    rig_assert_fill(r, 0, 20000, 200, 0);
+    open_and_read(r, 8 << 20, 20000);
     assert_true(rig_stats(r).cache_bytes > 2 << 20);
     set(r, "cache.bytes", "1M");
     assert_true(rig_stats(r).cache_bytes <= 1 << 20);
@@ -438,11 +444,7 @@ static void test_cache_size_is_live(void **state)
 static void test_memory_is_lent(void **state)
 {
     struct rig *r = *state;
-    r->opt.cache_bytes = 4 << 20;
-    rig_open(r);
-    rig_fill(r, 0, 40000, 200, 0);
-    rig_compact(r);
-    rig_assert_fill(r, 0, 40000, 200, 0);
+    open_and_read(r, 4 << 20, 40000);
     assert_true(rig_stats(r).cache_bytes > 3 << 20);
     store_lend_memory(r->s, 1 << 20);
     assert_true(rig_stats(r).cache_bytes <= 3 << 20);
